@@ -1,0 +1,107 @@
+"""Datasets to Lightning: batches that are the same whenever, wherever and after whatever interruption they are drawn."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from rgi.data.batch import Batch
+from rgi.errors import InputError
+
+
+class ImageSet(Protocol):
+    """What every dataset of this package offers."""
+
+    name: str
+    category: str
+    channels: int
+    resolution: int
+    terms: str
+
+    def prepare(self) -> None:
+        """Check everything that can be wrong with the data, before any work."""
+
+    def train(self) -> Dataset[Tensor]:
+        """Clean images (C,H,W) in [-1, 1] to train a generator on."""
+
+    def validation(self) -> Dataset[Tensor]:
+        """Clean images that training never sees."""
+
+    def test(self) -> Dataset[Batch]:
+        """Test images, each a `Batch` of one."""
+
+
+class ImageData(LightningDataModule):
+    """Random training batches by step number; test batches in order, each image on exactly one process."""
+
+    def __init__(self, images: ImageSet, batch_size: int, seed: int = 0, steps: int = 0) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: must be at least 1")
+        self.images, self.batch_size, self.seed, self.steps = images, batch_size, seed, steps
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of the steps that are left."""
+        training = self.images.train()
+        batches = StepBatches(
+            len(training),
+            self.batch_size,
+            steps=self.steps,
+            start=self.trainer.lightning_module.steps_done,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+        return DataLoader(training, batch_sampler=batches)
+
+    def test_dataloader(self) -> DataLoader:
+        """This process's share of the test images.
+
+        Raises:
+            InputError: fewer images than processes (a process without images would make the others wait).
+        """
+        images = self.images.test()
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        if len(images) < world:
+            raise InputError(f"trainer.devices={world}: only {len(images)} test images; use as many processes at most")
+        share = range(rank, len(images), world)
+        return DataLoader(images, self.batch_size, sampler=share, collate_fn=Batch.collate)
+
+    predict_dataloader = test_dataloader
+
+
+class StepBatches(Sampler[list[int]]):
+    """Indices of the batch of each training step, a function of seed and step alone.
+
+    The sequence runs through one random permutation of the data after another, so that every image is seen equally
+    often; a process takes its slice of the joint batch. Iteration begins at ``start``, the length stays ``steps``:
+    Lightning counts the batches before a resumed step as done.
+    """
+
+    def __init__(
+        self, images: int, batch_size: int, steps: int, start: int = 0, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.images, self.batch_size, self.steps, self.start = images, batch_size, steps, start
+        self.seed, self.rank, self.world = seed, rank, world
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, order = -1, []
+        for step in range(self.start, self.steps):
+            first = (step * self.world + self.rank) * self.batch_size
+            batch = []
+            for position in range(first, first + self.batch_size):
+                wanted, index = divmod(position, self.images)
+                if wanted != epoch:
+                    epoch, order = wanted, self._permutation(wanted)
+                batch.append(order[index])
+            yield batch
+
+    def _permutation(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(self.images, generator=generator).tolist()

@@ -1,0 +1,99 @@
+"""A small convolutional GAN for a few hundred to a few thousand images of 32 to 128 pixels, grey or RGB.
+
+Half a million parameters at the default width, trainable on a CPU. Nearest upsampling before each convolution
+avoids checkerboards (Odena et al. 2016); the critic sees the minibatch's diversity (Karras et al. 2018).
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from rgi.errors import InputError
+
+
+def build(
+    latent_dim: int, channels: int, resolution: int, width: int = 16, max_width: int = 128
+) -> tuple["Generator", "Critic"]:
+    """Generator and critic; ``width`` feature maps at full resolution, doubling as the resolution halves.
+
+    Raises:
+        InputError: resolution other than 32, 64 or 128.
+    """
+    if resolution not in (32, 64, 128):
+        raise InputError(f"generator.resolution={resolution}: the compact family takes 32, 64 or 128")
+    levels = resolution.bit_length() - 3  # doublings from 4x4
+    widths = [min(max_width, width << level) for level in range(levels, -1, -1)]
+    return Generator(latent_dim, channels, widths), Critic(channels, widths)
+
+
+class Generator(nn.Module):
+    """z (B,d) ~ N(0,1) -> image (B,C,H,W), nominally in [-1,1]; no final squashing, so that inversion never
+    meets a saturated gradient.
+    """
+
+    def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.base = nn.Linear(latent_dim, widths[0] * 16, bias=False)
+        self.base_norm = nn.BatchNorm2d(widths[0])
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(inner, outer, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outer),
+                nn.LeakyReLU(0.2),
+            )
+            for inner, outer in pairwise(widths)
+        )
+        self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = nn.functional.leaky_relu(self.base_norm(self.base(z).unflatten(1, (-1, 4, 4))), 0.2)
+        for block in self.blocks:
+            x = block(x)
+        return self.to_image(x)
+
+
+class Critic(nn.Module):
+    """image (B,C,H,W) -> score (B,), higher is more real; each scored as if alone unless ``together``."""
+
+    def __init__(self, channels: int, widths: list[int]) -> None:
+        super().__init__()
+        widths = widths[::-1]
+        self.from_image = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(inner, outer, 3, padding=1),
+                nn.LeakyReLU(0.2),
+                nn.AvgPool2d(2),
+            )
+            for inner, outer in pairwise(widths)
+        )
+        self.head = nn.Sequential(
+            nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(16 * widths[-1], 1),
+        )
+
+    def forward(self, image: Tensor, together: bool = False) -> Tensor:
+        x = self.from_image(image)
+        for block in self.blocks:
+            x = block(x)
+        deviation = minibatch_deviation(x) if together else x.new_zeros(len(x), 1, *x.shape[2:])
+        return self.head(torch.cat([x, deviation], 1)).squeeze(1)
+
+
+def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """One map (B,1,H,W) with the mean standard deviation within groups of consecutive images.
+
+    A batch that ``group`` does not divide is one group (Karras et al. 2018). A single image has deviation 0,
+    which inversion uses for every image, so that a score never depends on the neighbours.
+    """
+    size = group if len(x) % group == 0 else len(x)
+    if size == 1:
+        return x.new_zeros(len(x), 1, *x.shape[2:])
+    deviation = (x.unflatten(0, (-1, size)).var(1) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
+    return deviation.repeat_interleave(size, 0).expand(-1, -1, *x.shape[2:])

@@ -1,0 +1,189 @@
+"""A trained GAN on disk: one safetensors file with the weights, one JSON card beside it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from rgi.errors import InputError
+from rgi.generators import build
+
+SHIPPED = Path(__file__).parents[3] / "data" / "generators"
+ROLES = ("generator", "critic", "encoder")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a GAN is, where it comes from, and how well it explains clean images.
+
+    ``family`` and ``options`` rebuild the networks. ``residuals`` holds quantiles of abs(x - G(z)), in image
+    units ([-1, 1]), over held-out clean images after plain inversion, keyed by the level as text ("0.99").
+    """
+
+    family: str
+    latent_dim: int
+    channels: int
+    resolution: int
+    options: dict[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    category: str = ""
+    terms: str = ""
+    steps: int = 0
+    seed: int = 0
+    command: str = ""
+    residuals: dict[str, float] = field(default_factory=dict)
+    sha256: str = ""
+
+
+@dataclass
+class GAN:
+    """A generator z (B,d) -> image (B,C,H,W), its critic image -> score (B,), its encoder image -> z, its card.
+
+    All modules are in eval mode, float32 unless cast, and their parameters do not require gradients.
+    """
+
+    generator: nn.Module
+    critic: nn.Module | None
+    encoder: nn.Module | None
+    card: Card
+
+    def __post_init__(self) -> None:
+        for module in self.modules().values():
+            module.eval().requires_grad_(False)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks that exist, by role."""
+        roles = ((role, getattr(self, role)) for role in ROLES)
+        return {role: module for role, module in roles if module is not None}
+
+    def to(self, *args: Any, **kwargs: Any) -> "GAN":
+        """Move or cast the networks in place, as `torch.nn.Module.to`."""
+        for module in self.modules().values():
+            module.to(*args, **kwargs)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.generator.state_dict().values())).device
+
+
+def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> Path:
+    """Write weights (floating tensors as ``dtype``) and card; returns the path of the safetensors file.
+
+    Both files are written beside their targets first and then moved, so that an interruption or a full disk
+    leaves the previous ones.
+    """
+    path = Path(path).with_suffix(".safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{role}.{name}": (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for role, module in gan.modules().items()
+        for name, value in module.state_dict().items()
+    }
+    weights, card = path.with_suffix(".safetensors.part"), path.with_suffix(".json.part")
+    save_file(tensors, weights)
+    stamped = dataclasses.replace(gan.card, sha256=sha256(weights))
+    card.write_text(json.dumps(dataclasses.asdict(stamped), indent=2) + "\n")
+    os.replace(weights, path)
+    os.replace(card, path.with_suffix(".json"))
+    return path
+
+
+def load_gan(source: str | Path) -> GAN:
+    """Load a GAN from a safetensors file, or a shipped one by its name (``"textures-brick-64"``).
+
+    The card of the same stem must be there and its hash must match. Nothing is unpickled. The
+    networks come back on the CPU in float32.
+
+    Raises:
+        InputError: missing file or card, a hash that does not match, a file that is no safetensors file, or
+            weights that do not fit the card.
+    """
+    path = find_gan(source)
+    card = read_card(path)
+    if sha256(path) != card.sha256:
+        raise InputError(
+            f"{path}: does not match the sha256 in {path.with_suffix('.json').name}; "
+            "the file was edited or is incomplete: copy both files again, or train anew"
+        )
+    tensors: dict[str, dict[str, torch.Tensor]] = {role: {} for role in ROLES}
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118, a safetensors handle is no mapping
+            role, _, name = key.partition(".")
+            if role not in tensors:
+                raise InputError(f"{path}: unexpected tensor {key!r}; roles are {', '.join(ROLES)}")
+            tensors[role][name] = file.get_tensor(key)
+    generator, critic = build(
+        card.family,
+        latent_dim=card.latent_dim,
+        channels=card.channels,
+        resolution=card.resolution,
+        **card.options,
+    )
+    gan = GAN(generator, critic if tensors["critic"] else None, None, card)
+    for role, module in gan.modules().items():
+        try:
+            module.load_state_dict(tensors[role])
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{path}: the {role}'s weights do not fit the card's architecture: {reason}") from error
+        for name, value in module.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise InputError(f"{path}: {role}.{name} holds NaN or infinite values; train anew")
+    return gan
+
+
+def find_gan(source: str | Path) -> Path:
+    """The safetensors file that `load_gan` would open.
+
+    Raises:
+        InputError: there is none, or the file is something else (a pickle is named as such).
+    """
+    given = Path(source)
+    candidates = [given, *(folder / f"{source}.safetensors" for folder in (Path("data/generators"), SHIPPED))]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        raise InputError(f"{source}: no such generator file")
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head[:1] == b"\x80" or head == b"PK":
+        raise InputError(
+            f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
+            f"python run.py task=convert source={path} target=data/generators/NAME.safetensors"
+        )
+    try:
+        with safe_open(path, framework="pt"):
+            return path
+    except SafetensorError as error:
+        raise InputError(f"{path}: is not a safetensors file ({error})") from error
+
+
+def read_card(path: Path) -> Card:
+    """The card beside a safetensors file.
+
+    Raises:
+        InputError: it is missing, no JSON, or lacks a required field.
+    """
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        raise InputError(f"{file}: missing; a generator needs its card of the same stem beside it")
+    try:
+        fields = json.loads(file.read_text())
+        known = {f.name for f in dataclasses.fields(Card)}
+        return Card(**{name: value for name, value in fields.items() if name in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: is no generator card ({error})") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

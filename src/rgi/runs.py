@@ -1,0 +1,125 @@
+"""The folder that a run leaves behind, and how a run that was killed finds its own again."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from rgi.errors import InputError
+
+log = logging.getLogger(__name__)
+INHERITED = "RGI_RUN_FOLDER"  # tells the processes that Lightning starts where their parent writes
+_held: list[FileLock] = []  # one process works in a folder; a lock ends with its process, however that ends
+
+
+def open_run(cfg: DictConfig) -> Path:
+    """The folder of this run, locked for this process, with ``config.yaml`` and ``environment.json`` in it.
+
+    ``output_dir`` names it; otherwise it is the unfinished run of the same configuration under
+    ``outputs/<experiment>/``, if there is one, or else a new one named by date and time.
+
+    Raises:
+        InputError: the folder belongs to another configuration, or another process is working in it.
+    """
+    if INHERITED in os.environ:
+        return Path(os.environ[INHERITED])
+    config = resolved(cfg)
+    folder = Path(cfg.output_dir) if cfg.output_dir else _unfinished(cfg, config) or _fresh(cfg)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _lock(folder):
+        raise InputError(
+            f"{folder}: another process is working in this folder; wait for it, or name another output_dir"
+        )
+    file = folder / "config.yaml"
+    if file.exists() and file.read_text() != config:
+        raise InputError(
+            f"{folder}: holds a run of another configuration (see its config.yaml); name another output_dir"
+        )
+    file.write_text(config)
+    write_json(folder / "environment.json", environment())
+    os.environ[INHERITED] = str(folder)
+    return folder
+
+
+def close_run() -> None:
+    """Forget the folder, so that the next job of a sweep gets its own."""
+    os.environ.pop(INHERITED, None)
+    while _held:
+        _held.pop().release()
+
+
+def resolved(cfg: DictConfig) -> str:
+    """The configuration as YAML with every reference followed, without what does not change the result."""
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    for key in ("output_dir", "debug"):
+        plain.pop(key)
+    return OmegaConf.to_yaml(plain)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write so that a reader, or a kill, never meets half a file."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(part, path)
+
+
+def environment() -> dict[str, str]:
+    """What a result depends on besides its configuration."""
+    packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": git.stdout.strip() or "unknown",
+        "python": platform.python_version(),
+        "device": device,
+        **{name: version(name) for name in packages},
+    }
+
+
+def _unfinished(cfg: DictConfig, config: str) -> Path | None:
+    """The newest run of this experiment that has our configuration, no metrics, and no process working in it."""
+    for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
+        folder = file.parent
+        if not (folder / "metrics.json").exists() and file.read_text() == config and _lock(folder):
+            log.info("continuing the unfinished run in %s", folder)
+            return folder
+    return None
+
+
+def _fresh(cfg: DictConfig) -> Path:
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        return Path(hydra.runtime.output_dir)
+    base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
+
+
+def _lock(folder: Path) -> bool:
+    if any(lock.lock_file == str(folder / ".lock") for lock in _held):
+        return True
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    _held.append(lock)
+    return True
