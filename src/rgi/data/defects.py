@@ -6,6 +6,7 @@ by a stated number of the image's standard deviations, so that a set can be made
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
@@ -13,6 +14,7 @@ from scipy import ndimage
 from skimage import draw
 
 MIN_AREA, MAX_AREA = 0.005, 0.06
+DOWN = np.array([1, 0])
 SURROUNDINGS = 4  # width in pixels of the ring that a defect's mean is compared with
 
 
@@ -33,7 +35,7 @@ def _wander(region: np.ndarray, point: np.ndarray, heading: float, length: float
         ahead = point + stride * np.array([np.sin(heading), np.cos(heading)])
         _line(region, point, ahead)
         if rng.random() < 0.35:  # here and there a crack gapes
-            _line(region, point + [1, 0], ahead + [1, 0])
+            _line(region, point + DOWN, ahead + DOWN)
         if forks and rng.random() < 0.2:
             side = heading + rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
             _wander(region, ahead, side, 0.4 * length, rng, forks - 1)
@@ -52,7 +54,7 @@ def scratch(size: int, rng: Generator) -> np.ndarray:
         reach, bow = rng.uniform(0.15, 0.38) * size, rng.normal(0, 0.03) * size
         steps = np.linspace(-1, 1, 9)
         points = [middle + along * reach * s + across * bow * (1 - s * s) for s in steps]
-        for one, other in zip(points[:-1], points[1:], strict=True):
+        for one, other in pairwise(points):
             _line(region, one, other)
     return _thicken(region)
 

@@ -1,4 +1,4 @@
-"""Datasets to Lightning: batches that are the same whenever, wherever and after whatever interruption they are drawn."""
+"""Datasets to Lightning: batches that do not depend on interruptions or on the number of processes."""
 
 from collections.abc import Iterator
 from typing import Protocol

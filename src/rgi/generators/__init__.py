@@ -18,8 +18,9 @@ __all__ = ["build", "families"]
 
 def families() -> list[str]:
     """Names of the modules of this package that define a family."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name for name in names if hasattr(importlib.import_module(f"{__name__}.{name}"), "build")]
+    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    own = (module for module in modules if getattr(module, "build", None) is not None)
+    return [module.__name__.rpartition(".")[2] for module in own if module.build.__module__ == module.__name__]
 
 
 def build(family: str, **options: Any) -> tuple[nn.Module, nn.Module | None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rgi.errors import InputError
+from rgi.generators.layers import minibatch_deviation
 
 
 def build(
@@ -82,18 +83,4 @@ class Critic(nn.Module):
         x = self.from_image(image)
         for block in self.blocks:
             x = block(x)
-        deviation = minibatch_deviation(x) if together else x.new_zeros(len(x), 1, *x.shape[2:])
-        return self.head(torch.cat([x, deviation], 1)).squeeze(1)
-
-
-def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """One map (B,1,H,W) with the mean standard deviation within groups of consecutive images.
-
-    A batch that ``group`` does not divide is one group (Karras et al. 2018). A single image has deviation 0,
-    which inversion uses for every image, so that a score never depends on the neighbours.
-    """
-    size = group if len(x) % group == 0 else len(x)
-    if size == 1:
-        return x.new_zeros(len(x), 1, *x.shape[2:])
-    deviation = (x.unflatten(0, (-1, size)).var(1) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
-    return deviation.repeat_interleave(size, 0).expand(-1, -1, *x.shape[2:])
+        return self.head(torch.cat([x, minibatch_deviation(x, together)], 1)).squeeze(1)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from rgi.errors import InputError
-from rgi.generators import build
+from rgi.generators import build as build_family  # a module with a `build` would be a family
 
 SHIPPED = Path(__file__).parents[3] / "data" / "generators"
 ROLES = ("generator", "critic", "encoder")
@@ -43,7 +43,7 @@ class Card:
     sha256: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class GAN:
     """A generator z (B,d) -> image (B,C,H,W), its critic image -> score (B,), its encoder image -> z, its card.
 
@@ -81,20 +81,33 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
     Both files are written beside their targets first and then moved, so that an interruption or a full disk
     leaves the previous ones.
     """
-    path = Path(path).with_suffix(".safetensors")
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path.with_name(path.name + ".safetensors")  # a name may hold a dot: with_suffix would cut there
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{name}": (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
         for role, module in gan.modules().items()
         for name, value in module.state_dict().items()
     }
-    weights, card = path.with_suffix(".safetensors.part"), path.with_suffix(".json.part")
+    weights = path.with_suffix(".safetensors.part")
     save_file(tensors, weights)
-    stamped = dataclasses.replace(gan.card, sha256=sha256(weights))
-    card.write_text(json.dumps(dataclasses.asdict(stamped), indent=2) + "\n")
+    card = _card_beside(dataclasses.replace(gan.card, sha256=sha256(weights)), path)
     os.replace(weights, path)
     os.replace(card, path.with_suffix(".json"))
     return path
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write the card of the safetensors file ``path``, which it must vouch for."""
+    os.replace(_card_beside(card, path), path.with_suffix(".json"))
+
+
+def _card_beside(card: Card, path: Path) -> Path:
+    """The card in full, not yet under its name."""
+    part = path.with_suffix(".json.part")
+    part.write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
+    return part
 
 
 def load_gan(source: str | Path) -> GAN:
@@ -121,7 +134,7 @@ def load_gan(source: str | Path) -> GAN:
             if role not in tensors:
                 raise InputError(f"{path}: unexpected tensor {key!r}; roles are {', '.join(ROLES)}")
             tensors[role][name] = file.get_tensor(key)
-    generator, critic = build(
+    generator, critic = build_family(
         card.family,
         latent_dim=card.latent_dim,
         channels=card.channels,
@@ -130,15 +143,26 @@ def load_gan(source: str | Path) -> GAN:
     )
     gan = GAN(generator, critic if tensors["critic"] else None, None, card)
     for role, module in gan.modules().items():
-        try:
-            module.load_state_dict(tensors[role])
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{path}: the {role}'s weights do not fit the card's architecture: {reason}") from error
-        for name, value in module.state_dict().items():
-            if not torch.isfinite(value).all():
-                raise InputError(f"{path}: {role}.{name} holds NaN or infinite values; train anew")
+        fill(module, tensors[role], f"{path}: the {role}")
     return gan
+
+
+def fill(module: nn.Module, tensors: dict[str, torch.Tensor], culprit: str) -> None:
+    """Copy all weights of a network into it.
+
+    Raises:
+        InputError: they do not fit, or hold NaN or infinite values; the message begins with ``culprit``.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{culprit}'s weights do not fit its architecture: {reason}; train or fetch it anew"
+        ) from error
+    for name, value in module.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise InputError(f"{culprit}'s {name} holds NaN or infinite values; train or fetch it anew")
 
 
 def find_gan(source: str | Path) -> Path:
@@ -152,18 +176,19 @@ def find_gan(source: str | Path) -> Path:
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise InputError(f"{source}: no such generator file")
-    with path.open("rb") as file:
-        head = file.read(2)
-    if head[:1] == b"\x80" or head == b"PK":
-        raise InputError(
-            f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
-            f"python run.py task=convert source={path} target=data/generators/NAME.safetensors"
-        )
     try:
         with safe_open(path, framework="pt"):
             return path
     except SafetensorError as error:
-        raise InputError(f"{path}: is not a safetensors file ({error})") from error
+        with path.open("rb") as file:
+            head = file.read(2)
+        # Only now: the length that opens a safetensors file may well begin with the same bytes.
+        if head[:1] == b"\x80" or head == b"PK":
+            raise InputError(
+                f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
+                f"python run.py task=convert source={path} target=data/generators/NAME.safetensors"
+            ) from error
+        raise InputError(f"{path}: is not a safetensors file ({error}); copy or train it anew") from error
 
 
 def read_card(path: Path) -> Card:
@@ -178,9 +203,13 @@ def read_card(path: Path) -> Card:
     try:
         fields = json.loads(file.read_text())
         known = {f.name for f in dataclasses.fields(Card)}
-        return Card(**{name: value for name, value in fields.items() if name in known})
+        card = Card(**{name: value for name, value in fields.items() if name in known})
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: is no generator card ({error})") from error
+        raise InputError(f"{file}: is no generator card ({error}); copy or train it anew") from error
+    sizes = (card.latent_dim, card.channels, card.resolution)
+    if not all(type(size) is int and size > 0 for size in sizes) or not isinstance(card.options, dict):
+        raise InputError(f"{file}: sizes must be whole numbers from 1, and options a mapping; copy or train it anew")
+    return card
 
 
 def sha256(path: Path) -> str:

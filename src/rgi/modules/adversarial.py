@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rgi.errors import InputError
 from rgi.generators import build
+from rgi.generators.store import GAN, Card
 
 R1_EVERY = 16
 
@@ -117,6 +118,10 @@ class AdversarialTraining(LightningModule):
                 "a smaller generator.training.lr or a larger generator.training.r1"
             )
         self.log_dict({"critic_loss": critic_loss, "generator_loss": generator_loss}, prog_bar=True)
+
+    def gan(self, card: Card) -> GAN:
+        """The averaged generator and the critic."""
+        return GAN(self.average.module.float().cpu(), self.critic.float().cpu(), None, card)
 
     @torch.no_grad()
     def samples(self, count: int) -> Tensor:

@@ -1,0 +1,176 @@
+"""The authors' checkpoints: progressive GANs in the layout of facebookresearch/pytorch_GAN_zoo.
+
+Such a file is a pickle, which can run any code when it is opened carelessly. PyTorch's restricted unpickler
+knows tensors, containers and what it is told of, and refuses the rest by name without importing it.
+"""
+
+import io
+import pickle
+import pickletools
+import re
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgi.errors import InputError
+from rgi.generators import progressive
+from rgi.generators.store import GAN, Card, fill, save_gan
+
+KNOWN = re.compile(
+    r"models\.utils\.config\.BaseConfig|collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage"
+)
+# Bytes that are no checkpoint can break PyTorch's reader at any of its steps.
+BROKEN = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+GENERATOR_NAMES = {
+    "formatLayer": "format",
+    "groupScale0.0": "base",
+    "scaleLayers": "scales",
+    "toRGBLayers": "to_image",
+}
+CRITIC_NAMES = {
+    "fromRGBLayers": "from_image",
+    "scaleLayers": "scales",
+    "groupScaleZero.0": "conv",
+    "groupScaleZero.1": "linear",
+    "decisionLayer": "decision",
+}
+
+
+def convert(source: str | Path, target: str | Path, dataset: str | None = None) -> Path:
+    """Rewrite an authors' checkpoint as safetensors and card; returns the path of the safetensors file.
+
+    Takes the averaged generator and the critic, in float32. Old files without ``.module.`` in the tensors'
+    names, and tensors saved on a GPU, are fine.
+
+    Args:
+        source: the .pt or .pth file; its companion files are not needed.
+        target: as for `rgi.generators.store.save_gan`.
+        dataset: what the GAN was trained on, for the card.
+
+    Raises:
+        InputError: no such file, no such checkpoint, a pickle that names anything but tensors, containers and the
+            authors' configuration, a network that is still growing, or one that is not a progressive GAN.
+    """
+    source = Path(source)
+    checkpoint = _read(source)
+    config = _config(source, checkpoint["config"])
+    generator_weights = _rename(source, "avgG", checkpoint["avgG"], GENERATOR_NAMES)
+    critic_weights = _rename(source, "netD", checkpoint["netD"], CRITIC_NAMES)
+    latent_dim, channels, widths = _sizes(source, generator_weights)
+    if widths != [config["depthScale0"], *config["depthOtherScales"]]:
+        raise InputError(f"{source}: avgG has {widths} channels, its config says otherwise; fetch the file anew")
+    options = {"widths": widths, "slope": config["leakyReluLeak"]}
+    resolution = 4 << (len(widths) - 1)
+    generator, critic = progressive.build(latent_dim, channels, resolution, **options)
+    fill(generator, generator_weights, f"{source}: avgG")
+    fill(critic, critic_weights, f"{source}: netD")
+    command = f"python run.py task=convert source={source} target={target}"
+    card = Card("progressive", latent_dim, channels, resolution, options, dataset or "", command=command)
+    return save_gan(GAN(generator, critic, None, card), target, torch.float32)
+
+
+class BaseConfig:
+    """Stands in for the authors' configuration class, under its full name: attributes and nothing else."""
+
+    __module__ = "models.utils.config"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file")
+    wrong = f"{path}: is no checkpoint of a progressive GAN"
+    try:
+        with torch.serialization.safe_globals([BaseConfig]), path.open("rb") as file:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        known = re.search(r"GLOBAL (\S+) ", str(error))
+        refused = known.group(1) if known else ", ".join(_foreign_globals(path))
+        reason = f"names {refused}" if refused else "is damaged"
+        raise InputError(f"{wrong}: its pickle {reason}; nothing of it was run; fetch it anew") from error
+    except BROKEN as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{wrong}, or incomplete ({reason}); fetch it anew") from error
+    parts = {"config": BaseConfig, "avgG": dict, "netD": dict}
+    found = checkpoint if isinstance(checkpoint, dict) else {}
+    missing = [name for name, kind in parts.items() if not isinstance(found.get(name), kind)]
+    if missing:
+        raise InputError(f"{wrong}: it lacks {', '.join(missing)}; give the file named like celeba_s5_i96000.pt")
+    return found
+
+
+def _foreign_globals(path: Path) -> list[str]:
+    """What a pickle would import besides the known, read off without following it.
+
+    PyTorch does not say it of pickles in protocols other than 2, which it refuses at their first instruction.
+    """
+    names, strings = [], []
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                data = next((archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")), b"")
+        else:
+            data = path.read_bytes()
+        stream = io.BytesIO(data)
+        while stream.tell() < len(data):  # the older format is several pickles in a row, then raw numbers
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name in ("GLOBAL", "INST"):
+                    names.append(argument.replace(" ", "."))
+                elif operation.name == "STACK_GLOBAL":
+                    names.append(".".join(strings[-2:]))
+                elif isinstance(argument, str):
+                    strings.append(argument)
+    except (ValueError, zipfile.BadZipFile):
+        pass  # what follows is no pickle
+    return sorted({name for name in names if not KNOWN.fullmatch(name)})
+
+
+def _config(path: Path, config: BaseConfig) -> dict[str, Any]:
+    attributes = vars(config)
+    numbers = ("alpha", "depthScale0", "leakyReluLeak")
+    broken = [name for name in numbers if not isinstance(attributes.get(name), int | float)]
+    if broken or not isinstance(attributes.get("depthOtherScales"), list):
+        raise InputError(f"{path}: its config lacks {', '.join(broken) or 'depthOtherScales'}; fetch the file anew")
+    if attributes["alpha"] != 0:
+        raise InputError(
+            f"{path}: alpha is {attributes['alpha']}, not 0: its last scale was still fading in; take a later file"
+        )
+    for switch in ("perChannelNormalization", "equalizedlR"):
+        if not attributes.get(switch, True):
+            raise InputError(f"{path}: {switch} is off, which is another architecture; take one with it on")
+    return attributes
+
+
+def _rename(path: Path, network: str, tensors: dict[str, Any], names: dict[str, str]) -> dict[str, Tensor]:
+    """Our names for the authors' tensors."""
+    renamed = {}
+    for key, value in tensors.items():
+        prefix = next((theirs for theirs in names if isinstance(key, str) and key.startswith(f"{theirs}.")), None)
+        if prefix is None or not isinstance(value, Tensor):
+            raise InputError(f"{path}: {network} holds {key!r}, which no progressive GAN has; take another checkpoint")
+        renamed[names[prefix] + key.removeprefix(prefix).replace(".module.", ".")] = value
+    return renamed
+
+
+def _sizes(path: Path, weights: dict[str, Tensor]) -> tuple[int, int, list[int]]:
+    """Latent size, channels, and feature maps per scale of a generator, from its tensors."""
+    try:
+        latent_dim = weights["format.weight"].shape[1]
+        scales = sum(name.startswith("to_image.") and name.endswith(".weight") for name in weights)
+        shapes = [weights[f"to_image.{scale}.weight"].shape for scale in range(scales)]
+        return latent_dim, shapes[0][0], [shape[1] for shape in shapes]
+    except LookupError as error:
+        raise InputError(f"{path}: avgG lacks a layer of a progressive GAN ({error}); fetch it anew") from error

@@ -1,0 +1,134 @@
+"""What a method is: which of z, M and θ are free, in which objective, and how they are optimised."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rgi.errors import InputError
+
+WORDS = {
+    "data_term": ("l2", "l1"),
+    "mask": ("profiled", "adam", "given", "none"),
+    "mask_shape": ("channel", "pixel"),
+    "mask_init": ("zeros", "ones"),
+    "schedule": ("constant", "cosine"),
+    "latent_start": ("pool", "encoder", "given"),
+    "pool_distribution": ("normal", "uniform"),
+    "precision": ("float32", "bfloat16", "float64"),
+}
+
+
+@dataclass(frozen=True)
+class SolverConfig:
+    """Switches and constants of `rgi.invert`; the default is mask-free RGI for any GAN.
+
+    A field that the chosen mask or method does not use is ignored. Steps count from 0.
+
+    Attributes:
+        data_term: ``l2``, sum of ((1-M) r)², or ``l1``, sum of abs((1-M) r), with r = x - G(z).
+        mask: ``profiled``, M minimised in closed form at every step; ``adam``, learned as in the paper; ``given``;
+            ``none``, M = 0.
+        mask_shape: one mask value per ``channel`` of a pixel, or per ``pixel``.
+        mask_penalty: λ > 0, or ``auto``: set from the residuals on clean images that the GAN's card holds.
+        mask_init: where ``adam`` starts M.
+        freeze_mask_from: step from which ``adam`` leaves M as it is, moments still advancing; None never.
+        tune_generator: R-RGI, θ moves too, in a copy of its own for every image.
+        tune_from: first step in which θ moves.
+        warm_moments: θ's gradients, Adam moments and step counter run from step 0 (the paper), or start with
+            ``tune_from``, which saves the gradients before.
+        critic_weight: weight of -D(G(z)); at 0 the critic is never run.
+        lr_latent, lr_mask, lr_generator: Adam's rates, before the schedule.
+        betas: of every Adam.
+        schedule: of all rates: ``constant`` (the paper), or ``cosine`` to 0 over the run.
+        warmup: steps over which the rates rise linearly to their value.
+        iterations: steps of the run.
+        tolerance: an image leaves when its objective fell by less than this fraction in 10 steps; None never.
+        latent_start: the nearest member of a ``pool``, the ``encoder``'s guess, or the tensor ``given``.
+        pool_size, pool_distribution: how many latent codes are drawn, from N(0,1) or (the paper) U(0,1).
+        precision: of the networks; objective and optimiser state are float32, or float64 with ``float64``.
+
+    Raises:
+        InputError: a value of the wrong type, an unknown word, or a number out of range.
+    """
+
+    data_term: str = "l2"
+    mask: str = "profiled"
+    mask_shape: str = "channel"
+    mask_penalty: float | str = 0.1
+    mask_init: str = "zeros"
+    freeze_mask_from: int | None = None
+    tune_generator: bool = False
+    tune_from: int = 0
+    warm_moments: bool = True
+    critic_weight: float = 0.0
+    lr_latent: float = 0.1
+    lr_mask: float = 0.1
+    lr_generator: float = 1e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "cosine"
+    warmup: int = 5
+    iterations: int = 150
+    tolerance: float | None = None
+    latent_start: str = "pool"
+    pool_size: int = 1000
+    pool_distribution: str = "normal"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", _pair(self.betas))
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise _wrong(name, getattr(self, name), f"one of {', '.join(words)}")
+        for name in ("tune_generator", "warm_moments"):
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(name, getattr(self, name), "true or false")
+        if self.mask_penalty != "auto":
+            self._number("mask_penalty", exclusive=True, hint=", or auto")
+        for name in ("lr_latent", "lr_mask", "lr_generator"):
+            self._number(name, exclusive=True)
+        self._number("critic_weight")
+        if self.tolerance is not None:
+            self._number("tolerance", hint=", or null")
+        self._steps("iterations", 1)
+        self._steps("pool_size", 1)
+        self._steps("tune_from", 0)
+        self._steps("warmup", 0)
+        if self.freeze_mask_from is not None:
+            self._steps("freeze_mask_from", 0, hint=", or null")
+
+    def rate(self, step: int) -> float:
+        """The schedule's factor on every learning rate in a step."""
+        factor = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * step / self.iterations))
+        return factor
+
+    def replace(self, **changes: Any) -> "SolverConfig":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def _number(self, name: str, exclusive: bool = False, hint: str = "") -> None:
+        value = getattr(self, name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0 or (exclusive and value == 0):
+            raise _wrong(name, value, f"a number {'above' if exclusive else 'of at least'} 0{hint}")
+
+    def _steps(self, name: str, least: int, hint: str = "") -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise _wrong(name, value, f"a whole number of at least {least}{hint}")
+
+
+def _pair(betas: Any) -> tuple[float, float]:
+    try:
+        first, second = (float(beta) for beta in betas)
+    except (TypeError, ValueError):
+        raise _wrong("betas", betas, "two numbers in [0, 1)") from None
+    if not (0 <= first < 1 and 0 <= second < 1):
+        raise _wrong("betas", betas, "two numbers in [0, 1)")
+    return first, second
+
+
+def _wrong(name: str, value: Any, wanted: str) -> InputError:
+    return InputError(f"solver.{name}={value}: must be {wanted}")

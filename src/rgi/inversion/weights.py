@@ -1,0 +1,49 @@
+"""The generator's weights θ: shared and frozen, or one copy per image that R-RGI tunes."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+
+class SharedWeights:
+    """G with the GAN's own weights, in the networks' precision; the GAN itself stays as it is."""
+
+    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        unchanged = all(t.dtype == dtype for t in generator.state_dict().values() if t.is_floating_point())
+        self.generator = generator if unchanged else copy.deepcopy(generator).to(dtype)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Images (B,C,H,W) in z's precision."""
+        return self.generator(z.to(self.dtype)).to(z.dtype)
+
+
+class ImageWeights:
+    """G with weights of its own for each image, stacked along a first dimension (B, ...).
+
+    ``parameters`` are leaves of the master precision; image i depends on slice i alone, so that one backward pass of
+    the summed losses gives every image its own gradient.
+    """
+
+    def __init__(self, generator: nn.Module, count: int, master: torch.dtype, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.generator = generator
+        self.names = [name for name, _ in generator.named_parameters()]
+        self.parameters = [
+            parameter.detach().to(master)[None].repeat(count, *[1] * parameter.ndim).requires_grad_()
+            for parameter in generator.parameters()
+        ]
+        self.buffers = {
+            name: buffer.to(dtype) if buffer.is_floating_point() else buffer
+            for name, buffer in generator.named_buffers()
+        }
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Images (B,C,H,W) in z's precision; z (B,d) with as many rows as copies."""
+        stacked = {name: p.to(self.dtype) for name, p in zip(self.names, self.parameters, strict=True)}
+        return vmap(self._one)(stacked, z.to(self.dtype)).to(z.dtype)
+
+    def _one(self, parameters: dict[str, Tensor], z: Tensor) -> Tensor:
+        return functional_call(self.generator, (parameters, self.buffers), (z[None],))[0]

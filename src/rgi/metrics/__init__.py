@@ -1,0 +1,1 @@
+"""How good a restored image or an anomaly map is: the `standard` and the `reference` protocol."""

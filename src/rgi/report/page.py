@@ -1,0 +1,252 @@
+"""The report: one self-contained HTML page about one or several methods' results on the same images."""
+
+import math
+import platform
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from rgi.report import pictures
+from rgi.report.curves import convergence
+from rgi.report.gallery import PLACES, gallery, typical_name
+from rgi.report.pictures import Panel
+from rgi.report.results import Run, check, load, scored, value
+from rgi.report.tables import METRICS, accuracies, fixed, kind_table, metric, score_table, significant
+
+__all__ = ["Run", "write_report"]
+
+PACKAGES = ("robust-gan-inversion", "torch", "pytorch-lightning", "numpy", "pillow", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of one image: what was observed and known, and per method what was restored and the heat map."""
+
+    observed: Image.Image
+    clean: Image.Image | None
+    truth: np.ndarray | None
+    restored: list[Image.Image | None]
+    heat: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded picture with its caption; ``outlined`` where the border of the truth lies over it."""
+
+    caption: str
+    alt: str
+    uri: str
+    outlined: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that belong together: the image itself (index None), or one method's."""
+
+    label: str
+    index: int | None
+    pictures: list[Picture]
+    headline: str = ""
+    details: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.pictures)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image in the gallery; ``outline`` is an SVG path in pixels."""
+
+    name: str
+    link: str
+    size: tuple[int, int]
+    outline: str
+    groups: list[Group]
+
+
+def write_report(
+    folder: Path, title: str, runs: list[Run], config_yaml: str, subtitle: str = "", command: str = ""
+) -> Path:
+    """Write ``folder/report.html`` and one ``folder/pictures/<name>.png`` per image; returns the page's path.
+
+    The results are ``<name>.npz`` in each run's folder, with observed (C,H,W) and restored (C,H,W) in about [-1,1],
+    map (H,W) >= 0 as it was scored, history (T,) the objective per iteration (NaN once the image has settled), and
+    where known truth (1,H,W) in [0,1] and clean (C,H,W). A method that restores nothing or does not iterate leaves
+    ``restored`` or ``history`` out. The last run decides the order of the gallery.
+
+    Raises:
+        InputError: no run, no image, runs over different images, a name that leaves the folder, a results file
+            that is missing or unreadable or lacks an array.
+    """
+    check(runs)
+    folder = Path(folder)
+    names = [row["name"] for row in runs[-1].rows]
+    maps, histories = zip(*(scored(run, names) for run in runs), strict=True)
+    scales = [pictures.heat_scale(each) for each in maps]
+    sections, typical = gallery(runs[-1].rows), typical_name(runs[-1].rows)
+    shown = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
+    entries, truths = {}, []
+    for name in names:
+        drawn = draw(runs, name, scales)
+        save_strip(folder / "pictures" / f"{name}.png", drawn, runs)
+        truths.append(None if drawn.truth is None else bool(drawn.truth.any()))
+        if name in shown:
+            entries[name] = entry(runs, name, drawn)
+    target = folder / "report.html"
+    page = template().render(
+        **tables(runs),
+        title=title,
+        subtitle=subtitle,
+        sentence=sentence(runs, entries[typical].size, truths),
+        figure=convergence([run.label for run in runs], list(histories)),
+        scales=[significant(scale) for scale in scales],
+        sections=sections,
+        entries=entries,
+        typical=entries[typical],
+        config_yaml=config_yaml,
+        environment=environment(command),
+    )
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def tables(runs: list[Run]) -> dict[str, Any]:
+    """What the page's tables and their footnotes say."""
+    keys, scores, empty = score_table(runs)
+    kinds, skipped = kind_table(runs)
+    return {
+        "runs": runs,
+        "metrics": [metric(key) for key in keys],
+        "scores": scores,
+        "accuracies": accuracies(runs, keys),
+        "empty": [metric(key).label for key in empty],
+        "kinds": kinds,
+        "skipped": skipped,
+    }
+
+
+def draw(runs: list[Run], name: str, scales: list[float]) -> Drawn:
+    known = load(runs[0], name, ("observed",), ("clean", "truth"))
+    results = [load(run, name, ("map",), ("restored",)) for run in runs]
+    return Drawn(
+        pictures.photograph(known["observed"]),
+        pictures.photograph(known["clean"]) if "clean" in known else None,
+        known["truth"][0] > 0.5 if "truth" in known else None,
+        [pictures.photograph(each["restored"]) if "restored" in each else None for each in results],
+        [pictures.heat(each["map"], scale) for each, scale in zip(results, scales, strict=True)],
+    )
+
+
+def save_strip(path: Path, drawn: Drawn, runs: list[Run]) -> None:
+    panels = [Panel("observed", drawn.observed)]
+    for run, restored, heat in zip(runs, drawn.restored, drawn.heat, strict=True):
+        if restored is not None:
+            panels.append(Panel(f"{run.label}: restored", restored))
+        panels.append(Panel(f"{run.label}: map", heat, outlined=True))
+    if drawn.clean is not None:
+        panels.append(Panel("clean", drawn.clean))
+    if drawn.truth is not None:
+        panels.append(Panel("truth", Image.fromarray(drawn.truth)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures.strip(panels, drawn.truth).save(path, compress_level=2)
+
+
+def entry(runs: list[Run], name: str, drawn: Drawn) -> Entry:
+    image = [Picture("observed", f"{name}: observed", pictures.data_uri(drawn.observed))]
+    if drawn.clean is not None:
+        image.append(Picture("clean", f"{name}: clean", pictures.data_uri(drawn.clean)))
+    elif drawn.truth is not None:
+        truth = Image.fromarray(drawn.truth)
+        image.append(Picture("truth", f"{name}: truth", pictures.data_uri(truth)))
+    groups = [Group("Image", None, image)]
+    for index, run in enumerate(runs):
+        shown, restored = [], drawn.restored[index]
+        if restored is not None:
+            alt = f"{name}: restored by {run.label}"
+            shown.append(Picture("restored", alt, pictures.data_uri(restored)))
+        alt = f"{name}: anomaly map of {run.label}"
+        shown.append(Picture("map", alt, pictures.data_uri(drawn.heat[index]), outlined=True))
+        row = next(row for row in run.rows if row["name"] == name)
+        groups.append(Group(run.label, index, shown, *numbers(row)))
+    border = "" if drawn.truth is None else pictures.outline(drawn.truth)
+    return Entry(name, f"pictures/{quote(name)}.png", drawn.observed.size, border, groups)
+
+
+def numbers(row: dict[str, Any]) -> tuple[str, str]:
+    """The number that the gallery is sorted by, and the others."""
+    score = f"score {significant(value(row, 'score'))}"
+    auroc = value(row, "pixel_auroc")
+    others = [
+        f"{before}{METRICS[key].show(value(row, key))}{after}"
+        for key, before, after in (("psnr", "", " dB"), ("ssim", "SSIM ", ""))
+        if math.isfinite(value(row, key))
+    ]
+    if math.isfinite(value(row, "iterations")):
+        others.append(f"{fixed(0)(value(row, 'iterations'))} it.")
+    if math.isfinite(value(row, "seconds")):
+        others.append(f"{significant(value(row, 'seconds'))} s")
+    if math.isfinite(auroc):
+        return f"AUROC {fixed(3)(auroc)}", together([score, *others])
+    return score, together(others)
+
+
+def together(texts: list[str]) -> str:
+    """One line that breaks between the texts only."""
+    return " · ".join(text.replace(" ", "\u00a0") for text in texts)
+
+
+def sentence(runs: list[Run], size: tuple[int, int], truths: list[bool | None]) -> str:
+    """What was run, on what."""
+    labels = [run.label for run in runs]
+    methods = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    categories = ", ".join(sorted({str(row.get("category", "")) for row in runs[-1].rows} - {""}))
+    counts = [
+        (truths.count(True), "with a known corruption"),
+        (truths.count(False), "without corruption"),
+        (truths.count(None), "without a known truth"),
+    ]
+    every = "" if len(truths) == 1 else "all "
+    parts = [f"{count} {what}" if count < len(truths) else f"{every}{what}" for count, what in counts if count]
+    images = "1 image" if len(truths) == 1 else f"{len(truths)} images"
+    verb = "was" if len(labels) == 1 else "were"
+    of = f" of {categories}" if categories else ""
+    pixels = f"{size[0]} \u00d7 {size[1]} pixels"
+    return f"{methods} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."
+
+
+def environment(command: str) -> list[tuple[str, str]]:
+    found = [("Command", command)] if command else []
+    found.append(("Report written", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
+    found.append(("System", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"))
+    versions = [f"{package} {version(package)}" for package in PACKAGES if version(package)]
+    return [*found, ("Packages", ", ".join(versions))]
+
+
+def version(package: str) -> str:
+    """The installed version; empty for a package that is used without being installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    rules = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    rules.globals |= {
+        "places": PLACES,
+        "percentile": pictures.PERCENTILE,
+        "gradient": pictures.gradient(),
+        "short": significant,
+    }
+    return rules.get_template("page.html")

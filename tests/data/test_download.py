@@ -1,0 +1,163 @@
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from rgi.data.download import download
+from rgi.errors import InputError
+
+PAGE = "https://example.org/data"
+FILES = {"screw/train/000.txt": b"first", "screw/test/001.txt": b"second" * 1000, "license.txt": b"free"}
+
+
+def tar(path, files, mode="w:xz"):
+    with tarfile.open(path, mode) as file:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            file.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def tar_with_link(path, target):
+    with tarfile.open(path, "w") as file:
+        entry = tarfile.TarInfo("screw")
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        file.addfile(entry)
+    return path
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return path
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def content(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder; promises more than it sends for files named ``short*``."""
+
+    def log_message(self, *args):
+        pass
+
+    def send_header(self, keyword, value):
+        if keyword == "Content-Length" and self.path.startswith("/short"):
+            value = str(int(value) + 1000)
+        super().send_header(keyword, value)
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A folder served at an address, and an empty folder to download below."""
+    monkeypatch.setenv("no_proxy", "*")
+    served, home = tmp_path / "served", tmp_path / "home"
+    served.mkdir()
+    home.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", served, home
+        server.shutdown()
+
+
+def refused(home, *arguments):
+    """The one line of the error; everything below ``home`` must be as before."""
+    before = sorted(home.rglob("*"))
+    with pytest.raises(InputError) as error:
+        download(*arguments, PAGE)
+    assert sorted(home.rglob("*")) == before
+    message = str(error.value)
+    assert message.startswith(arguments[0])
+    assert "\n" not in message
+    assert f"get the archive from {PAGE} and extract it into {arguments[2]}" in message
+    return message
+
+
+@pytest.mark.parametrize("kind", ["a.tar.xz", "a.tar.gz", "a.tar", "a.zip"])
+def test_an_archive_arrives(places, kind):
+    address, served, home = places
+    modes = {"a.tar.xz": "w:xz", "a.tar.gz": "w:gz", "a.tar": "w"}
+    path = tar(served / kind, FILES, modes[kind]) if kind in modes else zipped(served / kind, FILES)
+    target = home / "data" / "set"
+    download(f"{address}/{kind}", sha256(path), target, PAGE)
+    assert content(target) == FILES
+    assert sorted(path.name for path in home.rglob("*") if path.parent in (home, home / "data")) == ["data", "set"]
+
+
+def test_what_is_there_stays(places):
+    address, served, home = places
+    path = tar(served / "a.tar.xz", FILES)
+    (home / "license.txt").write_bytes(b"mine")
+    download(f"{address}/a.tar.xz", sha256(path), home, PAGE)
+    assert content(home) == FILES | {"license.txt": b"mine"}
+
+
+def test_wrong_hash(places):
+    address, served, home = places
+    path = tar(served / "a.tar.xz", FILES)
+    message = refused(home, f"{address}/a.tar.xz", "0" * 64, home / "set")
+    assert sha256(path) in message
+    assert "0" * 64 in message
+
+
+def test_connection_lost_half_way(places):
+    address, served, home = places
+    path = tar(served / "short.tar.xz", FILES)
+    whole = sha256(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    refused(home, f"{address}/short.tar.xz", whole, home / "set")
+
+
+def test_no_such_file(places):
+    address, _, home = places
+    assert "404" in refused(home, f"{address}/b.tar.xz", "0" * 64, home / "deep" / "set")
+
+
+def test_no_server(places):
+    _, _, home = places
+    assert "check network" in refused(home, "http://127.0.0.1:9/a.tar.xz", "0" * 64, home / "set")
+
+
+def test_no_archive(places):
+    address, served, home = places
+    path = served / "a.tar.xz"
+    path.write_text("<html>please log in</html>")
+    assert "cannot be unpacked" in refused(home, f"{address}/a.tar.xz", sha256(path), home / "set")
+
+
+def test_a_file_in_the_way(places):
+    address, served, home = places
+    path = tar(served / "a.tar.xz", FILES)
+    (home / "set").write_text("a file")
+    refused(home, f"{address}/a.tar.xz", sha256(path), home / "set")
+
+
+EVIL = {
+    "tar above": lambda path: tar(path, {"../evil.txt": b"x"} | FILES, "w"),
+    "tar deep": lambda path: tar(path, FILES | {"screw/../../../evil.txt": b"x"}, "w"),
+    "tar link above": lambda path: tar_with_link(path, "../../.."),
+    "tar link absolute": lambda path: tar_with_link(path, "/etc"),
+    "zip above": lambda path: zipped(path, FILES | {"screw/../../evil.txt": b"x"}),
+    "zip absolute": lambda path: zipped(path, FILES | {"/evil.txt": b"x"}),
+}
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_archives_that_leave_their_folder(places, kind):
+    address, served, home = places
+    path = EVIL[kind](served / "evil.archive")
+    message = refused(home, f"{address}/evil.archive", sha256(path), home / "set")
+    assert "cannot be unpacked safely" in message
+    assert not list(home.parent.rglob("evil.txt"))

@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import draw
+
+from rgi.data.images import cell_means, check_image, check_mask, read_image, read_mask
+from rgi.errors import InputError
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def saved(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(path, **options)
+    return path
+
+
+def test_values_and_shape(tmp_path):
+    path = saved(tmp_path / "a.png", np.array([[0, 255], [51, 102]], np.uint8).repeat(16, 0).repeat(16, 1))
+    image = read_image(path, 1, 32)
+    assert image.shape == (1, 32, 32)
+    assert image.dtype == torch.float32
+    corners = image[0, ::31, ::31]
+    torch.testing.assert_close(corners, torch.tensor([[-1.0, 1.0], [-0.6, -0.2]]))
+
+
+def test_resizing_does_not_alias(tmp_path):
+    board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
+    image = read_image(saved(tmp_path / "board.png", board), 1, 32)
+    assert image.abs().max() < 0.02
+
+
+def test_the_square_is_filled_whatever_the_aspect(tmp_path):
+    halves = np.zeros((30, 200), np.uint8)
+    halves[:, 100:] = 255
+    image = read_image(saved(tmp_path / "wide.png", halves), 1, 64)
+    assert (image[0, :, :28] == -1).all()
+    assert (image[0, :, 36:] == 1).all()
+
+
+def test_colour_to_grey_is_the_luma_of_itu_r_601(tmp_path):
+    path = saved(tmp_path / "colour.png", NOISE[:, :40])
+    colour, grey = read_image(path, 3, 40), read_image(path, 1, 40)
+    expected = torch.tensordot(torch.tensor([0.299, 0.587, 0.114]), colour, 1)
+    assert (grey[0] - expected).abs().max() < 2 / 255
+
+
+def test_grey_to_colour_repeats_the_channel(tmp_path):
+    path = saved(tmp_path / "grey.png", NOISE[:, :40, 0])
+    assert torch.equal(read_image(path, 3, 40), read_image(path, 1, 40).expand(3, -1, -1))
+
+
+@pytest.mark.parametrize(("tag", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_exif_orientation(tmp_path, tag, turns):
+    upright = NOISE[:, :40]
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    turned = saved(tmp_path / "turned.png", np.rot90(upright, -turns).copy(), exif=exif)
+    plain = saved(tmp_path / "plain.png", upright)
+    assert torch.equal(read_image(turned, 3, 40), read_image(plain, 3, 40))
+
+
+def test_exif_orientation_counts_in_the_size(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert check_image(saved(tmp_path / "turned.png", NOISE, exif=exif)) == (40, 60)
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 96, 200])
+def test_a_large_mask_keeps_its_area_and_place(tmp_path, resolution):
+    disc = np.zeros((150, 220), bool)
+    disc[draw.ellipse(70, 90, 45, 60)] = True
+    mask = read_mask(saved(tmp_path / "disc.png", disc.astype(np.uint8) * 255), resolution)
+    assert mask.shape == (1, resolution, resolution)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert mask.mean().item() == pytest.approx(disc.mean(), rel=0.03)
+    rows, columns = np.nonzero(mask[0].numpy())
+    assert (rows.mean() + 0.5) / resolution == pytest.approx(70.5 / 150, abs=0.01)
+    assert (columns.mean() + 0.5) / resolution == pytest.approx(90.5 / 220, abs=0.01)
+
+
+def test_a_mask_pixel_is_set_from_half_its_area_on(tmp_path):
+    quarters = np.zeros((32, 32), np.uint8)
+    quarters[0, 0] = 255  # a quarter of the first 2x2 pixels
+    quarters[0, 2:4] = 255  # half of the second
+    quarters[0:2, 4:6] = 127  # all of the third, but not above the threshold
+    quarters[0:2, 6:8] = 128
+    mask = read_mask(saved(tmp_path / "mask.png", quarters), 16)
+    assert mask[0, 0].tolist() == [0, 1, 0, 1] + [0] * 12
+    assert mask[0, 1:].sum() == 0
+
+
+def test_masks_mirror_with_their_file(tmp_path):
+    marks = (NOISE[..., 0] > 127).astype(np.uint8) * 255
+    mask = read_mask(saved(tmp_path / "a.png", marks), 18)
+    mirrored = read_mask(saved(tmp_path / "b.png", marks[::-1, ::-1].copy()), 18)
+    assert torch.equal(mirrored, mask.flip(1, 2))
+
+
+@pytest.mark.parametrize(("pixels", "cells"), [(60, 16), (16, 60), (37, 11), (32, 32), (7, 3)])
+def test_cell_means_are_exact(pixels, cells):
+    """Cutting each pixel into as many parts as there are cells makes the cells whole."""
+    values = NOISE[:5, :pixels, 0].T.astype(float)
+    expected = values.repeat(cells, 0).reshape(cells, pixels, 5).mean(1)
+    np.testing.assert_allclose(cell_means(values, cells), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [(None, ".png"), ("L", ".png"), ("1", ".png"), ("P", ".png"), (None, ".jpg"), ("L", ".bmp"), (None, ".webp")],
+)
+def test_good_images_pass_and_can_be_read(tmp_path, mode, suffix):
+    path = saved(tmp_path / f"good{suffix}", NOISE, mode)
+    assert check_image(path) == (60, 40)
+    for channels in (1, 3):
+        image = read_image(path, channels, 24)
+        assert image.shape == (channels, 24, 24)
+        assert image.abs().max() <= 1
+
+
+def palette_with_transparency(path):
+    Image.fromarray(NOISE).convert("P").save(path, transparency=0)
+
+
+def truncated(suffix):
+    def write(path):
+        whole = saved(path.with_suffix(suffix), NOISE)
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+
+    return write
+
+
+def several(path):
+    pages = [Image.fromarray(NOISE), Image.fromarray(NOISE[::-1])]
+    pages[0].save(path, format="TIFF", save_all=True, append_images=pages[1:])
+
+
+def flipped_bit(path):
+    data = bytearray(saved(path, NOISE).read_bytes())
+    data[len(data) // 2] ^= 16
+    path.write_bytes(data)
+
+
+BAD_IMAGES = {
+    "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as a picture"),
+    "empty": (lambda path: path.write_bytes(b""), "not recognised as a picture"),
+    "truncated png": (truncated(".png"), "incomplete or damaged"),
+    "truncated jpeg": (truncated(".jpg"), "incomplete or damaged"),
+    "damaged png": (flipped_bit, "incomplete or damaged"),
+    "16 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257).save(path), "8-bit"),
+    "32 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.int32)).save(path, "TIFF"), "8-bit"),
+    "float": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.float32)).save(path, "TIFF"), "mode F"),
+    "cmyk": (lambda path: Image.fromarray(NOISE).convert("CMYK").save(path, "JPEG"), "mode CMYK"),
+    "rgba": (lambda path: Image.fromarray(NOISE).convert("RGBA").save(path), "alpha"),
+    "la": (lambda path: Image.fromarray(NOISE).convert("LA").save(path), "alpha"),
+    "palette": (palette_with_transparency, "alpha"),
+    "colour key": (lambda path: Image.fromarray(NOISE).save(path, transparency=(1, 2, 3)), "alpha"),
+    "tiny": (lambda path: Image.fromarray(NOISE[:3, :1]).save(path), "1x3 pixels"),
+    "narrow": (lambda path: Image.fromarray(NOISE[:15]).save(path), "60x15 pixels"),
+    "pages": (several, "2 pictures"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_bad_images_are_refused(tmp_path, kind):
+    write, complaint = BAD_IMAGES[kind]
+    path = tmp_path / "bad.png"
+    write(path)
+    with pytest.raises(InputError, match=complaint) as error:
+        check_image(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+def test_no_cut_of_a_file_gets_through(tmp_path):
+    """Whatever Pillow raises for a cut file comes out as an input error, unless all pixels are there."""
+    for suffix in (".png", ".jpg", ".bmp", ".tif", ".webp"):
+        path = saved(tmp_path / f"whole{suffix}", NOISE)
+        data, cut = path.read_bytes(), tmp_path / f"cut{suffix}"
+        for length in range(0, len(data) - 20, len(data) // 60):
+            cut.write_bytes(data[:length])
+            with pytest.raises(InputError):
+                check_image(cut)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_good_masks_pass(tmp_path, mode):
+    marks = (NOISE[..., 0] > 127).astype(np.uint8) * 255
+    check_mask(saved(tmp_path / "mask.png", marks, mode), (60, 40))
+    check_mask(saved(tmp_path / "empty.png", marks * 0, mode), (60, 40))
+
+
+BAD_MASKS = {
+    "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image is 60x40"),
+    "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "largest 1"),
+    "red": (NOISE * np.array([1, 0, 0], np.uint8), "coloured"),
+    "alpha": (np.dstack([NOISE, NOISE[..., :1]]), "alpha"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_MASKS)
+def test_bad_masks_are_refused(tmp_path, kind):
+    pixels, complaint = BAD_MASKS[kind]
+    path = saved(tmp_path / "mask.png", pixels)
+    with pytest.raises(InputError, match=complaint) as error:
+        check_mask(path, (60, 40))
+    assert str(error.value).startswith(f"{path}: ")

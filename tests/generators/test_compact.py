@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch.func import functional_call, vmap
+
+from rgi.errors import InputError
+from rgi.generators import compact
+
+
+@pytest.fixture
+def networks():
+    """Small, in float64, with normalisation statistics that are not the initial ones."""
+    torch.manual_seed(0)
+    generator, critic = compact.build(6, 3, 32, width=4, max_width=8)
+    for buffer in generator.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 2)
+    return generator.double().eval(), critic.double().eval()
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes(resolution, channels):
+    generator, critic = compact.build(16, channels, resolution, width=2)
+    image = generator(torch.randn(2, 16))
+    assert image.shape == (2, channels, resolution, resolution)
+    assert critic(image).shape == critic(image, together=True).shape == (2,)
+
+
+@pytest.mark.parametrize("resolution", [16, 48, 256])
+def test_other_resolutions_are_refused(resolution):
+    with pytest.raises(InputError, match=f"resolution={resolution}"):
+        compact.build(16, 3, resolution)
+
+
+def test_a_result_does_not_depend_on_the_batch(networks):
+    generator, critic = networks
+    images = generator(torch.randn(5, 6).double())
+    scores = critic(images)
+    for index in range(5):
+        torch.testing.assert_close(critic(images[index : index + 1])[0], scores[index], rtol=0, atol=1e-12)
+    z = torch.randn(5, 6).double()
+    alone = torch.cat([generator(code[None]) for code in z])
+    torch.testing.assert_close(generator(z), alone, rtol=0, atol=1e-12)
+
+
+def test_together_the_critic_sees_the_neighbours(networks):
+    _, critic = networks
+    images = torch.randn(8, 3, 32, 32).double()
+    scores = critic(images, together=True)
+    assert not torch.allclose(scores, critic(images))
+    changed = torch.cat([images[:7], -images[7:]])
+    after = critic(changed, together=True)
+    torch.testing.assert_close(after[:4], scores[:4])  # another group of four
+    assert (after[4:] != scores[4:]).all()
+
+
+def test_one_copy_of_the_weights_per_image(networks):
+    """Stacked parameters under vmap, as R-RGI uses them: values and gradients equal those of separate networks."""
+    generator, _ = networks
+    z = torch.randn(3, 6).double()
+    stacked = {
+        name: (value + 0.1 * torch.randn(3, *value.shape)).detach().requires_grad_()
+        for name, value in generator.named_parameters()
+    }
+    images = vmap(lambda weights, code: functional_call(generator, weights, (code[None],))[0])(stacked, z)
+    images.square().sum().backward()
+    for index, code in enumerate(z):
+        own = {name: value[index].detach().requires_grad_() for name, value in stacked.items()}
+        image = functional_call(generator, own, (code[None],))[0]
+        torch.testing.assert_close(images[index], image, rtol=0, atol=1e-10)
+        image.square().sum().backward()
+        for name, value in own.items():
+            torch.testing.assert_close(stacked[name].grad[index], value.grad, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,204 @@
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rgi.errors import InputError
+from rgi.generators import build, families, store
+from rgi.generators.store import GAN, Card, load_gan, save_gan
+
+SMALL = {"compact": {"width": 2, "max_width": 4}, "progressive": {"widths": [16, 16, 8, 8]}}
+
+
+def make(family="compact", name="test", seed=0):
+    torch.manual_seed(seed)
+    card = Card(family, 5, 3, 32, SMALL.get(family, {}), dataset=name, residuals={"0.99": 0.5})
+    networks = build(family, latent_dim=5, channels=3, resolution=32, **card.options)
+    return GAN(*networks, None, card)
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    return save_gan(make(), tmp_path / "gan")
+
+
+def edit_card(path, **changes):
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+
+
+def rewrite(path, **tensors):
+    """Replace tensors, with a card that vouches for the file."""
+    save_file(load_file(path) | tensors, path)
+    edit_card(path, sha256=store.sha256(path))
+
+
+def test_families_are_families():
+    assert {"compact", "progressive", "pca"} <= set(families())
+    assert not {"store", "zoo", "layers"} & set(families())
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_round_trip(tmp_path, family, dtype):
+    gan = make(family)
+    path = save_gan(gan, tmp_path / "new" / "gan", dtype)
+    back = load_gan(path)
+    assert path == tmp_path / "new" / "gan.safetensors"
+    assert back.card == dataclasses.replace(gan.card, sha256=store.sha256(path))
+    assert back.modules().keys() == gan.modules().keys()
+    for role, module in back.modules().items():
+        assert not module.training
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+        for name, value in gan.modules()[role].state_dict().items():
+            expected = value.to(dtype).to(value.dtype) if value.is_floating_point() else value
+            found = module.state_dict()[name]
+            assert found.dtype == value.dtype
+            assert torch.equal(found, expected)
+    z = torch.randn(2, 5)
+    image = gan.generator(z)
+    difference = (back.generator(z) - image).std()
+    assert difference <= (0 if dtype == torch.float32 else 0.01) * image.std()
+
+
+def test_half_the_bytes_in_half_precision(tmp_path):
+    gan = make()
+    sizes = [save_gan(gan, tmp_path / "gan", dtype).stat().st_size for dtype in (torch.float16, torch.float32)]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_a_dot_in_the_name_survives(tmp_path):
+    path = save_gan(make(), tmp_path / "brick-v1.5")
+    assert path.name == "brick-v1.5.safetensors"
+    assert load_gan(str(path)).card.dataset == "test"
+
+
+def test_any_length_of_the_header_loads(tmp_path):
+    """The file begins with that length, which for one of these names looks like the beginning of a pickle."""
+    heads = set()
+    for length in range(0, 256, 8):
+        path = tmp_path / f"{length}.safetensors"
+        save_file({"generator." + "x" * length: torch.zeros(1)}, path)
+        heads.add(path.read_bytes()[0])
+        assert store.find_gan(path) == path
+    assert 0x80 in heads
+
+
+def test_edited_weights_are_refused(saved):
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(InputError, match=r"gan\.safetensors: does not match the sha256 in gan\.json"):
+        load_gan(saved)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100])
+def test_a_truncated_file_is_refused(saved, kept):
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"gan\.safetensors"):
+        load_gan(saved)
+
+
+def test_a_missing_card_is_refused(saved):
+    saved.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"gan\.json: missing"):
+        load_gan(saved)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"family": "compact"}'])
+def test_a_broken_card_is_refused(saved, content):
+    saved.with_suffix(".json").write_text(content)
+    with pytest.raises(InputError, match=r"gan\.json: is no generator card"):
+        load_gan(saved)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_is_refused_and_the_remedy_named(tmp_path, legacy):
+    path = tmp_path / "gan.pt"
+    torch.save({"weights": torch.zeros(2)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(InputError, match="task=convert source="):
+        load_gan(path)
+
+
+def test_a_pickle_in_disguise_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "run",)
+
+    path = tmp_path / "gan.safetensors"
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(InputError, match="pickled"):
+        load_gan(path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(saved, wrong):
+    name = "generator.to_image.bias"
+    rewrite(saved, **{name: torch.full((3,), wrong)})
+    with pytest.raises(InputError, match=r"generator's to_image\.bias holds NaN or infinite"):
+        load_gan(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"latent_dim": 6},
+        {"channels": 1},
+        {"resolution": 64},
+        {"resolution": 33},
+        {"resolution": "32"},
+        {"latent_dim": -1},
+        {"options": {}},
+        {"options": []},
+        {"options": {"depth": 3}},
+        {"family": "progressive", "options": SMALL["progressive"]},
+        {"family": "store"},
+        {"family": "nonsense"},
+    ],
+)
+def test_a_card_of_another_architecture_is_refused(saved, changes):
+    edit_card(saved, **changes)
+    with pytest.raises(InputError):
+        load_gan(saved)
+
+
+def test_tensors_of_an_unknown_role_are_refused(saved):
+    rewrite(saved, **{"optimizer.step": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"'optimizer\.step'"):
+        load_gan(saved)
+
+
+def test_a_generator_is_found_by_its_name(tmp_path, monkeypatch):
+    shipped, local = tmp_path / "shipped", tmp_path / "work" / "data" / "generators"
+    save_gan(make(name="shipped"), shipped / "brick-64")
+    save_gan(make(name="shipped"), shipped / "grass-64")
+    save_gan(make(name="local"), local / "grass-64")
+    monkeypatch.setattr(store, "SHIPPED", shipped)
+    monkeypatch.chdir(tmp_path / "work")
+    assert load_gan("brick-64").card.dataset == "shipped"
+    assert load_gan("grass-64").card.dataset == "local"
+    with pytest.raises(InputError, match="gravel-64: no such generator"):
+        load_gan("gravel-64")
+
+
+def test_a_failing_save_leaves_the_previous_file(saved, monkeypatch):
+    before = saved.read_bytes(), saved.with_suffix(".json").read_bytes()
+
+    def full_disk(tensors, path):
+        Path(path).write_bytes(b"half a")
+        raise OSError("no space left on device")
+
+    unwritable = make(seed=1)
+    unwritable.card = dataclasses.replace(unwritable.card, options={"width": object()})
+    with pytest.raises(TypeError):
+        save_gan(unwritable, saved)
+    monkeypatch.setattr(store, "save_file", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        save_gan(make(name="next"), saved)
+    assert (saved.read_bytes(), saved.with_suffix(".json").read_bytes()) == before
+    assert load_gan(saved).card.dataset == "test"

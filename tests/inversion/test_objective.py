@@ -1,0 +1,70 @@
+"""The closed forms against brute force."""
+
+import pytest
+import torch
+
+from rgi.inversion.objective import data_loss, mask_loss, penalty_from_threshold, profile_mask
+
+
+@pytest.mark.parametrize("data_term", ["l2", "l1"])
+@pytest.mark.parametrize("mask_shape", ["channel", "pixel"])
+@pytest.mark.parametrize("penalty", [0.01, 0.3, 2.0])
+def test_profiled_mask_is_the_minimiser(data_term, mask_shape, penalty):
+    """No mask value on a fine grid gives any pixel a smaller objective."""
+    torch.manual_seed(0)
+    residual = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    residual[0, :, 0] = 0
+    residual[0, :, 1] *= 1e-9
+    best = profile_mask(residual, penalty, data_term, mask_shape)
+    assert best.shape == residual.shape
+    assert ((best >= 0) & (best <= 1)).all()
+
+    def per_scalar(mask):
+        seen = (1 - mask) * residual
+        loss = (seen.square() if data_term == "l2" else seen.abs()) + penalty * mask.abs()
+        return loss.sum(1, keepdim=True) if mask_shape == "pixel" else loss
+
+    least = per_scalar(best)
+    for value in torch.linspace(-0.5, 1.5, 401, dtype=torch.float64):
+        assert (least <= per_scalar(torch.full_like(residual, value)) + 1e-12).all()
+    total = data_loss(residual, best, data_term) + mask_loss(best, penalty)
+    torch.testing.assert_close(total, least.sum((1, 2, 3)))
+
+
+def test_pixel_mask_is_one_value_per_pixel_and_equals_channel_mask_for_grey():
+    residual = torch.randn(2, 3, 4, 4)
+    for data_term in ("l2", "l1"):
+        mask = profile_mask(residual, 0.5, data_term, "pixel")
+        assert (mask == mask[:, :1]).all()
+        grey = residual[:, :1]
+        assert profile_mask(grey, 0.5, data_term, "pixel").equal(profile_mask(grey, 0.5, data_term, "channel"))
+
+
+@pytest.mark.parametrize("data_term", ["l2", "l1"])
+def test_envelope_gradient(data_term):
+    """The gradient through a constant minimising mask is that of the profiled objective itself."""
+    residual = torch.randn(1, 1, 6, 6, dtype=torch.float64).requires_grad_()
+    mask = profile_mask(residual.detach(), 0.4, data_term, "channel")
+    (gradient,) = torch.autograd.grad(data_loss(residual, mask, data_term).sum(), residual)
+
+    def profiled(r):
+        best = profile_mask(r, 0.4, data_term, "channel")
+        return (data_loss(r, best, data_term) + mask_loss(best, 0.4)).sum()
+
+    step = 1e-6
+    numeric = torch.zeros_like(residual)
+    for index in range(residual.numel()):
+        shift = torch.zeros(residual.numel(), dtype=torch.float64)
+        shift[index] = step
+        shift = shift.view_as(residual)
+        numeric.view(-1)[index] = (profiled(residual + shift) - profiled(residual - shift)).detach() / (2 * step)
+    torch.testing.assert_close(gradient, numeric, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("data_term", ["l2", "l1"])
+def test_penalty_from_threshold_is_where_masking_begins(data_term):
+    penalty = penalty_from_threshold(0.2, data_term)
+    residual = torch.tensor([0.199, 0.201]).view(1, 1, 1, 2)
+    below, above = profile_mask(residual, penalty, data_term, "channel").flatten()
+    assert below == 0
+    assert above > 0
