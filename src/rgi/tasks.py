@@ -249,7 +249,7 @@ def _logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
         }
     else:
         settings["version"] = method
-    return instantiate(cfg.logger, **settings, _convert_="all")
+    return instantiate(cfg.logger, _partial_=True)(**settings)
 
 
 def _finish_logger(logger: Logger, table: list[dict[str, Any]], scores: dict[str, float], results: Path) -> None:
