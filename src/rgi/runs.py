@@ -88,6 +88,7 @@ def environment() -> dict[str, str]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {
         "command": " ".join(["python", *sys.argv]),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": git.stdout.strip() or "unknown",
         "python": platform.python_version(),
         "device": device,

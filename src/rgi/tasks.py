@@ -295,8 +295,8 @@ def _report(folder: Path, title: str, scores: dict[str, dict[str, float]]) -> Pa
         )
         for method, values in scores.items()
     ]
-    command = json.loads((folder / "environment.json").read_text())["command"]
-    return write_report(folder, title, methods, (folder / "config.yaml").read_text(), command=command)
+    environment = json.loads((folder / "environment.json").read_text())
+    return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)
 
 
 def _numbers(row: dict[str, str]) -> dict[str, str | float]:

@@ -1,10 +1,7 @@
 """The report: one self-contained HTML page about one or several methods' results on the same images."""
 
 import math
-import platform
 from dataclasses import dataclass
-from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,8 +18,6 @@ from rgi.report.results import Run, check, load, scored, value
 from rgi.report.tables import METRICS, accuracies, fixed, kind_table, metric, score_table, significant
 
 __all__ = ["Run", "write_report"]
-
-PACKAGES = ("robust-gan-inversion", "torch", "pytorch-lightning", "numpy", "pillow", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -73,14 +68,20 @@ class Entry:
 
 
 def write_report(
-    folder: Path, title: str, runs: list[Run], config_yaml: str, subtitle: str = "", command: str = ""
+    folder: Path,
+    title: str,
+    runs: list[Run],
+    config_yaml: str,
+    subtitle: str = "",
+    environment: dict[str, str] | None = None,
 ) -> Path:
     """Write ``folder/report.html`` and one ``folder/pictures/<name>.png`` per image; returns the page's path.
 
     The results are ``<name>.npz`` in each run's folder, with observed (C,H,W) and restored (C,H,W) in about [-1,1],
     map (H,W) >= 0 as it was scored, history (T,) the objective per iteration (NaN once the image has settled), and
     where known truth (1,H,W) in [0,1] and clean (C,H,W). A method that restores nothing or does not iterate leaves
-    ``restored`` or ``history`` out. The last run decides the order of the gallery.
+    ``restored`` or ``history`` out. The last run decides the order of the gallery. ``environment`` is what the results
+    were made with (command, versions), shown as it is.
 
     Raises:
         InputError: no run, no image, runs over different images, a name that leaves the folder, a results file
@@ -112,7 +113,7 @@ def write_report(
         entries=entries,
         typical=entries[typical],
         config_yaml=config_yaml,
-        environment=environment(command),
+        environment=list((environment or {}).items()),
     )
     target.write_text(page, encoding="utf-8")
     return target
@@ -220,22 +221,6 @@ def sentence(runs: list[Run], size: tuple[int, int], truths: list[bool | None]) 
     of = f" of {categories}" if categories else ""
     pixels = f"{size[0]} \u00d7 {size[1]} pixels"
     return f"{methods} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."
-
-
-def environment(command: str) -> list[tuple[str, str]]:
-    found = [("Command", command)] if command else []
-    found.append(("Report written", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
-    found.append(("System", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"))
-    versions = [f"{package} {version(package)}" for package in PACKAGES if version(package)]
-    return [*found, ("Packages", ", ".join(versions))]
-
-
-def version(package: str) -> str:
-    """The installed version; empty for a package that is used without being installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def template() -> jinja2.Template:

@@ -1,0 +1,80 @@
+"""Imports only point down, so that the library works without the framework, and its parts without each other."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "rgi"
+FRAMEWORK = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "omegaconf", "wandb"}
+# What each part may import of the package besides itself; files at its top level are parts of their own.
+ALLOWED = {
+    "errors": set(),
+    "generators": {"errors"},
+    "inversion": {"errors", "generators"},
+    "baselines": {"errors", "generators"},
+    "data": {"errors"},
+    "metrics": {"errors"},
+    "report": {"errors"},
+    "modules": {"errors", "generators", "inversion", "baselines", "data", "metrics"},
+    "runs": {"errors"},
+    "tasks": {"errors", "generators", "inversion", "baselines", "data", "metrics", "report", "modules", "runs"},
+    "__init__": {"generators", "inversion"},
+}
+WITH_FRAMEWORK = {"modules", "tasks", "runs"}
+LIGHTNING_DATA = "data/module.py"  # the one file of a lower part that is written for the framework
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    """The package or top-level module that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of all modules a file imports, anywhere in it; a name imported from a module counts as one."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def own_parts(path: Path) -> set[str]:
+    """The parts of our package that a file imports."""
+    inner = {name.split(".")[1] for name in imports(path) if name.startswith("rgi.")}
+    return inner & set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_point_down(path):
+    part = part_of(path)
+    assert own_parts(path) - {part} <= ALLOWED[part]
+    assert "torchvision" not in packages(path)
+    if part not in WITH_FRAMEWORK and path != SOURCE / LIGHTNING_DATA:
+        assert not packages(path) & FRAMEWORK
+
+
+def test_nobody_but_the_command_line_imports_the_tasks():
+    files = [*FILES, *(ROOT / "experiments").rglob("*.py"), ROOT / "run.py"]
+    assert [path for path in files if "rgi.tasks" in imports(path)] == [ROOT / "run.py"]
+    assert not packages(ROOT / "run.py") & {"torchvision", "torch"}
+
+
+def test_the_library_loads_without_the_framework():
+    """What the imports say holds of what is loaded, too: nothing pulls the framework in through a third package."""
+
+    command = "import rgi, sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True).stdout.split()
+    assert not FRAMEWORK & set(loaded)
+    assert "rgi" in loaded

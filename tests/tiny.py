@@ -1,0 +1,63 @@
+"""Datasets and generators that are complete in their layout and next to nothing in size."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rgi.generators import build
+from rgi.generators.store import GAN, Card, save_gan
+
+FOLDER_TEST = ("a", "b", "sub/c", "sub/d", "sub/e")
+MVTEC_TEST = ("bent/000", "good/000", "scratch/000", "scratch/001")
+NETWORK = {"width": 2, "max_width": 4}  # options of the compact family
+LATENT = 8
+
+
+def write_generator(path: Path, channels: int = 1, resolution: int = 64, residuals: bool = True) -> Path:
+    """A random generator of the compact family, with or without what ``mask_penalty: auto`` needs."""
+    torch.manual_seed(0)
+    sizes = {"latent_dim": LATENT, "channels": channels, "resolution": resolution}
+    generator, critic = build("compact", **sizes, **NETWORK)
+    with torch.no_grad():  # running statistics of its own, as a trained network has
+        generator.train()
+        for _ in range(20):
+            generator(torch.randn(32, LATENT))
+    known = {"0.99": 0.5} if residuals else {}
+    return save_gan(GAN(generator, critic, None, Card("compact", **sizes, options=NETWORK, residuals=known)), path)
+
+
+def write_mvtec(root: Path, category: str = "screw") -> Path:
+    """The layout of MVTec AD with ten training images and `MVTEC_TEST`."""
+    home = root / category
+    for seed, name in enumerate((*(f"train/good/{i:03d}" for i in range(10)), *(f"test/{n}" for n in MVTEC_TEST))):
+        _image(home / f"{name}.png", seed)
+    for name in MVTEC_TEST:
+        if not name.startswith("good"):
+            _mask(home / f"ground_truth/{name}_mask.png")
+    return root
+
+
+def write_folder(home: Path) -> dict[str, Path]:
+    """Somebody's own images: `FOLDER_TEST` below ``root``, their ``masks``, ten clean ones to ``train`` on."""
+    folders = {name: home / name for name in ("root", "masks", "train")}
+    for seed, name in enumerate(FOLDER_TEST):
+        _image(folders["root"] / f"{name}.png", seed)
+        _mask(folders["masks"] / f"{name}.png")
+    for seed in range(10):
+        _image(folders["train"] / f"{seed}.png", 100 + seed)
+    return folders
+
+
+def _image(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def _mask(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[:10] = 255
+    Image.fromarray(pixels).save(path)
