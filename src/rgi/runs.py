@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,13 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
 INHERITED = "RGI_RUN_FOLDER"  # tells the processes that Lightning starts where their parent writes
+SWEEP = "RGI_SWEEP"  # and in a multirun, the name of its folder (see hydra.sweep.dir in conf/config.yaml)
 _held: list[FileLock] = []  # one process works in a folder; a lock ends with its process, however that ends
 
 
@@ -28,15 +31,17 @@ def open_run(cfg: DictConfig) -> Path:
     """The folder of this run, locked for this process, with ``config.yaml`` and ``environment.json`` in it.
 
     ``output_dir`` names it; otherwise it is the unfinished run of the same configuration under
-    ``outputs/<experiment>/``, if there is one, or else a new one named by date and time.
+    ``outputs/<experiment>/``, if there is one, or else a new one named by date and time. A job of a multirun has its
+    own in the multirun's folder.
 
     Raises:
         InputError: the folder belongs to another configuration, or another process is working in it.
     """
-    if INHERITED in os.environ:
-        return Path(os.environ[INHERITED])
+    if rank_zero_only.rank:
+        return _sweep() or Path(os.environ[INHERITED])
     config = resolved(cfg)
-    folder = Path(cfg.output_dir) if cfg.output_dir else _unfinished(cfg, config) or _fresh(cfg)
+    check_writable(f"output_dir={cfg.output_dir}", Path(cfg.output_dir or "outputs"))
+    folder = Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     if not _lock(folder):
         raise InputError(
@@ -51,6 +56,20 @@ def open_run(cfg: DictConfig) -> Path:
     write_json(folder / "environment.json", environment())
     os.environ[INHERITED] = str(folder)
     return folder
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Before hours of work, make the folder that their result goes to and try it out.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{option}: cannot be written ({error.strerror}); name another place") from error
 
 
 def close_run() -> None:
@@ -96,6 +115,16 @@ def environment() -> dict[str, str]:
     }
 
 
+def _sweep() -> Path | None:
+    """This job's folder in a multirun."""
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    folder = Path(hydra.runtime.output_dir)
+    os.environ[SWEEP] = folder.parent.name  # the processes of `trainer=ddp` go through the jobs with us
+    return folder
+
+
 def _unfinished(cfg: DictConfig, config: str) -> Path | None:
     """The newest run of this experiment that has our configuration, no metrics, and no process working in it."""
     for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
@@ -107,9 +136,6 @@ def _unfinished(cfg: DictConfig, config: str) -> Path | None:
 
 
 def _fresh(cfg: DictConfig) -> Path:
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        return Path(hydra.runtime.output_dir)
     base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 

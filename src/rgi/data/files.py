@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from rgi.data.batch import Batch
-from rgi.data.images import check_image, check_mask, read_image, read_mask
+from rgi.data.images import MIN_SIDE, check_image, check_mask, read_image, read_mask
 from rgi.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -38,18 +38,20 @@ class FileSet(ABC):
         channels: 1 (grey) or 3 (RGB).
 
     Raises:
-        InputError: a resolution or channel count that cannot be.
+        InputError: a category, resolution or channel count that cannot be.
     """
 
     name: str
     terms: str
 
     def __init__(self, category: str, resolution: int, channels: int) -> None:
-        if not isinstance(resolution, int) or resolution < 1:
-            raise InputError(f"dataset.resolution={resolution}: must be a positive whole number of pixels")
-        if channels not in (1, 3):
+        if category in (None, "") or "/" in str(category):
+            raise InputError(f"dataset.category={category}: must be a plain name; correct it")
+        if type(resolution) is not int or resolution < MIN_SIDE:
+            raise InputError(f"dataset.resolution={resolution}: must be a whole number of at least {MIN_SIDE} pixels")
+        if type(channels) is not int or channels not in (1, 3):
             raise InputError(f"dataset.channels={channels}: must be 1 (grey) or 3 (RGB)")
-        self.category, self.resolution, self.channels = category, resolution, channels
+        self.category, self.resolution, self.channels = str(category), resolution, channels
 
     @abstractmethod
     def training_files(self) -> list[Path]:
@@ -137,6 +139,7 @@ class TestImages(Dataset[Batch]):
 
     def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int) -> None:
         self.samples, self.category = samples, category
+        self.names = [sample.name for sample in samples]
         self.channels, self.resolution = channels, resolution
 
     def __len__(self) -> int:

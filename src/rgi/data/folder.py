@@ -31,8 +31,9 @@ class Folder(FileSet):
         train: str | None = None,
         category: str | None = None,
     ) -> None:
-        super().__init__(category or Path(os.path.abspath(root)).name, resolution, channels)
-        self.root, self.masks, self.clean = root, masks, train
+        super().__init__(category or Path(os.path.abspath(str(root))).name, resolution, channels)
+        self.root = str(root)
+        self.masks, self.clean = (None if folder is None else str(folder) for folder in (masks, train))
 
     def training_files(self) -> list[Path]:
         """The images below ``train``, sorted by name."""

@@ -30,8 +30,18 @@ class ImageSet(Protocol):
     def validation(self) -> Dataset[Tensor]:
         """Clean images that training never sees."""
 
-    def test(self) -> Dataset[Batch]:
+    def test(self) -> "TestSet":
         """Test images, each a `Batch` of one."""
+
+
+class TestSet(Protocol):
+    """Test images in a fixed order."""
+
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
 
 
 class ImageData(LightningDataModule):
@@ -39,8 +49,8 @@ class ImageData(LightningDataModule):
 
     def __init__(self, images: ImageSet, batch_size: int, seed: int = 0, steps: int = 0) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}: must be at least 1")
+        if type(batch_size) is not int or batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: must be a whole number of at least 1")
         self.images, self.batch_size, self.seed, self.steps = images, batch_size, seed, steps
 
     def train_dataloader(self) -> DataLoader:
@@ -68,7 +78,7 @@ class ImageData(LightningDataModule):
         if len(images) < world:
             raise InputError(f"trainer.devices={world}: only {len(images)} test images; use as many processes at most")
         share = range(rank, len(images), world)
-        return DataLoader(images, self.batch_size, sampler=share, collate_fn=Batch.collate)
+        return DataLoader(images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
 
     predict_dataloader = test_dataloader
 

@@ -41,7 +41,9 @@ class MVTecAD(FileSet):
 
     def __init__(self, root: str, category: str, resolution: int, channels: int, download: bool) -> None:
         super().__init__(category, resolution, channels)
-        self.root, self.download = root, download
+        if not isinstance(download, bool):
+            raise InputError(f"dataset.download={download}: must be true or false")
+        self.root, self.download = str(root), download
 
     def prepare(self) -> None:
         """Download if asked and needed, then open, decode and check every image and mask.

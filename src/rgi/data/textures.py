@@ -41,7 +41,7 @@ class Textures:
         seed: places the test patches and paints their defects, each by its own name.
 
     Raises:
-        InputError: an unknown category, another resolution or channel count, no test patch.
+        InputError: an unknown category, another resolution or channel count, no test patch, a negative seed.
     """
 
     name = "textures"
@@ -62,8 +62,9 @@ class Textures:
                 f"dataset.resolution={resolution}, dataset.channels={channels}: textures are grey patches of "
                 f"{RESOLUTION} pixels; use dataset.resolution={RESOLUTION} dataset.channels=1"
             )
-        if test_images < 1:
-            raise InputError(f"dataset.test_images={test_images}: at least 1 is needed")
+        for name, value, least in (("test_images", test_images, 1), ("seed", seed, 0)):
+            if type(value) is not int or value < least:
+                raise InputError(f"dataset.{name}={value}: must be a whole number of at least {least}")
         self.category, self.resolution, self.channels = category, resolution, channels
         self.test_images, self.seed = test_images, seed
 

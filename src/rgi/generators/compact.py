@@ -22,7 +22,7 @@ def build(
         InputError: resolution other than 32, 64 or 128.
     """
     if resolution not in (32, 64, 128):
-        raise InputError(f"generator.resolution={resolution}: the compact family takes 32, 64 or 128")
+        raise InputError(f"resolution={resolution}: the compact family takes 32, 64 or 128")
     levels = resolution.bit_length() - 3  # doublings from 4x4
     widths = [min(max_width, width << level) for level in range(levels, -1, -1)]
     return Generator(latent_dim, channels, widths), Critic(channels, widths)

@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,13 +136,12 @@ def load_gan(source: str | Path) -> GAN:
             if role not in tensors:
                 raise InputError(f"{path}: unexpected tensor {key!r}; roles are {', '.join(ROLES)}")
             tensors[role][name] = file.get_tensor(key)
-    generator, critic = build_family(
-        card.family,
-        latent_dim=card.latent_dim,
-        channels=card.channels,
-        resolution=card.resolution,
-        **card.options,
-    )
+    sizes = {"latent_dim": card.latent_dim, "channels": card.channels, "resolution": card.resolution}
+    try:
+        generator, critic = build_family(card.family, **sizes, **card.options)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        file = path.with_suffix(".json")
+        raise InputError(f"{file}: describes no network ({error}); copy or train both files anew") from error
     gan = GAN(generator, critic if tensors["critic"] else None, None, card)
     for role, module in gan.modules().items():
         fill(module, tensors[role], f"{path}: the {role}")
@@ -186,7 +187,7 @@ def find_gan(source: str | Path) -> Path:
         if head[:1] == b"\x80" or head == b"PK":
             raise InputError(
                 f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
-                f"python run.py task=convert source={path} target=data/generators/NAME.safetensors"
+                f"python run.py task=convert {shlex.quote(f'source={path}')} target=data/generators/NAME.safetensors"
             ) from error
         raise InputError(f"{path}: is not a safetensors file ({error}); copy or train it anew") from error
 
@@ -209,6 +210,9 @@ def read_card(path: Path) -> Card:
     sizes = (card.latent_dim, card.channels, card.resolution)
     if not all(type(size) is int and size > 0 for size in sizes) or not isinstance(card.options, dict):
         raise InputError(f"{file}: sizes must be whole numbers from 1, and options a mapping; copy or train it anew")
+    levels = card.residuals.values() if isinstance(card.residuals, dict) else [None]
+    if not all(isinstance(level, int | float) and 0 <= level < math.inf for level in levels):
+        raise InputError(f"{file}: residuals must be numbers of at least 0; copy or train it anew")
     return card
 
 

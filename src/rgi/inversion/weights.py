@@ -8,16 +8,16 @@ from torch.func import functional_call, vmap
 
 
 class SharedWeights:
-    """G with the GAN's own weights, in the networks' precision; the GAN itself stays as it is."""
+    """A network with the GAN's own weights, in the networks' precision; the GAN itself stays as it is."""
 
-    def __init__(self, generator: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        unchanged = all(t.dtype == dtype for t in generator.state_dict().values() if t.is_floating_point())
-        self.generator = generator if unchanged else copy.deepcopy(generator).to(dtype)
+        unchanged = all(t.dtype == dtype for t in module.state_dict().values() if t.is_floating_point())
+        self.module = module if unchanged else copy.deepcopy(module).to(dtype)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Images (B,C,H,W) in z's precision."""
-        return self.generator(z.to(self.dtype)).to(z.dtype)
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The network's output in the precision of its inputs."""
+        return self.module(inputs.to(self.dtype)).to(inputs.dtype)
 
 
 class ImageWeights:

@@ -34,6 +34,9 @@ class AdversarialTraining(LightningModule):
         r1: γ of the penalty.
         ema: decay per step of the averaged generator.
         seed: of the latent codes, which depend on seed, step and process alone.
+
+    Raises:
+        InputError: a rate, weight or decay out of range, or networks that cannot be built.
     """
 
     def __init__(
@@ -50,6 +53,10 @@ class AdversarialTraining(LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
+        ranges = {"lr": (lr, lr > 0), "r1": (r1, r1 >= 0), "ema": (ema, 0 <= ema < 1)}
+        for name, (value, fits) in ranges.items():
+            if not fits:
+                raise InputError(f"generator.training.{name}={value}: lr must be above 0, r1 at least 0, ema in [0, 1)")
         self.save_hyperparameters()
         self.automatic_optimization = False
         sizes = dict(latent_dim=latent_dim, channels=channels, resolution=resolution)

@@ -80,7 +80,8 @@ class InversionModule(LightningModule):
         if self.pixels.update_called:
             scores |= {**self.pixels.compute(), "image_auroc": self.images.compute()}
         scores |= {name: metric.compute() for name, metric in self.restoration.items() if metric.update_called}
-        self.log_dict({f"standard/{name}": torch.as_tensor(value).float() for name, value in scores.items()})
+        values = {f"standard/{name}": torch.as_tensor(value).float() for name, value in scores.items()}
+        self.log_dict(values, sync_dist=True)  # the same on every process already; Lightning warns without
 
     def solve(self, batch: Batch) -> list[Result]:
         """Results of a batch, those on disk as they are."""

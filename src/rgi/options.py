@@ -1,0 +1,130 @@
+"""From the composed configuration to checked objects: what is wrong with an option is said in the user's own words."""
+
+import dataclasses
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from rgi.data.module import ImageSet
+from rgi.errors import InputError
+from rgi.generators import store
+from rgi.generators.store import GAN
+from rgi.inversion.config import SolverConfig
+from rgi.inversion.problem import Problem
+
+LEAST = {"seed": 0, "batch_size": 1, "steps": 1, "checkpoint_every": 1, "generator.latent_dim": 1}
+
+# The solver's defaults live in one place; conf/solver/*.yaml start from them.
+ConfigStore.instance().store("base", dataclasses.asdict(SolverConfig()), group="solver")
+
+
+def check_options(cfg: DictConfig) -> None:
+    """The numbers and words of the tasks; the groups' own classes check theirs."""
+    for name, least in LEAST.items():
+        value = OmegaConf.select(cfg, name, default=least)
+        if type(value) is not int or value < least:
+            raise InputError(f"{name}={value}: must be a whole number of at least {least}")
+    if cfg.seed >= 2**32:
+        raise InputError(f"seed={cfg.seed}: must be below {2**32}")
+    if "map" in cfg:
+        kind, sigma = cfg.map.kind, cfg.map.sigma
+        if kind not in (None, "mask", "residual"):
+            raise InputError(f"map.kind={kind}: must be mask, residual or null")
+        if type(sigma) not in (int, float) or not 0 <= sigma < math.inf:
+            raise InputError(f"map.sigma={sigma}: must be a number of pixels, at least 0")
+
+
+def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
+    """The object that a group of the configuration describes."""
+    try:
+        return instantiate(OmegaConf.select(cfg, group), **settings)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise InputError(f"{group}: {error.__cause__ or error}; correct the options {group}.*") from error
+
+
+def path_option(cfg: DictConfig, option: str) -> Path:
+    value = OmegaConf.select(cfg, option, throw_on_missing=True)
+    if value is None:
+        raise InputError(f"{option}: not given; add {option}=...")
+    return Path(str(value))
+
+
+def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
+    """A method, whose options are called as the user calls them."""
+    place = f"methods.{method}" if task == "benchmark" else "solver"
+    if not OmegaConf.is_dict(solver):
+        raise InputError(f"{place}={solver}: must hold a solver's options; add it as +solver@methods.{method}=rgi")
+    options = OmegaConf.to_container(solver, resolve=True)
+    fields = [field.name for field in dataclasses.fields(SolverConfig)]
+    unknown = [name for name in options if name not in fields]
+    if unknown:
+        raise InputError(f"{place}.{unknown[0]}: no such option; one of {', '.join(fields)}")
+    try:
+        return SolverConfig(**options)
+    except InputError as error:
+        raise InputError(f"{place}.{str(error).removeprefix('solver.')}") from error
+
+
+def rehearse(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:
+    """Meet what would stop a method half-way: too many processes, or things it needs and does not find.
+
+    Raises:
+        InputError: one of these.
+    """
+    tests = images.test()
+    processes = make(cfg, "trainer", logger=False).world_size
+    if len(tests) < processes:
+        raise InputError(f"trainer.devices={processes}: only {len(tests)} test images; use as many processes at most")
+    first, pool = tests[0], torch.zeros(1, gan.card.latent_dim)
+    for config in configs.values():
+        if config.mask == "given" and first.mask is None:
+            raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of them")
+        Problem(gan, first.observed, config, first.mask).start(None, pool, cfg.seed)
+
+
+def generator_file(cfg: DictConfig) -> Path:
+    """The generator's safetensors file: the one named, or else one of that name that comes with the program."""
+    path = path_option(cfg, "generator.path")
+    found = next((file for file in (path, store.SHIPPED / path.name) if file.is_file()), None)
+    if found is None:
+        raise InputError(f"generator.path={path}: no such file; {_how_to_train(cfg, path)}")
+    return found
+
+
+def _how_to_train(cfg: DictConfig, path: Path) -> str:
+    """A command to paste, with the user's own options where they matter."""
+    if cfg.generator.family != "pca" and cfg.generator.training is None:
+        target = shlex.quote(f"target={path}")
+        return f"convert the authors' checkpoint: python run.py task=convert source=CHECKPOINT.pt {target}"
+    hydra = HydraConfig.get()
+    dataset = hydra.runtime.choices.dataset
+    prefix = {"mvtec_ad": "mvtec"}.get(dataset, dataset)
+    groups = ("dataset.", "generator.", "generator=")
+    options = [shlex.quote(option) for option in hydra.overrides.task if option.startswith(groups)]
+    if OmegaConf.select(cfg, "dataset.train", default="") is None:
+        options.append("dataset.train=FOLDER_OF_CLEAN_IMAGES")
+    return " ".join(["train it with: python run.py", f"experiment={prefix}_pretrain", *options])
+
+
+def generator(cfg: DictConfig, images: ImageSet) -> GAN:
+    """The generator, which must make images of the dataset's size."""
+    path = generator_file(cfg)
+    gan = store.load_gan(path)
+    card = gan.card
+    if (card.channels, card.resolution) != (images.channels, images.resolution):
+        raise InputError(
+            f"generator.path={path}: makes {card.resolution} pixels and {card.channels} channels, the dataset has "
+            f"{images.resolution} and {images.channels}; "
+            f"set dataset.resolution={card.resolution} dataset.channels={card.channels}, or train another generator"
+        )
+    return gan

@@ -1,0 +1,87 @@
+"""What a method leaves behind: its logger's run, the tables, and the page that is made from them."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import wandb
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from rgi import runs
+from rgi.modules.inversion import load
+from rgi.report.page import Run, write_report
+from rgi.report.pictures import heat, heat_scale, photograph
+
+PICTURES = ("observed", "restored", "map", "truth")
+WORDS = ("method", "name", "kind", "category")  # columns of per_image.csv that are no numbers
+
+
+def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
+    """The configured logger; in W&B a run is a method, grouped by dataset."""
+    settings: dict[str, Any] = {"save_dir": str(folder)}
+    if issubclass(get_class(cfg.logger._target_), WandbLogger):
+        settings |= {
+            "name": f"{cfg.name or cfg.task}-{method}",
+            "group": HydraConfig.get().runtime.choices.dataset,
+            "job_type": method,
+            "config": OmegaConf.to_container(OmegaConf.create(runs.resolved(cfg)), resolve=True),
+        }
+    else:
+        settings["version"] = method
+    return instantiate(cfg.logger, _partial_=True)(**settings)
+
+
+def finish_logger(logger: Logger, table: list[dict[str, Any]], scores: dict[str, float], results: Path) -> None:
+    """Log the scores and, in W&B, a table of pictures, and end the run so that the next method gets its own."""
+    logger.log_metrics(scores)
+    if isinstance(logger, WandbLogger):
+        logger.log_table("pictures", columns=["name", "score", *PICTURES], data=_pictures(table, results))
+        logger.experiment.finish()
+    logger.finalize("success")
+
+
+def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
+    """Rows of a W&B table; the maps share one scale."""
+    arrays = [load(results / f"{row['name']}.npz") for row in table]
+    scale = heat_scale(each["map"] for each in arrays)
+    lines = []
+    for row, each in zip(table, arrays, strict=True):
+        shown = {name: photograph(each[name]) for name in ("observed", "restored", "truth") if name in each}
+        shown["map"] = heat(each["map"], scale)
+        pictures = [wandb.Image(shown[name]) if name in shown else None for name in PICTURES]
+        lines.append([row["name"], row["score"], *pictures])
+    return lines
+
+
+def write_table(path: Path, table: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in table for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) -> Path:
+    """The page, from what the folder holds."""
+    with (folder / "per_image.csv").open(newline="") as file:
+        table = [_numbers(row) for row in csv.DictReader(file)]
+    methods = [
+        Run(
+            method,
+            {name.removeprefix("standard/"): value for name, value in values.items()},
+            [row for row in table if row["method"] == method],
+            folder / "results" / method,
+        )
+        for method, values in scores.items()
+    ]
+    environment = json.loads((folder / "environment.json").read_text())
+    return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)
+
+
+def _numbers(row: dict[str, str]) -> dict[str, str | float]:
+    """A row of ``per_image.csv``; empty cells are left out."""
+    return {name: text if name in WORDS else float(text) for name, text in row.items() if text}

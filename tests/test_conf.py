@@ -1,0 +1,202 @@
+"""Every configuration file composes, and every experiment runs: new files are picked up by themselves."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tiny import FOLDER_TEST, LATENT, MVTEC_TEST, NETWORK, write_folder, write_generator, write_mvtec
+
+from rgi import SolverConfig, invert, load_gan, tasks
+from rgi.data.textures import Textures
+from rgi.report.page import Run
+
+CONF = Path(__file__).parents[1] / "conf"
+FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
+GROUPS = [name for name in FILES if not name.startswith("experiment/")]
+EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("experiment/")]
+SOLVERS = [name.partition("/")[2] for name in FILES if name.startswith("solver/")]
+FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # of a solver: every branch is taken
+COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iterations", "seconds"}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """One thread: networks this small spend their time waiting for a second one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(tasks, "CALIBRATION_IMAGES", 2)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    yield
+    torch.set_num_threads(threads)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration that run.py would hand to the tasks."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def tiny_set(dataset: str, home: Path) -> tuple[list[str], list[str]]:
+    """Overrides that make a dataset tiny, and the names of its test images; a new dataset needs an entry."""
+    if dataset == "textures":
+        tests = Textures("brick", test_images=3).test()
+        return ["dataset.test_images=3"], tests.names
+    if dataset == "mvtec_ad":
+        return [f"dataset.root={write_mvtec(home / 'mvtec')}", "dataset.resolution=32"], list(MVTEC_TEST)
+    if dataset == "folder":
+        folders = write_folder(home / "mine")
+        return [*(f"dataset.{name}={path}" for name, path in folders.items()), "dataset.resolution=32"], [*FOLDER_TEST]
+    raise AssertionError(f"tiny_set knows no {dataset}")
+
+
+def targets(node):
+    """All ``_target_`` below a plain configuration."""
+    if isinstance(node, dict):
+        yield from (node["_target_"],) if "_target_" in node else ()
+        for value in node.values():
+            yield from targets(value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_composes(name):
+    """With every reference resolved, and every class found; what the user must give is asked for as ???."""
+    group, _, option = name.partition("/")
+    cfg = composed(f"{group}={option}")
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert cfg.task in tasks.TASKS
+    for target in targets(plain):
+        assert callable(get_object(target))
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_is_valid(name):
+    """And nothing but the fields of a SolverConfig is in it."""
+    config = SolverConfig(**composed(f"solver={name}").solver)
+    assert dataclasses.asdict(config).keys() == composed(f"solver={name}").solver.keys()
+
+
+def test_the_base_solver_is_the_librarys_default():
+    assert SolverConfig(**composed("solver=base").solver) == SolverConfig()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs(experiment, tmp_path, capsys):
+    first = composed(f"experiment={experiment}")
+    methods = [*first.methods] if "methods" in first else [HydraConfig.get().runtime.choices.solver]
+    dataset = HydraConfig.get().runtime.choices.dataset
+    overrides, names = tiny_set(dataset, tmp_path)
+    overrides += [f"experiment={experiment}", f"output_dir={tmp_path / 'run'}", "debug=true"]
+    overrides += [f"generator.path={tmp_path / 'generator.safetensors'}"]
+    pretrains = first.task == "pretrain"
+    if pretrains:
+        overrides += ["steps=2", "batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
+        overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+    else:
+        solvers = [f"methods.{method}" for method in methods] if "methods" in first else ["solver"]
+        overrides += [f"{solver}.{name}={value}" for solver in solvers for name, value in FASTER.items()]
+    cfg = composed(*overrides)
+    if not pretrains:
+        write_generator(tmp_path / "generator.safetensors", cfg.dataset.channels, cfg.dataset.resolution)
+
+    tasks.main(cfg)
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    config = OmegaConf.load(tmp_path / "run/config.yaml")
+    assert "${" not in (tmp_path / "run/config.yaml").read_text()
+    assert config.name == experiment
+    if pretrains:
+        check_training(tmp_path, cfg, last)
+    else:
+        # Not every method has a mask: the default would score the residuals of one against the mask of another.
+        assert len(methods) == 1 or cfg.map.kind is not None
+        check_inversion(tmp_path / "run", methods, names, last)
+
+
+def check_training(home: Path, cfg: DictConfig, last: str) -> None:
+    """The generator is where it was asked for, says where it comes from, and works."""
+    assert last == str(home / "generator.safetensors")
+    metrics = json.loads((home / "run/metrics.json").read_text())
+    gan = load_gan(last)
+    assert gan.card.steps == metrics["steps"] == cfg.steps
+    assert gan.card.residuals == metrics["residuals"]
+    assert (gan.card.channels, gan.card.resolution) == (cfg.dataset.channels, cfg.dataset.resolution)
+    assert gan.card.dataset == HydraConfig.get().runtime.choices.dataset
+    assert gan.card.category == cfg.dataset.category
+    assert gan.card.terms
+    observed = torch.zeros(1, cfg.dataset.channels, cfg.dataset.resolution, cfg.dataset.resolution)
+    found = invert(gan, observed, SolverConfig(mask_penalty="auto", iterations=2, pool_size=4))
+    assert torch.isfinite(found.objective).all()
+
+
+def check_inversion(run: Path, methods: list[str], names: list[str], last: str) -> None:
+    """The folder holds every score, every image in every form, and the page that shows them."""
+    assert last == str(run / "report.html")
+    scores = json.loads((run / "metrics.json").read_text())
+    assert list(scores) == methods
+    for values in scores.values():
+        assert values["images"] == len(names)
+        assert 0 <= values["standard/pixel_auroc"] <= 1
+        assert values["standard/pixel_auroc_error"] < 1e-4
+    with (run / "per_image.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["method"], row["name"]) for row in table] == [(m, n) for m in methods for n in names]
+    assert set(table[0]) >= COLUMNS
+    assert {row["iterations"] for row in table} == {str(FASTER["iterations"])}
+    pictures = (run / "pictures").rglob("*.png")
+    assert {path.relative_to(run / "pictures").with_suffix("").as_posix() for path in pictures} == set(names)
+    page = (run / "report.html").read_text()
+    assert all(Run(method, {}, [], run).label in page for method in methods)
+    assert all(name in page for name in names)
+
+
+def folder_task(home: Path, *overrides: str) -> DictConfig:
+    """A task on somebody's images, of which nothing is known."""
+    folders = write_folder(home / "mine")
+    generator = write_generator(home / "generator.safetensors", channels=3, resolution=32, residuals=False)
+    data = [f"dataset.root={folders['root']}", f"dataset.train={folders['train']}", "dataset.resolution=32"]
+    run = [f"generator.path={generator}", f"output_dir={home / 'run'}", "debug=true"]
+    return composed("dataset=folder", *data, *run, *overrides)
+
+
+@pytest.mark.parametrize("task", ["invert", "predict"])
+def test_images_without_truth_are_restored_but_not_scored(task, tmp_path, capsys):
+    """And the report of a finished run can be written anew."""
+    solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
+    tasks.main(folder_task(tmp_path, f"task={task}", *solver))
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert scores["rgi"].keys() == {"images", "seconds_per_image"}
+    assert len(list((tmp_path / "run/pictures").rglob("*.png"))) == len(FOLDER_TEST)
+    page = tmp_path / "run/report.html"
+    first = page.read_text()
+    page.unlink()
+    tasks.main(composed("task=report", f"run={tmp_path / 'run'}", "debug=true"))
+    assert capsys.readouterr().out.splitlines()[-1] == str(page)
+    assert len(page.read_text()) == len(first)
+
+
+def test_calibration_gives_the_card_what_an_automatic_penalty_needs(tmp_path, capsys):
+    tasks.main(folder_task(tmp_path, "task=calibrate"))
+    gan = load_gan(tmp_path / "generator.safetensors")
+    assert 0 < gan.card.residuals["0.5"] < gan.card.residuals["0.99"]
+    invert(gan, torch.zeros(1, 3, 32, 32), SolverConfig(mask_penalty="auto", iterations=1, pool_size=1))
+    assert str(tmp_path / "generator.json") in capsys.readouterr().out
+
+
+def test_principal_components_are_fitted_and_inverted(tmp_path):
+    """A family without training or critic goes through the same two commands."""
+    pca = ["generator=pca", "generator.latent_dim=4", f"generator.path={tmp_path / 'pca.safetensors'}"]
+    tasks.main(folder_task(tmp_path, "task=pretrain", *pca, f"output_dir={tmp_path / 'fit'}"))
+    solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
+    tasks.main(folder_task(tmp_path, "solver.mask_penalty=auto", *pca, *solver))
+    assert (tmp_path / "run/report.html").is_file()

@@ -1,0 +1,346 @@
+"""The command line in processes of its own: what a run leaves, and what survives kills, company and sweeps."""
+
+import csv
+import json
+import os
+import runpy
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from PIL import Image
+from safetensors.torch import load_file
+from tiny import LATENT, NETWORK, write_folder, write_generator
+from wandb.proto.wandb_internal_pb2 import Record
+
+from rgi import SolverConfig, invert, load_gan
+from rgi.generators.store import read_card
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, str(ROOT / "run.py")]
+IMAGES, STEPS = 5, 80
+METHODS = {"rgi": "textures_rgi", "r_rgi": "textures_rrgi"}
+TIMING = ("seconds", "seconds_per_image")
+LIMIT = 120  # seconds until a process counts as hanging
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """As `environment` gives to the processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a generator, to work in."""
+    folder = tmp_path_factory.mktemp("home")
+    write_generator(folder / "generator.safetensors")
+    return folder
+
+
+def inversion(home: Path, *overrides: str, iterations: int = STEPS) -> list[str]:
+    """A command that inverts `IMAGES` images one by one, so slowly that a kill comes in between."""
+    generator = f"generator.path={home / 'generator.safetensors'}"
+    sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", f"solver.iterations={iterations}"]
+    return ["experiment=textures_rgi", generator, "trainer.accelerator=cpu", *sizes, *overrides]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """One thread a process: networks this small spend their time waiting for a second one."""
+    wandb = {name: str(home / "wandb") for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return inherited | wandb | {"OMP_NUM_THREADS": "1"}
+
+
+def run(home: Path, *overrides: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """A command that must succeed."""
+    command = [*COMMAND, *overrides]
+    done = subprocess.run(
+        command, cwd=cwd or home, env=environment(home), capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def interrupt(home: Path, reached: Callable[[], Any], *overrides: str, cwd: Path, then: Callable = lambda: None):
+    """Start a command; as soon as it has ``reached`` something, stop it, do something else ``then``, and kill it -9."""
+    with (home / "interrupted.txt").open("w+") as output:
+        process = subprocess.Popen([*COMMAND, *overrides], cwd=cwd, env=environment(home), stdout=output, stderr=output)
+        try:
+            deadline = time.monotonic() + LIMIT
+            while not reached():
+                assert process.poll() is None, (home / "interrupted.txt").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            process.send_signal(signal.SIGSTOP)
+            then()
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The real entry point without the seconds that a process takes to start; returns its exit status."""
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "run.py"), *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    try:
+        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def results(folder: Path) -> dict[str, Path]:
+    """The results files of a run by method and image."""
+    base = folder / "results"
+    return {path.relative_to(base).with_suffix("").as_posix(): path for path in base.rglob("*.npz")}
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """``per_image.csv`` without what no two runs share."""
+    with (folder / "per_image.csv").open(newline="") as file:
+        return [{name: cell for name, cell in row.items() if name not in TIMING} for row in csv.DictReader(file)]
+
+
+def scores(folder: Path) -> dict[str, dict[str, float]]:
+    """``metrics.json`` without what no two runs share."""
+    found = json.loads((folder / "metrics.json").read_text())
+    return {method: {name: v for name, v in values.items() if name not in TIMING} for method, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home) -> tuple[Path, subprocess.CompletedProcess]:
+    """A run from the repository's own folder, as the README has it."""
+    folder = home / "uninterrupted"
+    return folder, run(home, *inversion(home, f"output_dir={folder}"), cwd=ROOT)
+
+
+def test_a_run_leaves_everything(uninterrupted):
+    folder, done = uninterrupted
+    assert done.stdout.splitlines()[-1] == str(folder / "report.html")
+    assert f"{IMAGES * STEPS}/{IMAGES * STEPS}" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {"config.yaml", "environment.json", "metrics.json", "per_image.csv", "pictures", "report.html"}
+    names = [row["name"] for row in table(folder)]
+    assert len(names) == IMAGES
+    assert results(folder).keys() == {f"rgi/{name}" for name in names}
+    assert all((folder / "pictures" / f"{name}.png").is_file() for name in names)
+    assert not list(folder.rglob("*.part"))
+    values = scores(folder)["rgi"]
+    assert values["images"] == IMAGES
+    assert all(np.isfinite(value) for value in values.values())
+    assert {"command", "commit", "torch"} <= json.loads((folder / "environment.json").read_text()).keys()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(home, uninterrupted, tmp_path, monkeypatch, capsys):
+    """Killed twice: found again without being named, refused while another process is in it, and finished."""
+    base = tmp_path / "outputs/textures_rgi"
+
+    def solved() -> dict[str, int]:
+        return {name: path.stat().st_mtime_ns for path in base.glob("*") for name, path in results(path).items()}
+
+    interrupt(home, solved, *inversion(home), cwd=tmp_path)
+    (folder,) = base.iterdir()
+    first = solved()
+    assert 0 < len(first) < IMAGES
+    assert not (folder / "metrics.json").exists()
+
+    def intrude() -> None:
+        assert in_process(monkeypatch, *inversion(home, f"output_dir={folder}")) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {folder}: another process is working in this folder; ")
+
+    interrupt(home, lambda: len(solved()) > len(first), *inversion(home), cwd=tmp_path, then=intrude)
+    second = solved()
+    assert list(base.iterdir()) == [folder]
+    assert len(first) < len(second) < IMAGES
+
+    assert in_process(monkeypatch, *inversion(home, f"output_dir={folder}")) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "report.html")
+    assert solved().items() >= second.items() >= first.items()
+    assert table(folder) == table(uninterrupted[0])
+    assert scores(folder) == scores(uninterrupted[0])
+
+
+def test_a_folder_belongs_to_one_configuration(home, uninterrupted, monkeypatch, capsys):
+    folder, _ = uninterrupted
+    assert in_process(monkeypatch, *inversion(home, f"output_dir={folder}", iterations=STEPS + 1)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {folder}: holds a run of another configuration")
+
+
+def together(home: Path, *overrides: str) -> list[str]:
+    """A short command, in batches of unequal size, by which every method does all that it does."""
+    return inversion(home, "solver.tune_from=2", "batch_size=2", *overrides, iterations=6)
+
+
+@pytest.fixture(scope="module")
+def two_processes(home, tmp_path_factory) -> dict[str, Path]:
+    """The folder of each method, from a sweep by two processes that go through the jobs together; logged to W&B."""
+    cwd = tmp_path_factory.mktemp("two_processes")
+    settings = ["trainer=ddp", "trainer.devices=2", "logger=wandb"]
+    run(home, "-m", *together(home, *settings, f"experiment={','.join(METHODS.values())}"), cwd=cwd)
+    (base,) = (cwd / "outputs/multirun").iterdir()
+    return {method: base / str(number) for number, method in enumerate(METHODS)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_score_like_one(method, home, two_processes, tmp_path, monkeypatch):
+    """An odd number of images: one process has more of them, and more batches, than the other."""
+    folder = two_processes[method]
+    assert in_process(monkeypatch, *together(home, f"experiment={METHODS[method]}", f"output_dir={tmp_path}")) == 0
+    assert results(folder).keys() == results(tmp_path).keys()
+    assert len(results(tmp_path)) == IMAGES
+    assert scores(folder).keys() == scores(tmp_path).keys() == {method}
+    assert scores(tmp_path)[method]["images"] == IMAGES
+    assert scores(folder)[method] == pytest.approx(scores(tmp_path)[method], abs=1e-6)
+    for found, expected in zip(table(folder), table(tmp_path), strict=True):
+        assert found["name"] == expected["name"]
+        assert float(found["objective"]) == pytest.approx(float(expected["objective"]), rel=1e-5)
+
+
+def records(file: Path) -> Iterator[Record]:
+    """The records of W&B's offline file: a log of LevelDB's format, blocks of 32 KiB behind a header of 7 bytes."""
+    content, position, parts = file.read_bytes(), 7, []
+    while position < len(content):
+        room = 2**15 - position % 2**15
+        if room < 7:  # too little for a record's header
+            position += room
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        parts.append(content[position + 7 : position + 7 + length])
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield Record.FromString(b"".join(parts))
+            parts = []
+
+
+def logged(file: Path) -> dict[str, Any]:
+    """What W&B holds of a run: the run itself, its configuration and summary, and the files of its table."""
+    found: dict[str, Any] = {"config": {}, "summary": {}}
+    for record in records(file):
+        if record.HasField("run"):
+            found["run"] = record.run
+            found["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        if record.HasField("summary"):
+            for item in record.summary.update:
+                key = "/".join([item.key] if item.key else item.nested_key)
+                found["summary"][key] = json.loads(item.value_json)
+        if record.HasField("artifact"):
+            found["files"] = {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wandb_holds_the_run(method, two_processes):
+    """The dataset as group, the method as job type, everything resolved, the final scores, and all pictures."""
+    folder = two_processes[method]
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")  # one, although there were two processes
+    found = logged(file)
+    assert (found["run"].run_group, found["run"].job_type) == ("textures", method)
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert {name: found["config"][name] for name in config} == config
+    expected = json.loads((folder / "metrics.json").read_text())[method]
+    assert {name: found["summary"][name] for name in expected} == expected
+    check_table(found["files"], [row["name"] for row in table(folder)])
+
+
+def check_table(files: dict[str, Path], names: list[str]) -> None:
+    """A row per image, and the pictures in it are pictures."""
+    content = json.loads(files["pictures.table.json"].read_text())
+    assert content["columns"] == ["name", "score", "observed", "restored", "map", "truth"]
+    assert [row[0] for row in content["data"]] == names
+    for _, _, *pictures in content["data"]:
+        for picture in pictures:
+            with Image.open(files[picture["path"]]) as image:
+                assert image.size == (64, 64)
+
+
+def test_a_sweep_gives_every_job_its_folder(home, tmp_path):
+    sweep = ["solver.mask_penalty=0.05,0.2", "dataset.category=brick,grass"]
+    done = run(home, "-m", *inversion(home, *sweep, "dataset.test_images=2", iterations=3), cwd=tmp_path)
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["multirun"]
+    (base,) = (tmp_path / "outputs/multirun").iterdir()
+    folders = [base / str(number) for number in range(4)]
+    jobs = [OmegaConf.load(folder / "config.yaml") for folder in folders]
+    given = [(job.solver.mask_penalty, job.dataset.category) for job in jobs]
+    assert sorted(given) == [(0.05, "brick"), (0.05, "grass"), (0.2, "brick"), (0.2, "grass")]
+    printed = [line for line in done.stdout.splitlines() if line.endswith("report.html")]
+    assert printed == [str(folder / "report.html") for folder in folders]
+    assert len({json.dumps(scores(folder)) for folder in folders}) == 4
+    for (_, category), folder in zip(given, folders, strict=True):
+        assert [row["category"] for row in table(folder)] == [category] * 2
+
+
+def training(home: Path, generator: Path, *overrides: str) -> list[str]:
+    """A command that trains a network for 60 small steps."""
+    sizes = ["steps=60", "batch_size=4", "checkpoint_every=10", f"generator.latent_dim={LATENT}"]
+    sizes += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+    images = [f"dataset.{name}={home / 'mine' / name}" for name in ("root", "train")]
+    size = ["dataset.resolution=32", "dataset.category=mine", "trainer.accelerator=cpu"]
+    return ["experiment=folder_pretrain", *images, *size, *sizes, f"generator.path={generator}", *overrides]
+
+
+def test_a_killed_training_ends_with_the_same_weights(home, tmp_path, monkeypatch, capsys, caplog):
+    write_folder(home / "mine")
+    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    assert in_process(monkeypatch, *training(home, whole, f"output_dir={tmp_path / 'whole'}")) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(whole)
+
+    command = training(home, resumed, f"output_dir={tmp_path / 'resumed'}")
+    checkpoints = tmp_path / "resumed/checkpoints"
+    interrupt(home, lambda: len(list(checkpoints.glob("*.ckpt"))), *command, cwd=tmp_path)
+    assert not resumed.exists()
+    newest = max(checkpoints.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    assert 0 < torch.load(newest, weights_only=True)["global_step"] < 120
+
+    with caplog.at_level("INFO"):
+        assert in_process(monkeypatch, *command) == 0
+    assert f"continuing from {newest}" in caplog.messages
+    assert capsys.readouterr().out.splitlines()[-1] == str(resumed)
+    assert read_card(resumed).steps == read_card(whole).steps == 60
+    first, second = load_file(whole), load_file(resumed)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert read_card(resumed).residuals == read_card(whole).residuals
+
+    found = invert(load_gan(resumed), torch.zeros(1, 3, 32, 32), SolverConfig(mask_penalty="auto", iterations=5))
+    assert found.objective < found.history[0]
+
+
+def test_help_shows_what_there_is_to_choose_from(monkeypatch, capsys):
+    assert in_process(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    for group in (ROOT / "conf").iterdir():
+        if group.is_dir():
+            choices = {path.stem for path in group.glob("*.yaml")}
+            line = next(line for line in text.splitlines() if line.startswith(f"{group.name}: "))
+            assert choices <= set(line.partition(": ")[2].split(", "))
+    assert text.index("python run.py experiment=demo") < text.index("experiment: ")
+
+
+def test_an_unknown_experiment_lists_the_known_ones(monkeypatch, capsys):
+    assert in_process(monkeypatch, "experiment=mvtec_rgri") != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: experiment=mvtec_rgri: ")
+    assert all(path.stem in line for path in (ROOT / "conf/experiment").glob("*.yaml"))
