@@ -24,7 +24,7 @@ def write_generator(path: Path, channels: int = 1, resolution: int = 64, residua
         generator.train()
         for _ in range(20):
             generator(torch.randn(32, LATENT))
-    known = {"0.99": 0.5} if residuals else {}
+    known = {"0.9": 0.5} if residuals else {}
     return save_gan(GAN(generator, critic, None, Card("compact", **sizes, options=NETWORK, residuals=known)), path)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
     return instantiate(cfg.logger, _partial_=True)(**settings)
 
 
-def finish_logger(logger: Logger, table: list[dict[str, Any]], scores: dict[str, float], results: Path) -> None:
-    """Log the scores and, in W&B, a table of pictures, and end the run so that the next method gets its own."""
-    logger.log_metrics(scores)
+def finish_logger(logger: Logger, table: list[dict[str, Any]], cost: dict[str, float], results: Path) -> None:
+    """Log what the run cost and, in W&B, a table of pictures, and end it so that the next method gets its own."""
+    logger.log_metrics(cost)
     if isinstance(logger, WandbLogger):
         logger.log_table("pictures", columns=["name", "score", *PICTURES], data=_pictures(table, results))
         logger.experiment.finish()
@@ -72,7 +73,7 @@ def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) ->
     methods = [
         Run(
             method,
-            {name.removeprefix("standard/"): value for name, value in values.items()},
+            {name.removeprefix("standard/"): nan if value is None else value for name, value in values.items()},
             [row for row in table if row["method"] == method],
             folder / "results" / method,
         )

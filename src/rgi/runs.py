@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -88,10 +89,16 @@ def resolved(cfg: DictConfig) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write so that a reader, or a kill, never meets half a file."""
+    """Write so that a reader, or a kill, never meets half a file; a number that is not finite becomes null."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
+    part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
     os.replace(part, path)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def environment() -> dict[str, str]:

@@ -29,7 +29,7 @@ from rgi.generators import store, zoo
 from rgi.generators.pca import fit
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
-from rgi.modules.adversarial import AdversarialTraining, SampleSheets
+from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints, SampleSheets
 from rgi.modules.inversion import InversionModule, rows
 from rgi.options import check_options, generator, generator_file, make, path_option, rehearse, solver_config
 from rgi.record import finish_logger, method_logger, write_page, write_table
@@ -112,20 +112,24 @@ def _architecture(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
 
 
 def _train(cfg: DictConfig, images: ImageSet, training: AdversarialTraining, folder: Path) -> GAN:
-    """Adversarial training, from the newest checkpoint in the folder if there is one."""
-    checkpoints = ModelCheckpoint(folder / "checkpoints", "{step}", every_n_train_steps=2 * cfg.checkpoint_every)
+    """Adversarial training, from the checkpoint in the folder if there is one."""
+    newest = folder / "checkpoints" / "newest.ckpt"
+    checkpoints = ModelCheckpoint(
+        newest.parent, newest.stem, every_n_train_steps=2 * cfg.checkpoint_every, enable_version_counter=False
+    )
     trainer = make(
         cfg,
         "trainer",
         logger=method_logger(cfg, "pretrain", folder),
         max_steps=2 * cfg.steps,  # Lightning counts the steps of both optimisers
         callbacks=[checkpoints, SampleSheets(folder / "samples", 500), TQDMProgressBar(refresh_rate=10)],
+        plugins=[AtomicCheckpoints()],
     )
-    newest = max((folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
-    if newest:
+    resumed = newest.exists()
+    if resumed:
         log.info("continuing from %s", newest)
     data = ImageData(images, cfg.batch_size, cfg.seed, cfg.steps)
-    trainer.fit(training, data, ckpt_path=newest, weights_only=True)
+    trainer.fit(training, data, ckpt_path=newest if resumed else None, weights_only=True)
     return training.gan(Card(**_architecture(cfg, images), steps=training.steps_done))
 
 
@@ -169,9 +173,10 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
         if trainer.is_global_zero:
             found = rows(results, images.test().names, method)
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
-            scores[method] |= {"images": len(found), "seconds_per_image": fmean(row["seconds"] for row in found)}
+            cost = {"images": len(found), "seconds_per_image": fmean(row["seconds"] for row in found)}
+            scores[method] |= cost
             table += found
-            finish_logger(logger, found, scores[method], results)
+            finish_logger(logger, found, cost, results)
     if trainer.is_global_zero:
         write_table(folder / "per_image.csv", table)
         for method, values in scores.items():

@@ -232,7 +232,7 @@ def test_automatic_penalty_comes_from_clean_residuals():
     levels = [residuals[key] for key in sorted(residuals, key=float)]
     assert levels == sorted(levels)
     gan.card = dataclasses.replace(gan.card, residuals=residuals)
-    by_hand = SolverConfig(mask_penalty=2 * residuals["0.99"] ** 2, iterations=5)
+    by_hand = SolverConfig(mask_penalty=2 * residuals["0.9"] ** 2, iterations=5)
     automatic = invert(gan, clean, by_hand.replace(mask_penalty="auto"))
     assert automatic.objective.equal(invert(gan, clean, by_hand).objective)
 

@@ -10,7 +10,7 @@ from rgi.inversion.objective import check_finite, data_loss, mask_loss, penalty_
 from rgi.inversion.start import draw_pool, nearest_in_pool
 from rgi.inversion.weights import SharedWeights
 
-CLEAN_QUANTILE = "0.99"  # `mask_penalty: auto` begins to mask where a hundredth of the clean residuals lie
+CLEAN_QUANTILE = "0.9"  # `mask_penalty: auto` begins to mask where a tenth of the clean residuals lie
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 

@@ -8,12 +8,14 @@ Non-saturating loss (Goodfellow et al. 2014) with the lazy R1 penalty (Mescheder
 The generator that is kept is an exponential moving average of the trained one.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -150,3 +152,12 @@ class SampleSheets(Callback):
             pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).squeeze(2).cpu().numpy()
             self.folder.mkdir(exist_ok=True)
             Image.fromarray(pixels).save(self.folder / f"{module.steps_done:06d}.png")
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that replace their predecessor only when they are whole: a kill, or a full disk, loses nothing."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        part = f"{path}.part"
+        super().save_checkpoint(checkpoint, part, storage_options)
+        os.replace(part, path)
