@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch.func import functional_call, vmap
 
 from rgi.errors import InputError
 from rgi.generators import compact
@@ -52,22 +51,3 @@ def test_together_the_critic_sees_the_neighbours(networks):
     after = critic(changed, together=True)
     torch.testing.assert_close(after[:4], scores[:4])  # another group of four
     assert (after[4:] != scores[4:]).all()
-
-
-def test_one_copy_of_the_weights_per_image(networks):
-    """Stacked parameters under vmap, as R-RGI uses them: values and gradients equal those of separate networks."""
-    generator, _ = networks
-    z = torch.randn(3, 6).double()
-    stacked = {
-        name: (value + 0.1 * torch.randn(3, *value.shape)).detach().requires_grad_()
-        for name, value in generator.named_parameters()
-    }
-    images = vmap(lambda weights, code: functional_call(generator, weights, (code[None],))[0])(stacked, z)
-    images.square().sum().backward()
-    for index, code in enumerate(z):
-        own = {name: value[index].detach().requires_grad_() for name, value in stacked.items()}
-        image = functional_call(generator, own, (code[None],))[0]
-        torch.testing.assert_close(images[index], image, rtol=0, atol=1e-10)
-        image.square().sum().backward()
-        for name, value in own.items():
-            torch.testing.assert_close(stacked[name].grad[index], value.grad, rtol=1e-9, atol=1e-9)

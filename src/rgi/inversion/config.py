@@ -68,7 +68,7 @@ class SolverConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: str = "cosine"
     warmup: int = 5
-    iterations: int = 150
+    iterations: int = 250
     tolerance: float | None = None
     latent_start: str = "pool"
     pool_size: int = 1000

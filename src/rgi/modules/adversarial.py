@@ -62,10 +62,7 @@ class AdversarialTraining(LightningModule):
         self.save_hyperparameters()
         self.automatic_optimization = False
         sizes = dict(latent_dim=latent_dim, channels=channels, resolution=resolution)
-        generator, critic = build(family, **sizes, **options)
-        # Dense convolutions on a CPU and on tensor cores run faster in this layout.
-        self.generator = generator.to(memory_format=torch.channels_last)
-        self.critic = critic.to(memory_format=torch.channels_last)
+        self.generator, self.critic = build(family, **sizes, **options)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
 
     @property
@@ -79,7 +76,6 @@ class AdversarialTraining(LightningModule):
 
     def training_step(self, real: Tensor, index: int) -> None:
         step = self.steps_done
-        real = real.contiguous(memory_format=torch.channels_last)
         for_critic, for_generator = self._latents(len(real), step)
         critic_optimizer, generator_optimizer = self.optimizers()
 

@@ -1,0 +1,38 @@
+"""One copy of θ per image: values and gradients are those of separate networks."""
+
+import pytest
+import torch
+from conftest import tiny_gan
+
+from rgi.inversion.weights import ImageWeights, SharedWeights
+
+
+@pytest.mark.parametrize("family", ["compact", "progressive", "pca"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_copies_equal_separate_networks(family, channels):
+    generator = tiny_gan(family, channels=channels).generator.double()
+    codes = torch.randn(3, tiny_gan(family).card.latent_dim).double()
+    copies = ImageWeights(generator, 3, torch.float64, torch.float64)
+    with torch.no_grad():
+        for parameter in copies.parameters:
+            parameter += 0.1 * torch.randn_like(parameter)  # so that no two copies are alike
+    images = copies(codes)
+    gradients = torch.autograd.grad(images.square().sum(), copies.parameters, allow_unused=True)
+    for index in range(3):
+        own = [parameter[index].detach().clone().requires_grad_() for parameter in copies.parameters]
+        image = torch.func.functional_call(generator, dict(zip(copies.names, own, strict=True)), codes[index][None])
+        torch.testing.assert_close(images[index], image[0], rtol=0, atol=1e-10)
+        expected = torch.autograd.grad(image.square().sum(), own, allow_unused=True)
+        for name, ours, theirs in zip(copies.names, gradients, expected, strict=True):
+            if theirs is not None:
+                torch.testing.assert_close(ours[index], theirs, rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_shared_weights_are_the_network_itself_unless_cast():
+    generator = tiny_gan().generator
+    codes = torch.randn(2, 8)
+    assert SharedWeights(generator, torch.float32).module is generator
+    cast = SharedWeights(generator, torch.float64)
+    assert cast.module is not generator
+    torch.testing.assert_close(cast(codes.double()), generator(codes).double(), atol=1e-5, rtol=1e-4)
+    assert next(generator.parameters()).dtype == torch.float32
