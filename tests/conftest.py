@@ -1,14 +1,12 @@
 """Tiny generators that every test can afford."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from rgi.generators import build
 from rgi.generators.store import GAN, Card
 
-SHARED = Path(__file__).parents[1] / "../shared"
+torch.set_num_threads(1)  # networks this small spend their time waiting for a second thread
 
 
 def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:
@@ -35,11 +33,3 @@ def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:
 @pytest.fixture(params=["compact", "progressive", "pca"])
 def gan(request) -> GAN:
     return tiny_gan(request.param)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The material for development, absent from an ordinary checkout."""
-    if not SHARED.is_dir():
-        pytest.skip("the shared development material is not beside the project")
-    return SHARED

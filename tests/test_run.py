@@ -35,15 +35,6 @@ TIMING = ("seconds", "seconds_per_image")
 LIMIT = 120  # seconds until a process counts as hanging
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """As `environment` gives to the processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     """A folder with a generator, to work in."""
@@ -60,7 +51,7 @@ def inversion(home: Path, *overrides: str, iterations: int = STEPS) -> list[str]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """One thread a process: networks this small spend their time waiting for a second one."""
+    """One thread a process, as in the tests' own."""
     wandb = {name: str(home / "wandb") for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     return inherited | wandb | {"OMP_NUM_THREADS": "1"}

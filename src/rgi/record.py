@@ -58,6 +58,17 @@ def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
     return lines
 
 
+def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> list[dict[str, Any]]:
+    """Scores with one row per number, so that the tables of several runs can be put together and pivoted."""
+    lines = []
+    for method, values in scores.items():
+        where = {"dataset": HydraConfig.get().runtime.choices.dataset, "category": category, "method": method}
+        for name, value in values.items():
+            protocol, _, metric = name.rpartition("/")
+            lines.append({**where, "protocol": protocol, "metric": metric, "seed": cfg.seed, "value": value})
+    return lines
+
+
 def write_table(path: Path, table: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(name for row in table for name in row))
     with path.open("w", newline="") as file:

@@ -32,7 +32,7 @@ from rgi.inversion.calibration import clean_residuals
 from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints, SampleSheets
 from rgi.modules.inversion import InversionModule, rows
 from rgi.options import check_options, generator, generator_file, make, path_option, rehearse, solver_config
-from rgi.record import finish_logger, method_logger, write_page, write_table
+from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
 
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64
@@ -179,6 +179,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             finish_logger(logger, found, cost, results)
     if trainer.is_global_zero:
         write_table(folder / "per_image.csv", table)
+        write_table(folder / "table.csv", long_form(scores, cfg, images.category))
         for method, values in scores.items():
             print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         page = write_page(folder, cfg.name, scores)
