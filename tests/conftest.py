@@ -1,6 +1,5 @@
 """Tiny generators that every test can afford."""
 
-import pytest
 import torch
 
 from rgi.generators import build
@@ -28,8 +27,3 @@ def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:
             for _ in range(20):
                 generator(torch.randn(32, sizes["latent_dim"]))
     return GAN(generator, critic, None, Card(family=family, **sizes, options=options))
-
-
-@pytest.fixture(params=["compact", "progressive", "pca"])
-def gan(request) -> GAN:
-    return tiny_gan(request.param)
