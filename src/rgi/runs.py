@@ -104,22 +104,25 @@ def _finite(content: Any) -> Any:
 def environment() -> dict[str, str]:
     """What a result depends on besides its configuration."""
     packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {
         "command": " ".join(["python", *sys.argv]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or "unknown",
+        "commit": _commit(),
         "python": platform.python_version(),
         "device": device,
         **{name: version(name) for name in packages},
     }
+
+
+def _commit() -> str:
+    """The checkout's commit, "unknown" outside one or without git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return git.stdout.strip()
 
 
 def _sweep() -> Path | None:
