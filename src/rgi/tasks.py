@@ -36,6 +36,7 @@ from rgi.record import finish_logger, long_form, method_logger, write_page, writ
 
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64
+FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
 
 
 def main(cfg: DictConfig) -> None:
@@ -73,7 +74,7 @@ def pretrain(cfg: DictConfig) -> None:
         raise InputError(f"generator.path={target}: exists already; name another file, or move this one away first")
     runs.check_writable(f"generator.path={target}", target.parent)
     make(cfg, "trainer", logger=False)
-    gan = fit(_stack(clean), cfg.generator.latent_dim) if training is None else None
+    gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim) if training is None else None
     folder = runs.open_run(cfg)
     if training is not None:
         gan = _train(cfg, images, training, folder)

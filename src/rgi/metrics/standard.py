@@ -139,7 +139,7 @@ class ImageAUROC(Metric):
 
 
 class PixelCurve(Metric):
-    """Pixel scores over all pixels of a test set pooled, in constant memory (100 MB).
+    """Pixel scores over all pixels of a test set pooled, in constant memory (150 MB).
 
     Scores are binned (`rgi.metrics.bins`), so results depend neither on the order nor on the size of batches, and
     histograms of several processes add up. Each bin also keeps its extreme scores: a bin of one single value
