@@ -28,13 +28,8 @@ COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iteratio
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """One thread: networks this small spend their time waiting for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     monkeypatch.setattr(tasks, "CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
-    yield
-    torch.set_num_threads(threads)
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -119,8 +119,8 @@ class AdversarialTraining(LightningModule):
     def _report(self, step: int, critic_loss: float, generator_loss: float) -> None:
         if not (abs(critic_loss) < float("inf") and abs(generator_loss) < float("inf")):
             raise InputError(
-                f"training step {step}: the loss is not finite; the last checkpoint is good: start again from it with "
-                "a smaller generator.training.lr or a larger generator.training.r1"
+                f"training step {step}: the loss is not finite; start anew with a smaller generator.training.lr or a "
+                "larger generator.training.r1"
             )
         self.log_dict({"critic_loss": critic_loss, "generator_loss": generator_loss}, prog_bar=True)
 
