@@ -74,7 +74,7 @@ def pretrain(cfg: DictConfig) -> None:
         raise InputError(f"generator.path={target}: exists already; name another file, or move this one away first")
     runs.check_writable(f"generator.path={target}", target.parent)
     make(cfg, "trainer", logger=False)
-    gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim) if training is None else None
+    gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if training is None else None
     folder = runs.open_run(cfg)
     if training is not None:
         gan = _train(cfg, images, training, folder)

@@ -1,0 +1,1 @@
+"""The paper: objective, mask, latent start, weights, and the optimisation over them."""
