@@ -11,7 +11,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
-from tiny import FOLDER_TEST, LATENT, MVTEC_TEST, NETWORK, write_folder, write_generator, write_mvtec
+from tiny import (
+    FOLDER_TEST,
+    LATENT,
+    MVTEC_TEST,
+    NETWORK,
+    TILE_TEST,
+    write_folder,
+    write_generator,
+    write_magnetic_tile,
+    write_mvtec,
+)
 
 from rgi import SolverConfig, invert, load_gan, tasks
 from rgi.data.textures import Textures
@@ -49,6 +59,9 @@ def tiny_set(dataset: str, home: Path) -> tuple[list[str], list[str]]:
         return ["dataset.test_images=3"], tests.names
     if dataset == "mvtec_ad":
         return [f"dataset.root={write_mvtec(home / 'mvtec')}", "dataset.resolution=32"], list(MVTEC_TEST)
+    if dataset == "magnetic_tile":
+        root = write_magnetic_tile(home / "tiles")
+        return [f"dataset.root={root}", "dataset.resolution=32"], list(TILE_TEST)
     if dataset == "folder":
         folders = write_folder(home / "mine")
         return [*(f"dataset.{name}={path}" for name, path in folders.items()), "dataset.resolution=32"], [*FOLDER_TEST]

@@ -12,6 +12,10 @@ from rgi.generators.store import GAN, Card, save_gan
 FOLDER_TEST = ("a", "b", "sub/c", "sub/d", "sub/e")
 MVTEC_TEST = ("bent/000", "good/000", "scratch/000", "scratch/001")
 NETWORK = {"width": 2, "max_width": 4}  # options of the compact family
+TILE_TEST = (
+    "blowhole/exp1_num_1000", "break/exp1_num_3000", "crack/exp1_num_2000", "fray/exp1_num_4000",
+    "good/exp2_num_1003", "uneven/exp1_num_5000",
+)  # fmt: skip
 LATENT = 8
 
 
@@ -39,6 +43,17 @@ def write_mvtec(root: Path, category: str = "screw") -> Path:
     return root
 
 
+def write_magnetic_tile(root: Path) -> Path:
+    """The layout of the magnetic tiles: an image of each defect, a clean one of such a tile, 20 clean tiles."""
+    defects = {"Blowhole": 1000, "Crack": 2000, "Break": 3000, "Fray": 4000, "Uneven": 5000}
+    names = [f"MT_{kind}/Imgs/exp1_num_{number}" for kind, number in defects.items()]
+    names += ["MT_Free/Imgs/exp2_num_1003", *(f"MT_Free/Imgs/exp1_num_{6000 + 1000 * i}" for i in range(20))]
+    for seed, name in enumerate(names):
+        _image(root / f"{name}.jpg", seed)
+        _mask(root / f"{name}.png", empty="Free" in name)
+    return root
+
+
 def write_folder(home: Path) -> dict[str, Path]:
     """Somebody's own images: `FOLDER_TEST` below ``root``, their ``masks``, ten clean ones to ``train`` on."""
     folders = {name: home / name for name in ("root", "masks", "train")}
@@ -56,8 +71,8 @@ def _image(path: Path, seed: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _mask(path: Path) -> None:
+def _mask(path: Path, empty: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros((40, 40), np.uint8)
-    pixels[:10] = 255
+    pixels[:10] = 0 if empty else 255
     Image.fromarray(pixels).save(path)

@@ -66,6 +66,6 @@ def test_first_iterations_equal_the_authors(name, gan, arrays):
 
 
 def test_choice_from_the_pool_equals_the_authors(gan, arrays):
-    config = SolverConfig(iterations=1, lr_latent=1e-30)
+    config = SolverConfig(iterations=1, lr_latent=1e-30, mask="adam", schedule="constant")
     found = invert(gan, arrays["observed"], config, pool=arrays["pool"])
     torch.testing.assert_close(found.latent, arrays["latent_init"])

@@ -81,12 +81,11 @@ class FileSet(ABC):
         Raises:
             InputError: the set has none.
         """
-        files = self._clean_files()
-        kept = [path for position, path in enumerate(files, start=1) if position % HELD_OUT]
+        kept, _ = self.split(self._clean_files())
         return CleanImages(kept, self.channels, self.resolution)
 
     def validation(self) -> "CleanImages":
-        """Every tenth clean image, none of them in `train`.
+        """Clean images held out by `split`, none of them in `train`.
 
         Raises:
             InputError: there are fewer than ten.
@@ -97,7 +96,13 @@ class FileSet(ABC):
                 f"dataset.category={self.category}: {len(files)} clean images are too few to hold one out for "
                 f"validation; add images until there are {HELD_OUT}"
             )
-        return CleanImages(files[HELD_OUT - 1 :: HELD_OUT], self.channels, self.resolution)
+        _, held_out = self.split(files)
+        return CleanImages(held_out, self.channels, self.resolution)
+
+    def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
+        """Clean images to train on, and those held out for validation: every tenth."""
+        kept = [path for position, path in enumerate(files, start=1) if position % HELD_OUT]
+        return kept, files[HELD_OUT - 1 :: HELD_OUT]
 
     def test(self) -> "TestImages":
         """The test images, each a `Batch` of one."""

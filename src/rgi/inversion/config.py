@@ -15,7 +15,8 @@ WORDS = {
     "schedule": ("constant", "cosine"),
     "latent_start": ("pool", "encoder", "given"),
     "pool_distribution": ("normal", "uniform"),
-    "precision": ("float32", "bfloat16", "float64"),
+    "latent_basis": ("metric", "standard"),
+    "precision": ("float32", "bfloat16", "float64", "auto"),
 }
 
 
@@ -40,13 +41,24 @@ class SolverConfig:
         critic_weight: weight of -D(G(z)); at 0 the critic is never run.
         lr_latent, lr_mask, lr_generator: Adam's rates, before the schedule.
         betas: of every Adam.
-        schedule: of all rates: ``constant`` (the paper), or ``cosine`` to 0 over the run.
+        schedule: of all rates: ``cosine`` to 0 over the run, or ``constant`` (the paper). With ``constant``, or a mask
+            learned by ``adam``, z moves as in the paper, in its own coordinates from the one nearest member of the
+            pool: `latent_basis` and `starts` are ignored.
         warmup: steps over which the rates rise linearly to their value.
         iterations: steps of the run.
         tolerance: an image leaves when its objective fell by less than this fraction in 10 steps; None never.
-        latent_start: the nearest member of a ``pool``, the ``encoder``'s guess, or the tensor ``given``.
+        continuation: the ``profiled`` mask's λ begins this many times larger (1: does not) and falls geometrically to
+            its value in the middle of the run; what lies far outside the mask's threshold still pulls then.
+        latent_basis: in which coordinates Adam moves z: the eigenvectors of the generator's mean ``metric``, see
+            `rgi.inversion.basis`, or the ``standard`` ones.
+        latent_start: the nearest members of a ``pool``, the ``encoder``'s guess, or the tensor ``given``.
         pool_size, pool_distribution: how many latent codes are drawn, from N(0,1) or (the paper) U(0,1).
-        precision: of the networks; objective and optimiser state are float32, or float64 with ``float64``.
+        starts: so many members of the pool are tried, and the one with the lowest objective goes on after
+            `trial_steps`, which are the first of the `iterations`.
+        precision: of the networks; objective and optimiser state are float32, or float64 with ``float64``, and the
+            result is evaluated in that precision. ``auto`` is ``bfloat16`` where the device multiplies it natively,
+            see `rgi.inversion.weights.native_bfloat16`, else ``float32``.
+        compile: the network's kernels are fused by `torch.compile`, and replayed as CUDA graphs on a GPU.
 
     Raises:
         InputError: a value of the wrong type, an unknown word, or a number out of range.
@@ -70,17 +82,22 @@ class SolverConfig:
     warmup: int = 5
     iterations: int = 250
     tolerance: float | None = None
+    continuation: float = 1.0
+    latent_basis: str = "metric"
     latent_start: str = "pool"
     pool_size: int = 1000
     pool_distribution: str = "normal"
+    starts: int = 4
+    trial_steps: int = 20
     precision: str = "float32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", _pair(self.betas))
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise _wrong(name, getattr(self, name), f"one of {', '.join(words)}")
-        for name in ("tune_generator", "warm_moments"):
+        for name in ("tune_generator", "warm_moments", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
         if self.mask_penalty != "auto":
@@ -90,12 +107,26 @@ class SolverConfig:
         self._number("critic_weight")
         if self.tolerance is not None:
             self._number("tolerance", hint=", or null")
-        self._steps("iterations", 1)
-        self._steps("pool_size", 1)
+        self._number("continuation")
+        if self.continuation < 1:
+            raise _wrong("continuation", self.continuation, "a number of at least 1")
+        for name in ("iterations", "pool_size", "starts", "trial_steps"):
+            self._steps(name, 1)
         self._steps("tune_from", 0)
         self._steps("warmup", 0)
         if self.freeze_mask_from is not None:
             self._steps("freeze_mask_from", 0, hint=", or null")
+
+    @property
+    def ours(self) -> bool:
+        """Whether z is optimised our way, in the metric's basis and from several starts, or as the paper does."""
+        return self.schedule != "constant" and self.mask != "adam"
+
+    def penalty_factor(self, step: int) -> float:
+        """What λ is multiplied with in a step."""
+        if self.mask != "profiled":
+            return 1.0
+        return self.continuation ** max(0.0, 1 - 2 * step / self.iterations)
 
     def rate(self, step: int) -> float:
         """The schedule's factor on every learning rate in a step."""

@@ -1,17 +1,21 @@
 """The objective of a batch of images: checked, in the working precision, ready to be evaluated anywhere."""
 
+import copy
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgi.errors import InputError
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.objective import check_finite, data_loss, mask_loss, penalty_from_threshold, profile_mask
-from rgi.inversion.start import draw_pool, nearest_in_pool
-from rgi.inversion.weights import SharedWeights
+from rgi.inversion.start import draw_pool, nearest, pool_images
+from rgi.inversion.weights import SharedWeights, native_bfloat16
 
 CLEAN_QUANTILE = "0.9"  # `mask_penalty: auto` begins to mask where a tenth of the clean residuals lie
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+SHORTLIST = 8  # members of the pool, by plain distance, for each start that is then taken by the method's own objective
 
 
 def penalty(config: SolverConfig, gan: GAN) -> float:
@@ -31,7 +35,11 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
 
 
 class Problem:
-    """The objective of a batch of images, checked and in the working precision."""
+    """The objective of a batch of images, checked and in the working precision.
+
+    Attributes:
+        network, exact: the generator with shared weights, in the networks' precision and in that of the result.
+    """
 
     def __init__(self, gan: GAN, observed: Tensor, config: SolverConfig, given_mask: Tensor | None) -> None:
         card = gan.card
@@ -43,14 +51,21 @@ class Problem:
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
         self.penalty = penalty(config, gan) if config.mask in ("profiled", "adam") else 0.0
-        self.shared = SharedWeights(gan.generator, DTYPES[config.precision])
+        self.exact, self.network = SharedWeights(gan.generator, self.dtype), self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
+
+    def _network(self, module: nn.Module) -> SharedWeights:
+        """A network of the GAN in the precision asked for."""
+        precision = self.config.precision
+        if precision == "auto":
+            precision = "bfloat16" if native_bfloat16(self.gan.device) else "float32"
+        return SharedWeights(module, DTYPES[precision], self.config.compile)
 
     def _frozen_critic(self) -> SharedWeights:
         if self.gan.critic is None:
             raise InputError("solver.critic_weight: this generator comes without a critic; use critic_weight=0")
-        return SharedWeights(self.gan.critic, DTYPES[self.config.precision])
+        return self._network(self.gan.critic)
 
     def _given_mask(self, mask: Tensor | None) -> Tensor:
         if mask is None:
@@ -63,23 +78,43 @@ class Problem:
             raise InputError("given_mask: values must lie in [0, 1], 1 = ignore")
         return mask.to(self.observed).expand_as(self.observed)
 
-    def start(self, latent_start: Tensor | None, pool: Tensor | None, seed: int) -> Tensor:
-        """z at step 0, (B,d)."""
-        config, latent_dim = self.config, self.gan.card.latent_dim
+    def starts(self, latent_start: Tensor | None, pool: Tensor | None, seed: int) -> Callable[[Tensor], Tensor]:
+        """A function from rows (b,) of the batch to their z at step 0, (b,k,d), k of them to be tried.
+
+        What is wrong with the arguments is said at once.
+        """
+        config = self.config
         if config.latent_start == "given":
             if latent_start is None:
                 raise InputError("latent_start: required with latent_start='given'")
-            return self._codes("latent_start", latent_start, len(self.observed))
+            codes = self._codes("latent_start", latent_start, len(self.observed))
+            return lambda rows: codes[rows, None]
         if config.latent_start == "encoder":
             if self.gan.encoder is None:
-                raise InputError("solver.latent_start=encoder: this generator comes without an encoder; use pool")
-            encoder = SharedWeights(self.gan.encoder, DTYPES[config.precision])
-            with torch.no_grad():
-                return encoder(self.observed)
+                raise InputError(
+                    "solver.latent_start=encoder: this generator comes without an encoder; add one with "
+                    "`python run.py task=encode dataset=... generator.path=...`, or use latent_start=pool"
+                )
+            encoder = self._network(self.gan.encoder)
+            return lambda rows: encoder(self.observed[rows])[:, None].detach()
         if pool is None:
-            pool = draw_pool(config.pool_size, latent_dim, config.pool_distribution, seed)
+            pool = draw_pool(config.pool_size, self.gan.card.latent_dim, config.pool_distribution, seed)
         codes = self._codes("pool", pool, len(pool))
-        return nearest_in_pool(self.gan, self.shared, codes, self.observed)
+        return lambda rows: self._from_pool(codes, rows)
+
+    @torch.no_grad()
+    def _from_pool(self, codes: Tensor, rows: Tensor) -> Tensor:
+        """The nearest members of the pool: by plain distance over all pixels as the paper does, or in our way those
+        with the lowest objective among the nearest, so that a hole has no say in the choice.
+        """
+        images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
+        if not self.config.ours:
+            return codes[nearest(images, observed, 1)]
+        near = nearest(images, observed, SHORTLIST * self.config.starts)
+        part = self.select(rows)
+        objective = torch.stack([part.evaluate(images[column].view_as(observed))[0] for column in near.T], 1)
+        best = objective.argsort(dim=1, stable=True)[:, : self.config.starts]
+        return codes[near.gather(1, best)]
 
     def _codes(self, name: str, codes: Tensor, count: int) -> Tensor:
         wanted = (count, self.gan.card.latent_dim)
@@ -88,28 +123,36 @@ class Problem:
         check_finite(name, codes)
         return codes.detach().to(self.observed)
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these images only."""
-        self.observed = self.observed[rows]
-        if self.given_mask is not None:
-            self.given_mask = self.given_mask[rows]
+    def select(self, rows: Tensor) -> "Problem":
+        """The same problem for some of the images: positions, repeated or not, or a boolean mask."""
+        part = copy.copy(self)
+        part.observed = self.observed[rows]
+        part.given_mask = None if self.given_mask is None else self.given_mask[rows]
+        return part
 
-    def evaluate(self, image: Tensor, learned: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Objective (B,) and mask (B,C,H,W) at images G_θ(z); ``learned`` is M where Adam learns it."""
-        config = self.config
-        residual = self.observed - image
-        if config.mask == "profiled":
-            # By the envelope theorem no gradient flows through the minimising mask.
-            mask = profile_mask(residual.detach(), self.penalty, config.data_term, config.mask_shape)
-        elif config.mask == "adam":
-            mask = learned.expand_as(residual)
-        elif config.mask == "given":
-            mask = self.given_mask
-        else:
-            mask = torch.zeros_like(residual)
-        objective = data_loss(residual, mask, config.data_term)
-        if self.penalty:
-            objective = objective + mask_loss(mask, self.penalty)
+    def evaluate(self, image: Tensor, learned: Tensor | None = None, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Objective (B,) and mask (B,C,H,W) at images G_θ(z).
+
+        Args:
+            learned: M where Adam learns it.
+            factor: λ is multiplied with it.
+        """
+        residual, penalty = self.observed - image, self.penalty * factor
+        mask = self._mask(residual, learned, penalty)
+        objective = data_loss(residual, mask, self.config.data_term)
+        if penalty:
+            objective = objective + mask_loss(mask, penalty)
         if self.critic:
-            objective = objective - config.critic_weight * self.critic(image)
+            objective = objective - self.config.critic_weight * self.critic(image)
         return objective, mask
+
+    def _mask(self, residual: Tensor, learned: Tensor | None, penalty: float) -> Tensor:
+        config = self.config
+        if config.mask == "given":
+            return self.given_mask
+        if config.mask == "none":
+            return torch.zeros_like(residual)
+        if learned is not None:
+            return learned.expand_as(residual)
+        # By the envelope theorem no gradient flows through the minimising mask.
+        return profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)

@@ -49,8 +49,8 @@ class InversionModule(LightningModule):
         self.bar = tqdm(disable=True)
 
     def on_test_start(self) -> None:
-        batches = self.trainer.num_test_batches if self.trainer.testing else self.trainer.num_predict_batches
-        steps = sum(batches) * self.config.iterations
+        loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders
+        steps = len(loaders.sampler) * self.config.iterations
         self.bar = tqdm(total=steps, desc=self.method, unit="step", mininterval=1, disable=self.global_rank != 0)
 
     on_predict_start = on_test_start
@@ -90,8 +90,7 @@ class InversionModule(LightningModule):
         if missing:
             for i, result in zip(missing, self._invert(batch.select(missing)), strict=True):
                 save(files[i], result)
-        else:
-            self.bar.update(self.config.iterations)
+        self.bar.update((len(files) - len(missing)) * self.config.iterations)
         return [load(file) for file in files]
 
     def _invert(self, batch: Batch) -> list[Result]:
@@ -104,6 +103,7 @@ class InversionModule(LightningModule):
             seed=self.pool_seed,
             on_step=self.bar.update,
         )
+        self.bar.update(int((self.config.iterations - found.iterations).sum()))  # steps that were not needed
         maps = found.anomaly_map(self.map_kind, self.sigma)
         tensors = {
             "observed": batch.observed,

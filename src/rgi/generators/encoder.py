@@ -1,0 +1,31 @@
+"""Images to latent codes: the first guess of an inversion, for a generator of any family."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """image (B,C,H,W), H = W = 4·2^k -> z (B,d).
+
+    Each halving of the resolution doubles the ``width`` feature maps until there are ``max_width``.
+    """
+
+    def __init__(self, latent_dim: int, channels: int, resolution: int, width: int = 24, max_width: int = 96) -> None:
+        super().__init__()
+        levels = resolution.bit_length() - 3  # halvings down to 4x4
+        widths = [min(max_width, width << level) for level in range(levels + 1)]
+        layers = [nn.Conv2d(channels, widths[0], 3, padding=1), nn.LeakyReLU(0.2)]
+        for outer, inner in pairwise(widths):
+            layers += [
+                nn.Conv2d(outer, inner, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(inner),
+                nn.LeakyReLU(0.2),
+            ]
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1] * (resolution >> levels) ** 2, latent_dim)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.trunk(image).flatten(1))

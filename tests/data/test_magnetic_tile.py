@@ -1,0 +1,93 @@
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny import TILE_TEST, write_magnetic_tile
+
+from rgi.data.magnetic_tile import GAP, PAGE, MagneticTile
+from rgi.errors import InputError
+
+SHARED = Path(__file__).parents[2] / "../shared/data/magnetic_tile"
+
+
+def tiles(root, **changes):
+    return MagneticTile(**{"root": str(root), "resolution": 16, "channels": 1, "images_per_kind": None} | changes)
+
+
+def number(path) -> int:
+    return int(re.search(r"num_(\d+)", str(path))[1])
+
+
+def test_layout(tmp_path):
+    found = tiles(write_magnetic_tile(tmp_path))
+    found.prepare()
+    assert found.test().names == list(TILE_TEST)
+    assert (len(found.train()), len(found.validation())) == (18, 2)
+    kinds = {name: found.test()[i].mask.sum() > 0 for i, name in enumerate(found.test().names)}
+    assert [name for name, marked in kinds.items() if not marked] == ["good/exp2_num_1003"]
+
+
+def test_photographs_of_one_tile_stay_together(tmp_path):
+    """A clean photograph within the gap of a defective one is a test image, one beyond it is not."""
+    write_magnetic_tile(tmp_path)
+    source = tmp_path / "MT_Free/Imgs/exp2_num_1003.jpg"
+    for shift in (GAP, 2 * GAP + 1):  # counted from 1003: the first joins the tile of 1000, the second does not
+        for suffix in (".jpg", ".png"):
+            copied = source.with_name(f"exp3_num_{1003 + shift}{suffix}")
+            copied.write_bytes(source.with_suffix(suffix).read_bytes())
+    found = tiles(tmp_path)
+    assert f"good/exp3_num_{1003 + GAP}" in found.test().names
+    assert f"good/exp3_num_{1003 + 2 * GAP + 1}" not in found.test().names
+
+
+def test_a_limit_per_kind(tmp_path):
+    assert tiles(write_magnetic_tile(tmp_path), images_per_kind=1).test().names == list(TILE_TEST)
+    with pytest.raises(InputError, match="images_per_kind=0"):
+        tiles(tmp_path, images_per_kind=0)
+
+
+def test_a_mask_without_anything_above_the_threshold_is_left_out(tmp_path):
+    path = write_magnetic_tile(tmp_path) / "MT_Uneven/Imgs/exp1_num_5000.png"
+    Image.new("L", (40, 40), 127).save(path)
+    assert tiles(tmp_path).test().names == [name for name in TILE_TEST if "5000" not in name]
+
+
+def refused(dataset, *words):
+    with pytest.raises(InputError) as error:
+        dataset.prepare()
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_what_is_wrong_is_named(tmp_path):
+    refused(tiles(tmp_path / "nowhere"), "dataset.root=", "no such folder", PAGE)
+    root = write_magnetic_tile(tmp_path)
+    mask = root / "MT_Crack/Imgs/exp1_num_2000.png"
+    content = mask.read_bytes()
+    mask.write_text("nothing")
+    refused(tiles(root), str(mask), "not recognised as a picture")
+    mask.unlink()
+    refused(tiles(root), "exp1_num_2000.jpg", "has no mask")
+    mask.write_bytes(content)
+    odd = root / "MT_Free/Imgs/tile.jpg"
+    odd.write_bytes((root / "MT_Free/Imgs/exp2_num_1003.jpg").read_bytes())
+    refused(tiles(root), str(odd), "is not named")
+    odd.unlink()
+    for path in (root / "MT_Fray/Imgs").iterdir():
+        path.unlink()
+    refused(tiles(root), str(root / "MT_Fray/Imgs"), "whole archive")
+
+
+def test_the_real_tiles():
+    if not SHARED.is_dir():
+        pytest.skip("the magnetic tile images are not on this machine")
+    found = tiles(SHARED)
+    found.prepare()
+    sets = [found.train().files, found.validation().files, [sample.image for sample in found.test().samples]]
+    assert [len(files) for files in sets] == [767, 78, 495]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        others = sorted(number(path) for path in sets[second])
+        assert all(min(abs(number(path) - other) for other in others) > GAP for path in sets[first])
+    assert len(tiles(SHARED, images_per_kind=20).test()) == 5 * 20 + 40
