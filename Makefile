@@ -1,10 +1,10 @@
-# make demo | test | setup | lint | format | clean
+# make demo | benchmark | test | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo benchmark test lint format clean
 
 setup: $(VENV)/ready
 
@@ -15,6 +15,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/python run.py experiment=demo
+
+benchmark: setup
+	$(BIN)/python experiments/speed/benchmark.py $(BENCHMARK_ARGS)
 
 test: setup
 	$(BIN)/python -m pytest

@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
 def explain(error: HydraException) -> str:
     """What is wrong with the command line, in one line."""
     if isinstance(error, MissingConfigException) and error.options:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
+        group, _, choice = error.missing_cfg_file.partition("/")
         return f"{group}={choice}: no such choice; one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         example = "'dataset.root=\"photos (1)\"'"

@@ -28,11 +28,12 @@ from rgi.data.textures import Textures
 from rgi.report.page import Run
 
 CONF = Path(__file__).parents[1] / "conf"
-FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
+FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 GROUPS = [name for name in FILES if not name.startswith("experiment/")]
 EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("experiment/")]
 SOLVERS = [name.partition("/")[2] for name in FILES if name.startswith("solver/")]
 FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # of a solver: every branch is taken
+SMALLER = {"images": 2, "iterations": 2, "fractions": [0.2], "penalties": [0.01], "fraction": 0.2}  # grid of recovery
 COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iterations", "seconds"}
 
 
@@ -50,6 +51,11 @@ def composed(*overrides: str) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def constants(name: str) -> list[str]:
+    """The paper's, where a file asks for them."""
+    return ["paper=anomaly"] if name.startswith("solver/reference/") else []
 
 
 def tiny_set(dataset: str, home: Path) -> tuple[list[str], list[str]]:
@@ -80,7 +86,7 @@ def targets(node):
 def test_every_file_composes(name):
     """With every reference resolved, and every class found; what the user must give is asked for as ???."""
     group, _, option = name.partition("/")
-    cfg = composed(f"{group}={option}")
+    cfg = composed(f"{group}={option}", *constants(name))
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert cfg.task in tasks.TASKS
     for target in targets(plain):
@@ -90,8 +96,8 @@ def test_every_file_composes(name):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_is_valid(name):
     """And nothing but the fields of a SolverConfig is in it."""
-    config = SolverConfig(**composed(f"solver={name}").solver)
-    assert dataclasses.asdict(config).keys() == composed(f"solver={name}").solver.keys()
+    solver = composed(f"solver={name}", *constants(f"solver/{name}")).solver
+    assert dataclasses.asdict(SolverConfig(**solver)).keys() == solver.keys()
 
 
 def test_the_base_solver_is_the_librarys_default():
@@ -101,7 +107,7 @@ def test_the_base_solver_is_the_librarys_default():
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs(experiment, tmp_path, capsys):
     first = composed(f"experiment={experiment}")
-    methods = [*first.methods] if "methods" in first else [HydraConfig.get().runtime.choices.solver]
+    methods = [*first.methods] if "methods" in first else [HydraConfig.get().runtime.choices.solver.replace("/", "_")]
     dataset = HydraConfig.get().runtime.choices.dataset
     overrides, names = tiny_set(dataset, tmp_path)
     overrides += [f"experiment={experiment}", f"output_dir={tmp_path / 'run'}", "debug=true"]
@@ -110,6 +116,8 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     if pretrains:
         overrides += ["steps=2", "batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
         overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+    elif first.task == "recovery":
+        overrides += [f"recovery.{name}={value}" for name, value in SMALLER.items()]
     else:
         solvers = [f"methods.{method}" for method in methods] if "methods" in first else ["solver"]
         overrides += [f"{solver}.{name}={value}" for solver in solvers for name, value in FASTER.items()]
@@ -125,10 +133,28 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     assert config.name == experiment
     if pretrains:
         check_training(tmp_path, cfg, last)
+    elif first.task == "recovery":
+        check_recovery(tmp_path / "run", last)
     else:
         # Not every method has a mask: the default would score the residuals of one against the mask of another.
         assert len(methods) == 1 or cfg.map.kind is not None
         check_inversion(tmp_path / "run", methods, names, last)
+
+
+def test_the_unfinished_run_of_a_nested_experiment_is_found_again(tmp_path, monkeypatch):
+    """Below outputs/reference/textures_rgi/, as that of any other."""
+    monkeypatch.chdir(tmp_path)
+    generator = write_generator(tmp_path / "generator.safetensors")
+    solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
+    command = ["experiment=reference/textures_rgi", f"generator.path={generator}", "dataset.test_images=2", *solver]
+    tasks.main(composed(*command, "debug=true"))
+    (run,) = (tmp_path / "outputs/reference/textures_rgi").iterdir()
+    (run / "metrics.json").unlink()
+    results = {path: path.stat().st_mtime_ns for path in run.glob("results/reference_rgi/**/*.npz")}
+    tasks.main(composed(*command, "debug=true"))
+    assert (run / "metrics.json").is_file()
+    assert len(results) == 2
+    assert {path: path.stat().st_mtime_ns for path in run.parent.rglob("*.npz")} == results
 
 
 def check_training(home: Path, cfg: DictConfig, last: str) -> None:
@@ -145,6 +171,18 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
     observed = torch.zeros(1, cfg.dataset.channels, cfg.dataset.resolution, cfg.dataset.resolution)
     found = invert(gan, observed, SolverConfig(mask_penalty="auto", iterations=2, pool_size=4))
     assert torch.isfinite(found.objective).all()
+
+
+def check_recovery(run: Path, last: str) -> None:
+    """The folder holds the figure, every number of the tiny grid, and a row for each of its images."""
+    assert last == str(run / "figure.png")
+    assert (run / "figure.png").is_file()
+    cells = json.loads((run / "metrics.json").read_text())
+    lengths = {}
+    for name in ("table", "per_image"):
+        with (run / f"{name}.csv").open(newline="") as file:
+            lengths[name] = len(list(csv.DictReader(file)))
+    assert lengths == {"table": sum(map(len, cells.values())), "per_image": len(cells) * SMALLER["images"]}
 
 
 def check_inversion(run: Path, methods: list[str], names: list[str], last: str) -> None:

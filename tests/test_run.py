@@ -322,16 +322,18 @@ def test_a_killed_training_ends_with_the_same_weights(home, tmp_path, monkeypatc
 def test_help_shows_what_there_is_to_choose_from(monkeypatch, capsys):
     assert in_process(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    for group in (ROOT / "conf").iterdir():
+    for group in (ROOT / "conf").rglob("*"):
         if group.is_dir():
             choices = {path.stem for path in group.glob("*.yaml")}
-            line = next(line for line in text.splitlines() if line.startswith(f"{group.name}: "))
+            name = group.relative_to(ROOT / "conf").as_posix()
+            line = next(line for line in text.splitlines() if line.startswith(f"{name}: "))
             assert choices <= set(line.partition(": ")[2].split(", "))
     assert text.index("python run.py experiment=demo") < text.index("experiment: ")
 
 
-def test_an_unknown_experiment_lists_the_known_ones(monkeypatch, capsys):
-    assert in_process(monkeypatch, "experiment=mvtec_rgri") != 0
+@pytest.mark.parametrize("name", ["mvtec_rgri", "reference/mvtec_rgri"])
+def test_an_unknown_experiment_lists_the_known_ones(name, monkeypatch, capsys):
+    assert in_process(monkeypatch, f"experiment={name}") != 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: experiment=mvtec_rgri: ")
+    assert line.startswith(f"error: experiment={name}: ")
     assert all(path.stem in line for path in (ROOT / "conf/experiment").glob("*.yaml"))

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from rgi.data.module import ImageSet
 from rgi.errors import InputError
@@ -64,7 +65,15 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
     place = f"methods.{method}" if task == "benchmark" else "solver"
     if not OmegaConf.is_dict(solver):
         raise InputError(f"{place}={solver}: must hold a solver's options; add it as +solver@methods.{method}=rgi")
-    options = OmegaConf.to_container(solver, resolve=True)
+    try:
+        options = OmegaConf.to_container(solver, resolve=True)
+    except InterpolationKeyError as error:
+        if "'paper." not in str(error):
+            raise
+        raise InputError(
+            f"{place}: takes the constants that the paper chooses for a data set; add paper=anomaly, or another of "
+            "conf/paper"
+        ) from error
     fields = [field.name for field in dataclasses.fields(SolverConfig)]
     unknown = [name for name in options if name not in fields]
     if unknown:
@@ -89,7 +98,7 @@ def rehearse(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet
     for config in configs.values():
         if config.mask == "given" and first.mask is None:
             raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of them")
-        Problem(gan, first.observed, config, first.mask).start(None, pool, cfg.seed)
+        Problem(gan, first.observed, config, first.mask).starts(None, pool, cfg.seed)
 
 
 def generator_file(cfg: DictConfig) -> Path:

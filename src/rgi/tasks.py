@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,11 +17,12 @@ import wandb
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import Dataset
 
+from rgi import recovery as study
 from rgi import runs
 from rgi.data.module import ImageData, ImageSet
 from rgi.errors import InputError
@@ -31,6 +32,7 @@ from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
 from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints, SampleSheets
 from rgi.modules.inversion import InversionModule, rows
+from rgi.modules.regression import EncoderTraining
 from rgi.options import check_options, generator, generator_file, make, path_option, rehearse, solver_config
 from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
 
@@ -65,6 +67,8 @@ def pretrain(cfg: DictConfig) -> None:
     """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``."""
     images = make(cfg, "dataset")
     training = None if cfg.generator.family == "pca" else _training(cfg, images)
+    draft = None if training is None else training.unfinished(Card(**_architecture(cfg, images)))
+    encoder = None if draft is None else _encoder_training(cfg, draft)
     target = path_option(cfg, "generator.path")
     if target.suffix != ".safetensors":
         raise InputError(f"generator.path={target}: must end in .safetensors")
@@ -77,7 +81,10 @@ def pretrain(cfg: DictConfig) -> None:
     gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if training is None else None
     folder = runs.open_run(cfg)
     if training is not None:
-        gan = _train(cfg, images, training, folder)
+        # Lightning counts the steps of both optimisers.
+        _fit(cfg, training, "newest", images, folder, cfg.steps, 2, [SampleSheets(folder / "samples", 500)])
+        gan = training.gan(Card(**_architecture(cfg, images), steps=training.steps_done))
+        _add_encoder(cfg, gan, encoder, images, folder)
     if rank_zero_only.rank:
         return
     card = dataclasses.replace(
@@ -112,36 +119,78 @@ def _architecture(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
     return {"family": cfg.generator.family, **sizes, "options": options}
 
 
-def _train(cfg: DictConfig, images: ImageSet, training: AdversarialTraining, folder: Path) -> GAN:
-    """Adversarial training, from the checkpoint in the folder if there is one."""
-    newest = folder / "checkpoints" / "newest.ckpt"
-    checkpoints = ModelCheckpoint(
-        newest.parent, newest.stem, every_n_train_steps=2 * cfg.checkpoint_every, enable_version_counter=False
-    )
+def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
+    """How an encoder for this GAN is trained, or None if there is to be none."""
+    if cfg.generator.encoder is None:
+        return None
+    torch.manual_seed(cfg.seed)  # of the initial weights
+    # Partial, since Hydra would turn a GAN, which is a dataclass, into a configuration.
+    return make(cfg, "generator.encoder", _partial_=True)(gan=gan, seed=cfg.seed)
+
+
+def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, images: ImageSet, folder: Path) -> None:
+    """Train the encoder and give it to the GAN."""
+    if training is not None:
+        _fit(cfg, training, "encoder", images, folder, training.steps)
+        gan.encoder = training.trained()
+        gan.card = dataclasses.replace(gan.card, encoder=training.options)
+
+
+def _fit(
+    cfg: DictConfig,
+    training: LightningModule,
+    name: str,
+    images: ImageSet,
+    folder: Path,
+    steps: int,
+    optimizers: int = 1,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Run a training, from its checkpoint in the folder if there is one."""
+    newest = folder / "checkpoints" / f"{name}.ckpt"
+    every = optimizers * cfg.checkpoint_every
+    checkpoints = ModelCheckpoint(newest.parent, name, every_n_train_steps=every, enable_version_counter=False)
     trainer = make(
         cfg,
         "trainer",
-        logger=method_logger(cfg, "pretrain", folder),
-        max_steps=2 * cfg.steps,  # Lightning counts the steps of both optimisers
-        callbacks=[checkpoints, SampleSheets(folder / "samples", 500), TQDMProgressBar(refresh_rate=10)],
+        logger=method_logger(cfg, "pretrain" if optimizers == 2 else "encoder", folder),
+        max_steps=optimizers * steps,
+        callbacks=[checkpoints, TQDMProgressBar(refresh_rate=10), *callbacks],
         plugins=[AtomicCheckpoints()],
     )
     resumed = newest.exists()
     if resumed:
         log.info("continuing from %s", newest)
-    data = ImageData(images, cfg.batch_size, cfg.seed, cfg.steps)
+    data = ImageData(images, cfg.batch_size, cfg.seed, steps)
     trainer.fit(training, data, ckpt_path=newest if resumed else None, weights_only=True)
-    return training.gan(Card(**_architecture(cfg, images), steps=training.steps_done))
+
+
+def encode(cfg: DictConfig) -> None:
+    """Train an encoder for a generator that has none, or another one, and write it into the generator's file."""
+    images = make(cfg, "dataset")
+    if cfg.generator.encoder is None:
+        raise InputError("generator.encoder=null: say how to train one, as conf/generator/compact.yaml does")
+    _prepare(images)
+    gan, path = generator(cfg, images), generator_file(cfg)
+    training = _encoder_training(cfg, gan)
+    images.train()  # what it lacks must not come out later
+    runs.check_writable(f"generator.path={path}", path.parent)
+    folder = runs.open_run(cfg)
+    _add_encoder(cfg, gan, training, images, folder)
+    if rank_zero_only.rank == 0:
+        store.save_gan(gan, path)
+        runs.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
+        print(path)
 
 
 def invert(cfg: DictConfig) -> None:
     """Invert the test images with one method, score them, and write the report."""
-    _solve(cfg, {HydraConfig.get().runtime.choices.solver: cfg.solver}, Trainer.test)
+    _solve(cfg, _chosen(cfg), Trainer.test)
 
 
 def predict(cfg: DictConfig) -> None:
     """Invert the test images with one method and write the report, without scores."""
-    _solve(cfg, {HydraConfig.get().runtime.choices.solver: cfg.solver}, Trainer.predict)
+    _solve(cfg, _chosen(cfg), Trainer.predict)
 
 
 def benchmark(cfg: DictConfig) -> None:
@@ -149,6 +198,11 @@ def benchmark(cfg: DictConfig) -> None:
     if not cfg.methods:
         raise InputError(f"methods={cfg.methods}: names no method; see conf/experiment/demo.yaml")
     _solve(cfg, dict(cfg.methods), Trainer.test)
+
+
+def _chosen(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The method of ``solver``; that of `conf/solver/reference/rgi.yaml` is called reference_rgi."""
+    return {str(HydraConfig.get().runtime.choices.solver).replace("/", "_"): cfg.solver}
 
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
@@ -193,7 +247,7 @@ def report(cfg: DictConfig) -> None:
     folder = path_option(cfg, "run")
     if not folder.is_dir():
         raise InputError(f"run={folder}: no such folder; a run's is outputs/<experiment>/<date_time>")
-    if not (folder / "metrics.json").is_file() or not (folder / "per_image.csv").is_file():
+    if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
         raise InputError(f"run={folder}: holds no finished inversion; start its command again to finish it")
     scores = json.loads((folder / "metrics.json").read_text())
     config = OmegaConf.load(folder / "config.yaml")
@@ -209,6 +263,16 @@ def calibrate(cfg: DictConfig) -> None:
     residuals = clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES))
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
     print(f"{path.with_suffix('.json')}: residuals {residuals}")
+
+
+def recovery(cfg: DictConfig) -> None:
+    """Corrupt images of the generator's own, restore them in many ways, and measure how near they come to the truth."""
+    settings = make(cfg, "recovery", _convert_="all")
+    gan = store.load_gan(generator_file(cfg)).to(make(cfg, "trainer", logger=False).strategy.root_device)
+    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
+    folder = runs.open_run(cfg)
+    study.run(gan, settings, folder, cfg.seed)
+    print(folder / "figure.png")
 
 
 def convert(cfg: DictConfig) -> None:
@@ -233,4 +297,6 @@ def _prepare(images: ImageSet) -> None:
         images.prepare()
 
 
-TASKS = {task.__name__: task for task in (pretrain, invert, predict, benchmark, report, calibrate, convert)}
+TASKS = {
+    task.__name__: task for task in (pretrain, invert, predict, benchmark, recovery, report, calibrate, encode, convert)
+}

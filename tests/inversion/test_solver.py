@@ -2,13 +2,20 @@
 
 import copy
 import dataclasses
+from functools import partial
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from conftest import tiny_gan
 
 from rgi import SolverConfig, invert
+from rgi.inversion import solver, weights
 from rgi.inversion.calibration import clean_residuals
+from rgi.inversion.memory import images_at_once
+from rgi.inversion.objective import data_loss, mask_loss, profile_mask
+from rgi.inversion.problem import Problem
 
 COMMON = {"precision": "float64", "iterations": 15, "pool_size": 20, "mask_penalty": 0.05}
 METHODS = {
@@ -23,6 +30,9 @@ METHODS = {
     "r_rgi_warm": {"tune_generator": True, "tune_from": 5, "lr_generator": 1e-3, "mask": "adam"},
     "pan_masked": {"mask": "given", "tune_generator": True, "tune_from": 5, "lr_generator": 1e-3},
     "rgi_settling": {"tolerance": 0.2, "iterations": 40},
+    "rgi_trial": {"starts": 3, "trial_steps": 5},
+    "rgi_continuation": {"continuation": 10.0},
+    "r_rgi_trial": {"tune_generator": True, "tune_from": 3, "lr_generator": 1e-3, "starts": 3, "trial_steps": 6},
 }
 
 
@@ -183,6 +193,106 @@ def test_settled_images_leave_and_the_rest_go_on():
         assert found.history[steps:, i].isnan().all()
 
 
+def test_a_hole_has_no_say_in_the_start():
+    """The member whose image is observed, but for a hole, is chosen although another is nearer over all pixels."""
+    gan = tiny_gan()
+    pool = torch.randn(30, gan.card.latent_dim)
+    images = gan.generator(pool)
+    observed = images[[6]].clone()
+    observed[..., 8:28, 8:28] = images[12, :, 8:28, 8:28] * 3
+    plain = (images - observed).square().sum((1, 2, 3))
+    assert plain.argmin() != 6
+    config = SolverConfig(iterations=1, lr_latent=1e-30)
+    torch.testing.assert_close(invert(gan, observed, config, pool=pool).latent, pool[[6]])
+    papers = invert(gan, observed, config.replace(mask="adam"), pool=pool)
+    torch.testing.assert_close(papers.latent, pool[[int(plain.argmin())]])
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_of_several_starts_the_best_goes_on(tuned):
+    """The trial ends with what the best of them alone would have found by then."""
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 3)
+    pool = torch.randn(3, gan.card.latent_dim)
+    tuning = {"tune_generator": tuned, "tune_from": 2, "warm_moments": False, "lr_generator": 1e-3}
+    config = SolverConfig(**COMMON | {"trial_steps": 8} | tuning)
+    together = invert(gan, observed, config.replace(starts=3), pool=pool)
+    alone = [invert(gan, observed, config.replace(starts=1), pool=pool[[i]]) for i in range(3)]
+    after_trial = torch.stack([found.history[7] for found in alone])
+    best = after_trial.argmin(0)
+    torch.testing.assert_close(together.objective, torch.stack([found.objective for found in alone])[best, range(3)])
+    torch.testing.assert_close(together.history[7], after_trial.amin(0))
+    assert (together.iterations == config.iterations).all()
+
+
+def test_continuation_ends_at_the_penalty_itself():
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+    config = SolverConfig(**COMMON | {"iterations": 40, "continuation": 8.0})
+    assert config.penalty_factor(0) == pytest.approx(8)
+    assert config.penalty_factor(10) == pytest.approx(8**0.5)
+    assert config.penalty_factor(20) == config.penalty_factor(39) == 1
+    found = invert(gan, observed, config)
+    mask = profile_mask(observed - found.restored, 0.05, "l2", "channel")
+    torch.testing.assert_close(found.mask, mask)
+    expected = data_loss(observed - found.restored, mask, "l2") + mask_loss(mask, 0.05)
+    torch.testing.assert_close(found.objective, expected)
+
+
+def test_parts_of_a_batch_are_put_together(monkeypatch):
+    gan = tiny_gan()
+    observed, mask, _ = corrupted(gan, 5)
+    config = SolverConfig(**COMMON | {"mask": "given", "tolerance": 0.4, "iterations": 60})
+    whole = invert(gan, observed, config, given_mask=mask)
+    sizes = []
+    monkeypatch.setattr(solver, "images_at_once", lambda _: 2)
+    parts = invert(gan, observed, config, given_mask=mask, on_step=sizes.append)
+    assert set(sizes) <= {1, 2}
+    assert len(set(whole.iterations.tolist())) > 1
+    for field in dataclasses.fields(whole):
+        if field.name not in ("seconds", "mask_optimised"):
+            ours, theirs = getattr(parts, field.name), getattr(whole, field.name)
+            torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0, equal_nan=True)
+
+
+def test_fewer_images_at_once_where_memory_is_short(monkeypatch):
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+
+    def at_once(free: int, **changes) -> int:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+        return images_at_once(Problem(gan, observed, SolverConfig(**changes), None))
+
+    assert at_once(2**40) == 32
+    assert at_once(1) == 1
+    free = 2**24
+    counts = [at_once(free, starts=1), at_once(free, starts=4), at_once(free, starts=4, tune_generator=True)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] < counts[0]
+
+
+def test_results_are_evaluated_in_full_precision():
+    """Whatever the networks' precision on the way, the restored image is the generator's own."""
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+    for tuned in (False, True):
+        config = SolverConfig(iterations=8, precision="bfloat16", tune_generator=tuned, lr_generator=1e-30)
+        found = invert(gan, observed, config)
+        torch.testing.assert_close(found.restored, gan.generator(found.latent))
+
+
+@pytest.mark.parametrize("method", ["rgi", "r_rgi"])
+def test_a_compiled_network_gives_the_same(method, monkeypatch):
+    """Traced and differentiated ahead of time as on a GPU, but not turned into machine code, which takes a minute."""
+    traced = partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(weights, "fused", lambda function: traced(function, dynamic=False))
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+    config = SolverConfig(**COMMON | METHODS[method] | {"starts": 1})
+    plain, compiled = (invert(gan, observed, config.replace(compile=compile)) for compile in (False, True))
+    torch.testing.assert_close(compiled.restored, plain.restored, atol=1e-8, rtol=0)
+
+
 def test_works_inside_inference_mode_and_without_gradients():
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 2)
@@ -279,6 +389,11 @@ BAD_OPTIONS = {
     "critic_weight": [-1],
     "precision": ["float16"],
     "pool_size": [0],
+    "starts": [0, 1.5],
+    "trial_steps": [0],
+    "continuation": [0.5, "x"],
+    "latent_basis": ["polar"],
+    "compile": [1],
 }
 
 

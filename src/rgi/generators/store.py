@@ -17,6 +17,7 @@ from torch import nn
 
 from rgi.errors import InputError
 from rgi.generators import build as build_family  # a module with a `build` would be a family
+from rgi.generators.encoder import Encoder
 
 SHIPPED = Path(__file__).parents[3] / "data" / "generators"
 ROLES = ("generator", "critic", "encoder")
@@ -26,8 +27,9 @@ ROLES = ("generator", "critic", "encoder")
 class Card:
     """What a GAN is, where it comes from, and how well it explains clean images.
 
-    ``family`` and ``options`` rebuild the networks. ``residuals`` holds quantiles of abs(x - G(z)), in image
-    units ([-1, 1]), over held-out clean images after plain inversion, keyed by the level as text ("0.99").
+    ``family`` and ``options`` rebuild the networks, ``encoder`` the encoder, if there is one. ``residuals`` holds
+    quantiles of abs(x - G(z)), in image units ([-1, 1]), over held-out clean images after plain inversion, keyed by the
+    level as text ("0.99").
     """
 
     family: str
@@ -41,6 +43,7 @@ class Card:
     steps: int = 0
     seed: int = 0
     command: str = ""
+    encoder: dict[str, int] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
     sha256: str = ""
 
@@ -139,10 +142,11 @@ def load_gan(source: str | Path) -> GAN:
     sizes = {"latent_dim": card.latent_dim, "channels": card.channels, "resolution": card.resolution}
     try:
         generator, critic = build_family(card.family, **sizes, **card.options)
+        encoder = Encoder(**sizes, **card.encoder) if tensors["encoder"] else None
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         file = path.with_suffix(".json")
         raise InputError(f"{file}: describes no network ({error}); copy or train both files anew") from error
-    gan = GAN(generator, critic if tensors["critic"] else None, None, card)
+    gan = GAN(generator, critic if tensors["critic"] else None, encoder, card)
     for role, module in gan.modules().items():
         fill(module, tensors[role], f"{path}: the {role}")
     return gan
@@ -208,8 +212,12 @@ def read_card(path: Path) -> Card:
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{file}: is no generator card ({error}); copy or train it anew") from error
     sizes = (card.latent_dim, card.channels, card.resolution)
-    if not all(type(size) is int and size > 0 for size in sizes) or not isinstance(card.options, dict):
-        raise InputError(f"{file}: sizes must be whole numbers from 1, and options a mapping; copy or train it anew")
+    if (
+        not all(type(size) is int and size > 0 for size in sizes)
+        or not isinstance(card.options, dict)
+        or not isinstance(card.encoder, dict)
+    ):
+        raise InputError(f"{file}: sizes must be whole numbers from 1, options mappings; copy or train it anew")
     levels = card.residuals.values() if isinstance(card.residuals, dict) else [None]
     if not all(isinstance(level, int | float) and 0 <= level < math.inf for level in levels):
         raise InputError(f"{file}: residuals must be numbers of at least 0; copy or train it anew")

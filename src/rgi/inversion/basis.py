@@ -14,7 +14,7 @@ from rgi.generators.store import GAN
 from rgi.inversion.cache import once_per_gan
 from rgi.inversion.weights import SharedWeights
 
-PROBES = 512  # one gradient each; the directions that matter are few, so that more change nothing measurable
+PROBES = 256  # one gradient each; few directions matter, and more probes change nothing measurable
 PROBE_BATCH = 32
 
 

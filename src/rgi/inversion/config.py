@@ -13,7 +13,7 @@ WORDS = {
     "mask_shape": ("channel", "pixel"),
     "mask_init": ("zeros", "ones"),
     "schedule": ("constant", "cosine"),
-    "latent_start": ("pool", "encoder", "given"),
+    "latent_start": ("pool", "encoder", "given", "auto"),
     "pool_distribution": ("normal", "uniform"),
     "latent_basis": ("metric", "standard"),
     "precision": ("float32", "bfloat16", "float64", "auto"),
@@ -51,7 +51,8 @@ class SolverConfig:
             its value in the middle of the run; what lies far outside the mask's threshold still pulls then.
         latent_basis: in which coordinates Adam moves z: the eigenvectors of the generator's mean ``metric``, see
             `rgi.inversion.basis`, or the ``standard`` ones.
-        latent_start: the nearest members of a ``pool``, the ``encoder``'s guess, or the tensor ``given``.
+        latent_start: the nearest members of a ``pool``, the ``encoder``'s guess, or the tensor ``given``; ``auto`` is
+            the encoder if the GAN has one and no pool is handed in, else the pool.
         pool_size, pool_distribution: how many latent codes are drawn, from N(0,1) or (the paper) U(0,1).
         starts: so many members of the pool are tried, and the one with the lowest objective goes on after
             `trial_steps`, which are the first of the `iterations`.

@@ -83,13 +83,15 @@ class Problem:
 
         What is wrong with the arguments is said at once.
         """
-        config = self.config
-        if config.latent_start == "given":
+        config, start = self.config, self.config.latent_start
+        if start == "auto":
+            start = "pool" if self.gan.encoder is None or pool is not None else "encoder"
+        if start == "given":
             if latent_start is None:
                 raise InputError("latent_start: required with latent_start='given'")
             codes = self._codes("latent_start", latent_start, len(self.observed))
             return lambda rows: codes[rows, None]
-        if config.latent_start == "encoder":
+        if start == "encoder":
             if self.gan.encoder is None:
                 raise InputError(
                     "solver.latent_start=encoder: this generator comes without an encoder; add one with "

@@ -124,6 +124,10 @@ class AdversarialTraining(LightningModule):
             )
         self.log_dict({"critic_loss": critic_loss, "generator_loss": generator_loss}, prog_bar=True)
 
+    def unfinished(self, card: Card) -> GAN:
+        """The averaged generator as it is trained, for what will be trained on it afterwards."""
+        return GAN(self.average.module, None, None, card)
+
     def gan(self, card: Card) -> GAN:
         """The averaged generator and the critic."""
         return GAN(self.average.module.float().cpu(), self.critic.float().cpu(), None, card)

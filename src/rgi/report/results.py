@@ -48,7 +48,9 @@ class Run:
 
     @property
     def label(self) -> str:
-        return METHODS.get(self.method, self.method.replace("_", " "))
+        name = self.method.removeprefix("reference_")
+        label = METHODS.get(name, name.replace("_", " "))
+        return label if name == self.method else f"{label} (as published)"
 
 
 def value(row: dict[str, Any], key: str) -> float:

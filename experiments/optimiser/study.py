@@ -1,0 +1,258 @@
+"""python experiments/optimiser/study.py [PART ...]: what finds the lowest objective, and the best images, per second.
+
+Clean validation images of two generators (bricks; magnetic tiles, whose root is --tiles) with painted defects or with a
+quarter of the pixels lost: neither the generators nor the benchmarks' test images see them, and the truth is known.
+Every variant changes one thing of the base. Rows go to table.csv as they come, so that a killed study goes on.
+"""
+
+import argparse
+import csv
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from alternatives import adam_with_prior, gauss_newton, lbfgs
+from scipy import ndimage
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from tqdm import tqdm
+
+from rgi import SolverConfig, invert, load_gan
+from rgi.data import defects
+from rgi.data.corruption import fill, regions
+from rgi.data.magnetic_tile import MagneticTile
+from rgi.data.textures import Textures
+from rgi.generators.store import GAN
+from rgi.inversion import solver
+from rgi.inversion.basis import metric_basis
+from rgi.inversion.problem import Problem
+from rgi.metrics.standard import psnr
+
+HERE = Path(__file__).parent
+IMAGES = 24
+HOLE = 0.25
+COLUMNS = ("dataset", "corruption", "method", "part", "variant", "images", "metric", "seed", "value")
+PAPER = {"schedule": "constant", "warmup": 0, "betas": (0.9, 0.999), "lr_latent": 0.1, "pool_distribution": "uniform"}
+FORMER = {"lr_latent": 0.2, "betas": (0.9, 0.99), "latent_basis": "standard", "starts": 1}
+BASE = SolverConfig(
+    iterations=100, lr_latent=0.3, betas=(0.8, 0.95), starts=1, precision="auto", tolerance=None, mask_penalty="auto"
+)
+TUNED = BASE.replace(tune_generator=True, tune_from=60, warm_moments=False, lr_generator=5e-4, mask_penalty="auto")
+
+
+@dataclass
+class Cell:
+    """Corrupted images of one dataset."""
+
+    dataset: str
+    corruption: str
+    gan: GAN
+    observed: Tensor
+    clean: Tensor
+    mask: Tensor
+
+
+Result = tuple[Tensor, Tensor, float]  # objective (B,), restored (B,C,H,W), passes of the generator per image
+Variant = SolverConfig | Callable[[Cell], Result]
+
+
+def cells(tiles: str) -> Iterator[Cell]:
+    """The datasets, with either corruption."""
+    for name, images in (
+        ("textures-brick-64", Textures("brick")),
+        ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, None)),
+    ):
+        gan, held_out = load_gan(name), images.validation()
+        count = min(IMAGES, len(held_out))
+        clean = torch.stack([held_out[i * len(held_out) // count] for i in range(count)])
+        generator = torch.Generator().manual_seed(0)
+        mask = regions(torch.full((count,), HOLE), clean.shape[-1], clean.shape[-1] / 4, generator)
+        yield Cell(images.name, "holes", gan, fill(clean, mask, "noise", generator), clean, mask)
+        painted = [_painted(image, index) for index, image in enumerate(clean)]
+        observed, mask = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*painted, strict=True))
+        yield Cell(images.name, "defects", gan, observed, clean, mask)
+
+
+def _painted(image: Tensor, index: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([0, zlib.crc32(f"study/{index}".encode())])
+    kind = list(defects.PAINTERS)[index % len(defects.PAINTERS)]
+    return defects.paint(image.numpy(), kind, rng.uniform(1, 3), rng)
+
+
+def parts() -> dict[str, dict[str, Variant]]:
+    """What is compared, by the question it answers."""
+    encoder = BASE.replace(latent_start="encoder")
+    optimiser: dict[str, Variant] = {f"metric basis, {n} steps": BASE.replace(iterations=n) for n in (30, 60, 100, 200)}
+    optimiser |= {
+        f"own coordinates, {n} steps": BASE.replace(iterations=n, latent_basis="standard") for n in (100, 200)
+    }
+    optimiser |= {f"former default, {n} steps": BASE.replace(iterations=n, **FORMER) for n in (100, 250)}
+    optimiser |= {f"the paper's Adam, {n} steps": BASE.replace(iterations=n, **PAPER) for n in (150, 500, 2000)}
+    optimiser |= {f"rate {rate}": BASE.replace(lr_latent=rate) for rate in (0.1, 0.2, 0.5)}
+    optimiser |= {
+        f"betas {betas}": BASE.replace(betas=betas) for betas in ((0.9, 0.999), (0.9, 0.99), (0.9, 0.95), (0.5, 0.9))
+    }
+    optimiser |= {"constant rate in the metric basis": lambda cell: _constant(cell)}
+    optimiser |= {f"L-BFGS, {n} steps": _alternative(lbfgs, n) for n in (30, 60)}
+    optimiser |= {f"Gauss-Newton, {n} steps": _alternative(gauss_newton, n) for n in (2, 5)}
+    optimiser |= {f"prior {weight}": _with_prior(weight) for weight in (0.001, 0.01, 0.1)}
+    optimiser |= {"float32 networks": BASE.replace(precision="float32")}
+    start: dict[str, Variant] = {
+        "pool, uniform": BASE.replace(pool_distribution="uniform"),
+        "pool, plain distance": _plain_distance,
+        "pool of 200": BASE.replace(pool_size=200),
+        "pool of 5000": BASE.replace(pool_size=5000),
+    }
+    start |= {
+        f"best of {k} after {n}": BASE.replace(starts=k, trial_steps=n)
+        for k, n in ((4, 10), (4, 20), (8, 20), (16, 20))
+    }
+    start |= {f"encoder, {n} steps": encoder.replace(iterations=n) for n in (15, 30, 60, 100, 200)}
+    penalty: dict[str, Variant] = {f"λ from {f}λ": BASE.replace(continuation=f) for f in (3.0, 10.0, 30.0, 100.0)}
+    penalty |= {f"λ from {f}λ, encoder": encoder.replace(continuation=f) for f in (3.0, 10.0)}
+    stopping: dict[str, Variant] = {f"tolerance {t}": encoder.replace(tolerance=t) for t in (1e-4, 1e-3, 3e-3, 1e-2)}
+    tuning: dict[str, Variant] = {
+        f"R-RGI, rate {rate}, {steps} steps": _tuned(rate, steps)
+        for rate, steps in ((1e-4, 40), (3e-4, 40), (1e-3, 40), (3e-3, 40), (3e-4, 20), (3e-4, 80), (1e-3, 15))
+    }
+    tuning |= {
+        f"R-RGI, {scale:g}λ, rate {rate}": _tuned(rate, 40, scale) for scale in (0.1, 0.3) for rate in (3e-4, 1e-3)
+    }
+    tuning |= {
+        "R-RGI, scales and biases, rate 0.003": _some_weights("norm", 3e-3),
+        "R-RGI, scales and biases, rate 0.01": _some_weights("norm", 1e-2),
+        "R-RGI, first layers, rate 0.001": _some_weights("first", 1e-3),
+    }
+    return {"optimiser": optimiser, "start": start, "penalty": penalty, "stopping": stopping, "tuning": tuning}
+
+
+def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
+    """R-RGI on top of 60 steps on z, from the encoder; λ a fraction of the automatic one."""
+
+    def run(cell: Cell) -> Result:
+        penalty = scale * Problem(cell.gan, cell.observed, BASE, None).penalty
+        changes = {"iterations": 60 + steps, "lr_generator": rate, "latent_start": "encoder", "mask_penalty": penalty}
+        return _inverted(cell, TUNED.replace(**changes))
+
+    return run
+
+
+def _some_weights(which: str, rate: float) -> Variant:
+    """R-RGI that moves a part of θ only."""
+
+    class PartlyTuned(solver.Run):
+        def _copy_weights(self) -> None:
+            super()._copy_weights()
+            named = zip(self.weights.names, self.weights.parameters, strict=True)
+            chosen = {
+                "norm": lambda name, p: p.ndim == 2,
+                "first": lambda name, p: name.startswith(("base", "blocks.0", "blocks.1")),
+            }[which]
+            self.optimizer.param_groups[-1]["params"] = [p for name, p in named if chosen(name, p)]
+
+    def run(cell: Cell) -> Result:
+        whole, solver.Run = solver.Run, PartlyTuned
+        try:
+            return _tuned(rate, 40)(cell)
+        finally:
+            solver.Run = whole
+
+    return run
+
+
+def _alternative(method: Callable[..., tuple[Tensor, float]], steps: int) -> Variant:
+    """An optimiser of its own, in float32, from the base's start."""
+
+    def run(cell: Cell) -> Result:
+        problem = Problem(cell.gan, cell.observed, BASE.replace(precision="float32"), None)
+        z = problem.starts(None, None, 0)(torch.arange(len(cell.observed)))[:, 0]
+        z, cost = method(problem, z, steps)
+        restored = cell.gan.generator(z.detach())
+        return problem.evaluate(restored)[0], restored, cost
+
+    return run
+
+
+def _with_prior(weight: float) -> Variant:
+    def method(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float]:
+        basis = metric_basis(problem.gan, problem.network, problem.dtype)
+        return adam_with_prior(problem, z, steps, basis, weight)
+
+    return _alternative(method, 100)
+
+
+def _constant(cell: Cell) -> Result:
+    """The metric's basis without a schedule."""
+    fixed = SolverConfig.rate
+    SolverConfig.rate = lambda self, step: 1.0
+    try:
+        return _inverted(cell, BASE)
+    finally:
+        SolverConfig.rate = fixed
+
+
+def _plain_distance(cell: Cell) -> Result:
+    """The start of the paper, then our steps."""
+    first = BASE.replace(mask="adam", iterations=1, lr_latent=1e-30)
+    start = invert(cell.gan, cell.observed, first).latent
+    return _inverted(cell, BASE.replace(latent_start="given"), start)
+
+
+def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
+    found = invert(cell.gan, cell.observed, config, latent_start=start)
+    tries = config.starts if config.ours and config.latent_start == "pool" else 1
+    passes = 2 * (found.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
+    return found.objective, found.restored, passes
+
+
+def measure(cell: Cell, variant: Variant, penalty: float) -> dict[str, float]:
+    """Scores of one variant on one cell; objectives are those of RGI at the automatic λ, whatever was minimised."""
+    started = time.perf_counter()
+    _, restored, passes = _inverted(cell, variant) if isinstance(variant, SolverConfig) else variant(cell)
+    seconds = time.perf_counter() - started
+    judge = Problem(cell.gan, cell.observed, BASE.replace(mask_penalty=penalty), None)
+    residual = (cell.observed - restored).abs().mean(1).numpy()
+    smooth = ndimage.gaussian_filter(residual, (0, 1, 1))
+    return {
+        "objective": judge.evaluate(restored)[0].mean().item(),
+        "psnr": psnr(restored, cell.clean).mean().item(),
+        "pixel_auroc": roc_auc_score(cell.mask.numpy().ravel() > 0.5, smooth.ravel()),
+        "passes": passes,
+        "seconds_per_image": seconds / len(cell.observed),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    everything = parts()
+    parser.add_argument("part", nargs="*", default=list(everything), help=", ".join(everything))
+    parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
+    arguments = parser.parse_args()
+    table = HERE / "table.csv"
+    done = set()
+    if table.exists():
+        with table.open(newline="") as file:
+            done = {(row["dataset"], row["corruption"], row["part"], row["variant"]) for row in csv.DictReader(file)}
+    with table.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if not done:
+            writer.writerow(COLUMNS)
+        for cell in cells(arguments.tiles):
+            penalty = Problem(cell.gan, cell.observed, BASE, None).penalty
+            chosen = [(part, *item) for part in arguments.part for item in everything[part].items()]
+            for part, name, variant in tqdm(chosen, desc=f"{cell.dataset}, {cell.corruption}"):
+                if (cell.dataset, cell.corruption, part, name) in done:
+                    continue
+                method = "r_rgi" if part == "tuning" else "rgi"
+                where = [cell.dataset, cell.corruption, method, part, name, len(cell.observed)]
+                scores = measure(cell, variant, penalty)
+                writer.writerows([*where, metric, 0, f"{value:.6g}"] for metric, value in scores.items())
+                file.flush()
+
+
+if __name__ == "__main__":
+    main()

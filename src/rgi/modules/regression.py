@@ -1,0 +1,102 @@
+"""Training an encoder: a network that guesses where an inversion should start.
+
+    min over E   mean |G(E(x̃)) - x|² + w mean |E(x̃) - z|²
+
+over clean images x, half of them the generator's own samples G(z) and half from the dataset (z = 0 there, the mean of the
+prior), that are grossly corrupted (x̃) before the encoder sees them: it learns to look through the corruption, as the
+inversion after it does. The second term keeps its guesses where the generator can be moved: without it they grow to
+several times the prior's norm, from where Adam needs many more steps.
+"""
+
+import math
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from rgi.data.corruption import FILLS, fill, regions
+from rgi.errors import InputError
+from rgi.generators.encoder import Encoder
+from rgi.generators.store import GAN
+from rgi.inversion.weights import SharedWeights, native_bfloat16
+
+LARGEST = 0.5  # a corrupted image has lost up to this part of its pixels
+INTACT = 0.25  # of the images are not corrupted
+GRAINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # correlation lengths of the corrupted regions, of an image's side
+LATENT_WEIGHT = 0.1  # w, for means over pixels and over latent coordinates
+WARMUP = 0.1  # of the steps
+
+
+class EncoderTraining(LightningModule):
+    """Fits an encoder to a frozen generator.
+
+    Args:
+        gan: of which the generator is used; it is left as it is.
+        steps: of the training; the rate rises over the first tenth and falls to 0 as a cosine.
+        lr: of AdamW, at its highest.
+        width, max_width: of the encoder, see `rgi.generators.encoder.Encoder`.
+        seed: of the samples and corruptions, which depend on seed, step and process alone.
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    def __init__(self, gan: GAN, steps: int, lr: float, width: int, max_width: int, seed: int) -> None:
+        super().__init__()
+        for name, value in (("steps", steps), ("width", width), ("max_width", max_width)):
+            if type(value) is not int or value < 1:
+                raise InputError(f"generator.encoder.{name}={value}: must be a whole number of at least 1")
+        if not lr > 0:
+            raise InputError(f"generator.encoder.lr={lr}: must be above 0")
+        self.gan, self.steps, self.lr, self.seed = gan, steps, lr, seed
+        card = gan.card
+        self.options = {"width": width, "max_width": max_width}
+        self.encoder = Encoder(card.latent_dim, card.channels, card.resolution, **self.options)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps so far."""
+        return self.global_step
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.AdamW(self.encoder.parameters(), self.lr, betas=(0.9, 0.99))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _factor(self, step: int) -> float:
+        warmup = max(1, WARMUP * self.steps)
+        return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+
+    def on_fit_start(self) -> None:
+        dtype = torch.bfloat16 if native_bfloat16(self.device) else torch.float32
+        self.network = SharedWeights(self.gan.to(self.device).generator, dtype)
+
+    def training_step(self, real: Tensor, index: int) -> Tensor:
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.steps_done) * 1009 + self.global_rank)
+        codes = torch.randn(len(real), self.gan.card.latent_dim, generator=generator).to(self.device)
+        with torch.no_grad():
+            clean = torch.cat([self.network(codes), real])
+        guess = self.encoder(corrupt(clean, generator)).float()
+        latent_loss = (guess - torch.cat([codes, torch.zeros_like(codes)])).square().mean()
+        loss = (self.network(guess) - clean).square().mean() + LATENT_WEIGHT * latent_loss
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"encoder step {self.steps_done}: the loss is not finite; try again with a smaller generator.encoder.lr"
+            )
+        self.log("encoder_loss", loss, prog_bar=True)
+        return loss
+
+    def trained(self) -> Encoder:
+        """The encoder, on the CPU and as it will be used."""
+        return self.encoder.float().cpu().eval().requires_grad_(False)
+
+
+def corrupt(clean: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (B,C,H,W) with regions of all shapes and contents overwritten, and a little noise."""
+    count, resolution = len(clean), clean.shape[-1]
+    fractions = LARGEST * torch.rand(count, generator=generator)
+    fractions *= torch.rand(count, generator=generator) >= INTACT
+    grain, kind = (int(torch.randint(len(choices), (1,), generator=generator)) for choices in (GRAINS, FILLS))
+    masks = regions(fractions, resolution, GRAINS[grain] * resolution, generator)
+    noise = 0.05 * torch.rand(count, 1, 1, 1, generator=generator) * torch.randn(clean.shape, generator=generator)
+    return fill(clean, masks, FILLS[kind], generator) + noise.to(clean)

@@ -1,0 +1,61 @@
+"""The latent basis against the metric it is meant to diagonalise."""
+
+import pytest
+import torch
+from conftest import tiny_gan
+
+from rgi import SolverConfig, invert
+from rgi.inversion.basis import metric_basis
+from rgi.inversion.weights import SharedWeights
+
+
+def test_basis_of_a_linear_generator_is_its_singular_directions():
+    """JᵀJ is the same everywhere, so that the estimate must find its eigenvectors."""
+    gan = tiny_gan("pca")
+    with torch.no_grad():
+        directions = torch.linalg.qr(torch.randn(6, 6)).Q
+        scales = torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, 0.1])
+        images = torch.linalg.qr(torch.randn(256, 6)).Q.T
+        gan.generator.basis.copy_(directions @ (scales[:, None] * images))
+    basis = metric_basis(gan, SharedWeights(gan.generator, torch.float64), torch.float64)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(6).double())
+    overlap = (basis.flip(1).T @ directions.double()).abs()  # eigh sorts upwards
+    assert overlap.diagonal().min() > 0.95
+
+
+@pytest.mark.parametrize("family", ["compact", "progressive"])
+def test_it_is_computed_once_and_anew_when_the_weights_change(family, monkeypatch):
+    gan = tiny_gan(family)
+    network, calls = SharedWeights(gan.generator, torch.float32), []
+    monkeypatch.setattr(network, "network", lambda z: calls.append(len(z)) or gan.generator(z))
+    first = metric_basis(gan, network, torch.float32)
+    evaluated = len(calls)
+    assert metric_basis(gan, network, torch.float32) is first
+    assert len(calls) == evaluated
+    with torch.no_grad():
+        next(gan.generator.parameters()).mul_(1.5)
+    metric_basis(gan, network, torch.float32)
+    assert len(calls) == 2 * evaluated
+
+
+def test_it_finds_lower_objectives_in_the_same_number_of_steps():
+    """A generator that is badly scaled along directions that are no axes."""
+    gan = tiny_gan("pca")
+    with torch.no_grad():
+        directions = torch.linalg.qr(torch.randn(6, 6)).Q
+        gan.generator.basis.copy_(directions @ (torch.logspace(0, -2, 6)[:, None] * torch.randn(6, 256)))
+    observed = gan.generator(torch.randn(4, 6))
+    config = SolverConfig(mask="none", iterations=150, precision="float64", starts=1, pool_size=20)
+    found, plain = (invert(gan, observed, config.replace(latent_basis=basis)) for basis in ("metric", "standard"))
+    assert (found.objective < plain.objective).all()
+
+
+def test_the_papers_optimiser_is_left_as_it_is():
+    """With a constant rate, or a learned mask, basis and starts change nothing."""
+    gan = tiny_gan()
+    observed = torch.randn(2, 1, 32, 32)
+    for changes in ({"schedule": "constant"}, {"mask": "adam"}):
+        config = SolverConfig(iterations=5, pool_size=20, latent_basis="standard", starts=1, **changes)
+        plain = invert(gan, observed, config)
+        ours = invert(gan, observed, config.replace(latent_basis="metric", starts=4, trial_steps=2))
+        assert ours.latent.equal(plain.latent)
