@@ -115,7 +115,7 @@ OPTIONS = {
     "seed": "seed: is no option=value",
     "'dataset.category=a(b)'": "dataset.category=a(b): is no option=value ... quotes",
     "experiment=nope": "experiment=nope: no such choice; one of demo, ... mvtec_rrgi",
-    "dataset=nope": "dataset=nope: no such choice ... folder, mvtec_ad, textures",
+    "dataset=nope": "dataset=nope: no such choice ... folder, magnetic_tile, mvtec_ad, textures",
     # what Hydra lets pass
     "+solver.foo=1": "solver.foo: no such option ... mask_penalty",
     "+dataset.foo=1": "dataset: ... 'foo'",

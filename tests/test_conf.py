@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tiny import (
+    ENCODER,
     FOLDER_TEST,
     LATENT,
     MVTEC_TEST,
@@ -116,6 +117,7 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     if pretrains:
         overrides += ["steps=2", "batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
         overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+        overrides += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
     elif first.task == "recovery":
         overrides += [f"recovery.{name}={value}" for name, value in SMALLER.items()]
     else:

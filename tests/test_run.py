@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
-from tiny import LATENT, NETWORK, write_folder, write_generator
+from tiny import ENCODER, LATENT, NETWORK, write_folder, write_generator
 from wandb.proto.wandb_internal_pb2 import Record
 
 from rgi import SolverConfig, invert, load_gan
@@ -287,6 +287,7 @@ def training(home: Path, generator: Path, *overrides: str) -> list[str]:
     """A command that trains a network for 60 small steps."""
     sizes = ["steps=60", "batch_size=4", "checkpoint_every=10", f"generator.latent_dim={LATENT}"]
     sizes += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+    sizes += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
     images = [f"dataset.{name}={home / 'mine' / name}" for name in ("root", "train")]
     size = ["dataset.resolution=32", "dataset.category=mine", "trainer.accelerator=cpu"]
     return ["experiment=folder_pretrain", *images, *size, *sizes, f"generator.path={generator}", *overrides]

@@ -12,6 +12,7 @@ from rgi.generators.store import GAN, Card, save_gan
 FOLDER_TEST = ("a", "b", "sub/c", "sub/d", "sub/e")
 MVTEC_TEST = ("bent/000", "good/000", "scratch/000", "scratch/001")
 NETWORK = {"width": 2, "max_width": 4}  # options of the compact family
+ENCODER = {"width": 2, "max_width": 4, "steps": 4, "batch_size": 4}
 TILE_TEST = (
     "blowhole/exp1_num_1000", "break/exp1_num_3000", "crack/exp1_num_2000", "fray/exp1_num_4000",
     "good/exp2_num_1003", "uneven/exp1_num_5000",

@@ -65,6 +65,7 @@ def main(cfg: DictConfig) -> None:
 
 def pretrain(cfg: DictConfig) -> None:
     """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``."""
+    calibrated = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
     training = None if cfg.generator.family == "pca" else _training(cfg, images)
     draft = None if training is None else training.unfinished(Card(**_architecture(cfg, images)))
@@ -82,9 +83,10 @@ def pretrain(cfg: DictConfig) -> None:
     folder = runs.open_run(cfg)
     if training is not None:
         # Lightning counts the steps of both optimisers.
-        _fit(cfg, training, "newest", images, folder, cfg.steps, 2, [SampleSheets(folder / "samples", 500)])
+        data, sheets = ImageData(images, cfg.batch_size, cfg.seed, cfg.steps), SampleSheets(folder / "samples", 500)
+        _fit(cfg, training, folder, "newest", 2 * cfg.steps, 2 * cfg.checkpoint_every, data, [sheets])
         gan = training.gan(Card(**_architecture(cfg, images), steps=training.steps_done))
-        _add_encoder(cfg, gan, encoder, images, folder)
+        _add_encoder(cfg, gan, encoder, folder)
     if rank_zero_only.rank:
         return
     card = dataclasses.replace(
@@ -94,7 +96,7 @@ def pretrain(cfg: DictConfig) -> None:
         terms=images.terms,
         seed=cfg.seed,
         command=" ".join(["python", *sys.argv]),
-        residuals=clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES)),
+        residuals=clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES), calibrated),
     )
     gan.card = card
     path = store.save_gan(gan, target)
@@ -128,10 +130,10 @@ def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
     return make(cfg, "generator.encoder", _partial_=True)(gan=gan, seed=cfg.seed)
 
 
-def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, images: ImageSet, folder: Path) -> None:
+def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
     """Train the encoder and give it to the GAN."""
     if training is not None:
-        _fit(cfg, training, "encoder", images, folder, training.steps)
+        _fit(cfg, training, folder, "encoder", training.steps, cfg.checkpoint_every)
         gan.encoder = training.trained()
         gan.card = dataclasses.replace(gan.card, encoder=training.options)
 
@@ -139,44 +141,40 @@ def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, im
 def _fit(
     cfg: DictConfig,
     training: LightningModule,
-    name: str,
-    images: ImageSet,
     folder: Path,
+    name: str,
     steps: int,
-    optimizers: int = 1,
+    every: int,
+    data: ImageData | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Run a training, from its checkpoint in the folder if there is one."""
+    """Run a training, from its checkpoint in the folder if there is one; steps as Lightning counts them."""
     newest = folder / "checkpoints" / f"{name}.ckpt"
-    every = optimizers * cfg.checkpoint_every
     checkpoints = ModelCheckpoint(newest.parent, name, every_n_train_steps=every, enable_version_counter=False)
     trainer = make(
         cfg,
         "trainer",
-        logger=method_logger(cfg, "pretrain" if optimizers == 2 else "encoder", folder),
-        max_steps=optimizers * steps,
+        logger=method_logger(cfg, "encode" if name == "encoder" else "pretrain", folder),
+        max_steps=steps,
         callbacks=[checkpoints, TQDMProgressBar(refresh_rate=10), *callbacks],
         plugins=[AtomicCheckpoints()],
     )
     resumed = newest.exists()
     if resumed:
         log.info("continuing from %s", newest)
-    data = ImageData(images, cfg.batch_size, cfg.seed, steps)
-    trainer.fit(training, data, ckpt_path=newest if resumed else None, weights_only=True)
+    trainer.fit(training, datamodule=data, ckpt_path=newest if resumed else None, weights_only=True)
 
 
 def encode(cfg: DictConfig) -> None:
     """Train an encoder for a generator that has none, or another one, and write it into the generator's file."""
-    images = make(cfg, "dataset")
     if cfg.generator.encoder is None:
-        raise InputError("generator.encoder=null: say how to train one, as conf/generator/compact.yaml does")
-    _prepare(images)
-    gan, path = generator(cfg, images), generator_file(cfg)
+        raise InputError("generator.encoder=null: says how to train one; see conf/generator/compact.yaml")
+    path = generator_file(cfg)
+    gan = store.load_gan(path)
     training = _encoder_training(cfg, gan)
-    images.train()  # what it lacks must not come out later
     runs.check_writable(f"generator.path={path}", path.parent)
     folder = runs.open_run(cfg)
-    _add_encoder(cfg, gan, training, images, folder)
+    _add_encoder(cfg, gan, training, folder)
     if rank_zero_only.rank == 0:
         store.save_gan(gan, path)
         runs.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
@@ -256,11 +254,12 @@ def report(cfg: DictConfig) -> None:
 
 def calibrate(cfg: DictConfig) -> None:
     """Measure the generator's residuals on clean validation images and write them to its card."""
+    config = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
     _prepare(images)
     held_out = images.validation()
     gan, path = generator(cfg, images), generator_file(cfg)
-    residuals = clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES))
+    residuals = clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES), config)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
     print(f"{path.with_suffix('.json')}: residuals {residuals}")
 

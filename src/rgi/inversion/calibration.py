@@ -13,7 +13,7 @@ def clean_residuals(gan: GAN, images: Tensor, config: SolverConfig | None = None
     """Quantiles of abs(x - G(z)) over all pixels of clean images (B,C,H,W) after plain least-squares inversion.
 
     Keyed by the level as text, in image units, as `rgi.generators.store.Card.residuals` holds them. The images must
-    be ones that the generator was not trained on.
+    be ones that the generator was not trained on. ``config`` says how z is optimised, as in the inversions to come.
     """
     plain = (config or SolverConfig()).replace(mask="none", tune_generator=False)
     found = invert(gan, images, plain)

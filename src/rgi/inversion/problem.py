@@ -94,8 +94,8 @@ class Problem:
         if start == "encoder":
             if self.gan.encoder is None:
                 raise InputError(
-                    "solver.latent_start=encoder: this generator comes without an encoder; add one with "
-                    "`python run.py task=encode dataset=... generator.path=...`, or use latent_start=pool"
+                    "solver.latent_start=encoder: this generator comes without an encoder; use pool, or add one with "
+                    "`python run.py task=encode generator.path=...`"
                 )
             encoder = self._network(self.gan.encoder)
             return lambda rows: encoder(self.observed[rows])[:, None].detach()

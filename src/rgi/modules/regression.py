@@ -1,11 +1,10 @@
 """Training an encoder: a network that guesses where an inversion should start.
 
-    min over E   mean |G(E(x̃)) - x|² + w mean |E(x̃) - z|²
+    min over E   mean |G(E(x̃)) - G(z)|² + w mean |E(x̃) - z|²
 
-over clean images x, half of them the generator's own samples G(z) and half from the dataset (z = 0 there, the mean of the
-prior), that are grossly corrupted (x̃) before the encoder sees them: it learns to look through the corruption, as the
-inversion after it does. The second term keeps its guesses where the generator can be moved: without it they grow to
-several times the prior's norm, from where Adam needs many more steps.
+over z ~ N(0,1); the generator's own sample G(z) is grossly corrupted (x̃) before the encoder sees it, so that it
+learns to look through the corruption, as the inversion after it does. The second term keeps its guesses where the
+generator can be moved: without it they grow to several times the prior's norm, from where Adam needs many more steps.
 """
 
 import math
@@ -13,6 +12,7 @@ import math
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from rgi.data.corruption import FILLS, fill, regions
 from rgi.errors import InputError
@@ -33,6 +33,7 @@ class EncoderTraining(LightningModule):
     Args:
         gan: of which the generator is used; it is left as it is.
         steps: of the training; the rate rises over the first tenth and falls to 0 as a cosine.
+        batch_size: samples in a step, on every process.
         lr: of AdamW, at its highest.
         width, max_width: of the encoder, see `rgi.generators.encoder.Encoder`.
         seed: of the samples and corruptions, which depend on seed, step and process alone.
@@ -41,14 +42,14 @@ class EncoderTraining(LightningModule):
         InputError: an option out of range.
     """
 
-    def __init__(self, gan: GAN, steps: int, lr: float, width: int, max_width: int, seed: int) -> None:
+    def __init__(self, gan: GAN, steps: int, batch_size: int, lr: float, width: int, max_width: int, seed: int) -> None:
         super().__init__()
-        for name, value in (("steps", steps), ("width", width), ("max_width", max_width)):
+        for name, value in (("steps", steps), ("batch_size", batch_size), ("width", width), ("max_width", max_width)):
             if type(value) is not int or value < 1:
                 raise InputError(f"generator.encoder.{name}={value}: must be a whole number of at least 1")
         if not lr > 0:
             raise InputError(f"generator.encoder.lr={lr}: must be above 0")
-        self.gan, self.steps, self.lr, self.seed = gan, steps, lr, seed
+        self.gan, self.steps, self.batch_size, self.lr, self.seed = gan, steps, batch_size, lr, seed
         card = gan.card
         self.options = {"width": width, "max_width": max_width}
         self.encoder = Encoder(card.latent_dim, card.channels, card.resolution, **self.options)
@@ -71,19 +72,23 @@ class EncoderTraining(LightningModule):
         dtype = torch.bfloat16 if native_bfloat16(self.device) else torch.float32
         self.network = SharedWeights(self.gan.to(self.device).generator, dtype)
 
-    def training_step(self, real: Tensor, index: int) -> Tensor:
+    def train_dataloader(self) -> DataLoader:
+        """The numbers of the steps: the samples are drawn in `training_step`, on the device."""
+        return DataLoader(range(self.steps))
+
+    def training_step(self, _: Tensor, index: int) -> Tensor:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.steps_done) * 1009 + self.global_rank)
-        codes = torch.randn(len(real), self.gan.card.latent_dim, generator=generator).to(self.device)
+        codes = torch.randn(self.batch_size, self.gan.card.latent_dim, generator=generator).to(self.device)
         with torch.no_grad():
-            clean = torch.cat([self.network(codes), real])
+            clean = self.network(codes)
         guess = self.encoder(corrupt(clean, generator)).float()
-        latent_loss = (guess - torch.cat([codes, torch.zeros_like(codes)])).square().mean()
-        loss = (self.network(guess) - clean).square().mean() + LATENT_WEIGHT * latent_loss
+        image_loss = (self.network(guess) - clean).square().mean()
+        loss = image_loss + LATENT_WEIGHT * (guess - codes).square().mean()
         if not torch.isfinite(loss):
             raise InputError(
                 f"encoder step {self.steps_done}: the loss is not finite; try again with a smaller generator.encoder.lr"
             )
-        self.log("encoder_loss", loss, prog_bar=True)
+        self.log("encoder_image_loss", image_loss, prog_bar=True)
         return loss
 
     def trained(self) -> Encoder:
