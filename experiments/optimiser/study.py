@@ -60,12 +60,13 @@ Result = tuple[Tensor, Tensor, float]  # objective (B,), restored (B,C,H,W), pas
 Variant = SolverConfig | Callable[[Cell], Result]
 
 
-def cells(tiles: str) -> Iterator[Cell]:
+def cells(datasets: list[str], tiles: str) -> Iterator[Cell]:
     """The datasets, with either corruption."""
-    for name, images in (
-        ("textures-brick-64", Textures("brick")),
-        ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, None)),
-    ):
+    sets = {
+        "textures": ("textures-brick-64", Textures("brick")),
+        "magnetic_tile": ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, None)),
+    }
+    for name, images in (sets[dataset] for dataset in datasets):
         gan, held_out = load_gan(name), images.validation()
         count = min(IMAGES, len(held_out))
         clean = torch.stack([held_out[i * len(held_out) // count] for i in range(count)])
@@ -230,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     everything = parts()
     parser.add_argument("part", nargs="*", default=list(everything), help=", ".join(everything))
+    parser.add_argument("--datasets", nargs="+", default=["textures", "magnetic_tile"])
     parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
     arguments = parser.parse_args()
     table = HERE / "table.csv"
@@ -241,7 +243,7 @@ def main() -> None:
         writer = csv.writer(file)
         if not done:
             writer.writerow(COLUMNS)
-        for cell in cells(arguments.tiles):
+        for cell in cells(arguments.datasets, arguments.tiles):
             penalty = Problem(cell.gan, cell.observed, BASE, None).penalty
             chosen = [(part, *item) for part in arguments.part for item in everything[part].items()]
             for part, name, variant in tqdm(chosen, desc=f"{cell.dataset}, {cell.corruption}"):

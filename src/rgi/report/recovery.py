@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 Row = dict[str, Any]  # of table.csv
 STROKES = {"basin": "o--", "pool": "o-"}
 TITLES = {
-    "rmse": "RMSE of the restored image",
+    "rmse": "RMSE of the restored image, mean over images",
     "success_rate": "share of images recovered",
-    "mask_error": "mean |M - true mask|",
+    "mask_error": "|M - true mask|, mean over pixels and images",
 }
 
 
@@ -44,11 +44,11 @@ def draw(file: Path, table: list[Row], fraction: float, penalty: float, begin: f
     for axes, metric in zip(below[:2], ("rmse", "mask_error"), strict=True):
         _plot(axes, over_penalty, "lambda", metric, curves)
         axes.set(xscale="log", yscale="log", xlabel="λ, towards 0")
-        axes.set_title(f"{TITLES[metric]}, {fraction:.0%} corrupted")
+        axes.set_title(f"{TITLES[metric]}\n{fraction:.0%} of the pixels corrupted")
         axes.invert_xaxis()
     above[0].set_yscale("log")
     for axes in (above[0], below[0]):
-        _level(axes, success, f"recovered: below {success:g}")
+        _level(axes, success, f"recovered: < {success:g}")
     _level(below[1], 1 - fraction, "M = 1 everywhere")
     _level(below[1], fraction, "M = 0 everywhere")
     for row in (above, below):
@@ -73,4 +73,4 @@ def _plot(
 def _level(axes: Axes, value: float, text: str) -> None:
     axes.axhline(value, color="grey", linewidth=0.8)
     place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
-    axes.annotate(text, (0.01, value), color="dimgrey", fontsize=9, **place)
+    axes.annotate(text, (0.01, value), color="dimgrey", fontsize=8, **place)
