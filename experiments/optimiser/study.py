@@ -113,6 +113,10 @@ def parts() -> dict[str, dict[str, Variant]]:
         for k, n in ((4, 10), (4, 20), (8, 20), (16, 20))
     }
     start |= {f"encoder, {n} steps": encoder.replace(iterations=n) for n in (15, 30, 60, 100, 200)}
+    start |= {
+        f"encoder and {k - 1} of the pool, after {n}": BASE.replace(latent_start="auto", starts=k, trial_steps=n)
+        for k, n in ((4, 20), (8, 20))
+    }
     penalty: dict[str, Variant] = {f"λ from {f}λ": BASE.replace(continuation=f) for f in (3.0, 10.0, 30.0, 100.0)}
     penalty |= {f"λ from {f}λ, encoder": encoder.replace(continuation=f) for f in (3.0, 10.0)}
     stopping: dict[str, Variant] = {f"tolerance {t}": encoder.replace(tolerance=t) for t in (1e-4, 1e-3, 3e-3, 1e-2)}
@@ -205,7 +209,7 @@ def _plain_distance(cell: Cell) -> Result:
 
 def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
     found = invert(cell.gan, cell.observed, config, latent_start=start)
-    tries = config.starts if config.ours and config.latent_start == "pool" else 1
+    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
     passes = 2 * (found.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
     return found.objective, found.restored, passes
 

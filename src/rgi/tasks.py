@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import Dataset
 
-from rgi import recovery as study
+from rgi import recovery as known_truth
 from rgi import runs
 from rgi.data.module import ImageData, ImageSet
 from rgi.errors import InputError
@@ -163,6 +163,7 @@ def _fit(
     if resumed:
         log.info("continuing from %s", newest)
     trainer.fit(training, datamodule=data, ckpt_path=newest if resumed else None, weights_only=True)
+    wandb.finish()  # so that the next training gets a run of its own
 
 
 def encode(cfg: DictConfig) -> None:
@@ -270,7 +271,7 @@ def recovery(cfg: DictConfig) -> None:
     gan = store.load_gan(generator_file(cfg)).to(make(cfg, "trainer", logger=False).strategy.root_device)
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
     folder = runs.open_run(cfg)
-    study.run(gan, settings, folder, cfg.seed)
+    known_truth.run(gan, settings, folder, cfg.seed)
     print(folder / "figure.png")
 
 

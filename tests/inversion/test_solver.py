@@ -242,7 +242,7 @@ def test_continuation_ends_at_the_penalty_itself():
 def test_parts_of_a_batch_are_put_together(monkeypatch):
     gan = tiny_gan()
     observed, mask, _ = corrupted(gan, 5)
-    config = SolverConfig(**COMMON | {"mask": "given", "tolerance": 0.4, "iterations": 60})
+    config = SolverConfig(**COMMON | {"mask": "given", "tolerance": 0.4, "iterations": 60, "schedule": "constant"})
     whole = invert(gan, observed, config, given_mask=mask)
     sizes = []
     monkeypatch.setattr(solver, "images_at_once", lambda _: 2)

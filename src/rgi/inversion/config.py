@@ -46,16 +46,17 @@ class SolverConfig:
             pool: `latent_basis` and `starts` are ignored.
         warmup: steps over which the rates rise linearly to their value.
         iterations: steps of the run.
-        tolerance: an image leaves when its objective fell by less than this fraction in 10 steps; None never.
+        tolerance: an image leaves when its objective fell by less than this fraction in 10 steps, and the schedule to a
+            quarter of its rate; None never.
         continuation: the ``profiled`` mask's λ begins this many times larger (1: does not) and falls geometrically to
             its value in the middle of the run; what lies far outside the mask's threshold still pulls then.
         latent_basis: in which coordinates Adam moves z: the eigenvectors of the generator's mean ``metric``, see
             `rgi.inversion.basis`, or the ``standard`` ones.
-        latent_start: the nearest members of a ``pool``, the ``encoder``'s guess, or the tensor ``given``; ``auto`` is
-            the encoder if the GAN has one and no pool is handed in, else the pool.
+        latent_start: the nearest members of a ``pool``, the ``encoder``'s guess, or the tensor ``given``; with ``auto``
+            the encoder's guess is one of the `starts` if the GAN has an encoder and no pool is handed in.
         pool_size, pool_distribution: how many latent codes are drawn, from N(0,1) or (the paper) U(0,1).
-        starts: so many members of the pool are tried, and the one with the lowest objective goes on after
-            `trial_steps`, which are the first of the `iterations`.
+        starts: so many are tried, and the one with the lowest objective goes on after `trial_steps`, which are the
+            first of the `iterations`; one where the encoder or the caller says where to start.
         precision: of the networks; objective and optimiser state are float32, or float64 with ``float64``, and the
             result is evaluated in that precision. ``auto`` is ``bfloat16`` where the device multiplies it natively,
             see `rgi.inversion.weights.native_bfloat16`, else ``float32``.

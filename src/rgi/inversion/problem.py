@@ -83,39 +83,43 @@ class Problem:
 
         What is wrong with the arguments is said at once.
         """
-        config, start = self.config, self.config.latent_start
-        if start == "auto":
-            start = "pool" if self.gan.encoder is None or pool is not None else "encoder"
+        config, start, encoder = self.config, self.config.latent_start, self.gan.encoder
         if start == "given":
             if latent_start is None:
                 raise InputError("latent_start: required with latent_start='given'")
-            codes = self._codes("latent_start", latent_start, len(self.observed))
-            return lambda rows: codes[rows, None]
-        if start == "encoder":
-            if self.gan.encoder is None:
-                raise InputError(
-                    "solver.latent_start=encoder: this generator comes without an encoder; use pool, or add one with "
-                    "`python run.py task=encode generator.path=...`"
-                )
-            encoder = self._network(self.gan.encoder)
-            return lambda rows: encoder(self.observed[rows])[:, None].detach()
-        if pool is None:
-            pool = draw_pool(config.pool_size, self.gan.card.latent_dim, config.pool_distribution, seed)
-        codes = self._codes("pool", pool, len(pool))
-        return lambda rows: self._from_pool(codes, rows)
+            given = self._codes("latent_start", latent_start, len(self.observed))
+            return lambda rows: given[rows, None]
+        if start == "encoder" and encoder is None:
+            raise InputError(
+                "solver.latent_start=encoder: this generator comes without an encoder; use pool, or add one with "
+                "`python run.py task=encode generator.path=...`"
+            )
+        guess = start == "encoder" or (start == "auto" and encoder is not None and pool is None)
+        drawn = 0 if start == "encoder" else (config.starts if config.ours else 1) - guess
+        network = self._network(encoder) if guess else None
+        if drawn:
+            if pool is None:
+                pool = draw_pool(config.pool_size, self.gan.card.latent_dim, config.pool_distribution, seed)
+            codes = self._codes("pool", pool, len(pool))
 
-    @torch.no_grad()
-    def _from_pool(self, codes: Tensor, rows: Tensor) -> Tensor:
-        """The nearest members of the pool: by plain distance over all pixels as the paper does, or in our way those
-        with the lowest objective among the nearest, so that a hole has no say in the choice.
+        @torch.no_grad()
+        def choose(rows: Tensor) -> Tensor:
+            guessed = [network(self.observed[rows])[:, None]] if guess else []
+            return torch.cat([*guessed, *([self._from_pool(codes, rows, drawn)] if drawn else [])], 1)
+
+        return choose
+
+    def _from_pool(self, codes: Tensor, rows: Tensor, count: int) -> Tensor:
+        """The nearest members (b,count,d) of the pool: by plain distance over all pixels as the paper does, or in our
+        way those with the lowest objective among the nearest, so that a hole has no say in the choice.
         """
         images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
         if not self.config.ours:
             return codes[nearest(images, observed, 1)]
-        near = nearest(images, observed, SHORTLIST * self.config.starts)
+        near = nearest(images, observed, SHORTLIST * count)
         part = self.select(rows)
         objective = torch.stack([part.evaluate(images[column].view_as(observed))[0] for column in near.T], 1)
-        best = objective.argsort(dim=1, stable=True)[:, : self.config.starts]
+        best = objective.argsort(dim=1, stable=True)[:, :count]
         return codes[near.gather(1, best)]
 
     def _codes(self, name: str, codes: Tensor, count: int) -> Tensor:

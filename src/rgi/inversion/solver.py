@@ -17,6 +17,7 @@ from rgi.inversion.result import Inversion
 from rgi.inversion.weights import ImageWeights, SharedWeights
 
 SETTLE_STEPS = 10  # over which `tolerance` is measured; looking more often would make a GPU wait
+SETTLE_RATE = 0.25  # of the schedule: before it has fallen to this, an objective that stands still does so for its rate
 
 
 def invert(
@@ -167,6 +168,8 @@ class Run:
         """Whether this is a step in which images may leave: objectives of one start and one λ lie behind them."""
         config = self.config
         if config.tolerance is None or step % SETTLE_STEPS or self.tries > 1:
+            return False
+        if config.schedule == "cosine" and config.rate(step) > SETTLE_RATE:
             return False
         same = step - SETTLE_STEPS
         return same >= config.trial_steps and config.penalty_factor(same) == 1
