@@ -21,7 +21,7 @@ from rgi.options import solver_config
 
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
-FACTORS = (1 / 64, 1 / 16, 1 / 4, 1 / 2, 1, 2, 4, 16)
+FACTORS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)
 MAPS = (("mask", 0.0), ("residual", 1.0))
 COLUMNS = ("dataset", "method", "map", "factor", "penalty", "metric", "seed", "value")
 
@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
     tiles = parser.parse_args().tiles
     sets = (
-        ("textures-brick-64", Textures("brick", test_images=60)),
-        ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, images_per_kind=8)),
+        ("textures-brick-64", Textures("brick", test_images=40)),
+        ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, images_per_kind=5)),
     )
     with initialize_config_dir(str(CONF), version_base="1.3"):
         solvers = {
