@@ -305,10 +305,11 @@ def test_works_inside_inference_mode_and_without_gradients():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_lower_precision_ends_near_double(precision):
+    """From one start: between two that are equally good, rounding may decide otherwise."""
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 3)
-    exact = invert(gan, observed, SolverConfig(**COMMON | {"iterations": 60}))
-    found = invert(gan, observed, SolverConfig(**COMMON | {"iterations": 60, "precision": precision}))
+    exact = invert(gan, observed, SolverConfig(**COMMON | {"iterations": 60, "starts": 1}))
+    found = invert(gan, observed, SolverConfig(**COMMON | {"iterations": 60, "starts": 1, "precision": precision}))
     assert found.objective.dtype == torch.float32
     tolerance = 0.15 if precision == "bfloat16" else 0.02
     torch.testing.assert_close(found.objective.double(), exact.objective, rtol=tolerance, atol=0.0)

@@ -89,7 +89,7 @@ class SolverConfig:
     latent_start: str = "pool"
     pool_size: int = 1000
     pool_distribution: str = "normal"
-    starts: int = 8
+    starts: int = 4
     trial_steps: int = 20
     precision: str = "float32"
     compile: bool = False
