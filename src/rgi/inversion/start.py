@@ -33,7 +33,7 @@ def pool_images(gan: GAN, weights: SharedWeights, pool: Tensor) -> Tensor:
 
     @torch.no_grad()
     def evaluate() -> Tensor:
-        return torch.cat([weights(part).flatten(1) for part in pool.split(POOL_BATCH)])
+        return torch.cat([weights.uncompiled(part).flatten(1) for part in pool.split(POOL_BATCH)])
 
     key = (pool.dtype, weights.dtype, hash(pool.cpu().numpy().tobytes()))
     return once_per_gan(gan, "pool", key, evaluate)

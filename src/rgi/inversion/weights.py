@@ -22,6 +22,10 @@ class SharedWeights:
         """The network's output in the precision of its inputs."""
         return self.network(inputs.to(self.dtype)).to(inputs.dtype)
 
+    def uncompiled(self, inputs: Tensor) -> Tensor:
+        """The same for results that are kept: a replayed CUDA graph writes over the output of its last call."""
+        return self.module(inputs.to(self.dtype)).to(inputs.dtype)
+
 
 class ImageWeights:
     """G with weights of its own for each image, stacked along a first dimension (B, ...).
