@@ -1,11 +1,20 @@
-"""Tiny generators that every test can afford."""
+"""What tests share: tiny generators that each can afford, and a cache that is nobody's."""
 
+import pytest
 import torch
 
 from rgi.generators import build
 from rgi.generators.store import GAN, Card
 
 torch.set_num_threads(1)  # networks this small spend their time waiting for a second thread
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _image_cache(tmp_path_factory):
+    """Decoded images stay out of the user's cache, those of the processes that tests start included."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from skimage import draw
 
-from rgi.data.images import cell_means, check_image, check_mask, read_image, read_mask
+from rgi.data.images import cell_means, check_image, check_mask, each, is_grey, read_image, read_mask, upright_size
 from rgi.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -64,7 +64,77 @@ def test_exif_orientation(tmp_path, tag, turns):
 def test_exif_orientation_counts_in_the_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert check_image(saved(tmp_path / "turned.png", NOISE, exif=exif)) == (40, 60)
+    for suffix in (".png", ".jpg", ".tif", ".webp"):
+        path = saved(tmp_path / f"turned{suffix}", NOISE, exif=exif)
+        assert check_image(path) == upright_size(path) == (40, 60)
+
+
+def test_an_orientation_behind_the_pixels_counts_in_the_size(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "turned.png", NOISE, exif=exif)
+    data = path.read_bytes()
+    start = data.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    path.write_bytes(data[:start] + data[stop:-12] + data[start:stop] + data[-12:])
+    assert read_image(path, 3, 60).equal(read_image(saved(tmp_path / "b.png", np.rot90(NOISE, 3).copy()), 3, 60))
+    assert upright_size(path) == (40, 60)
+
+
+def test_the_size_is_found_without_decoding(tmp_path, monkeypatch):
+    paths = [saved(tmp_path / f"plain{suffix}", NOISE) for suffix in (".png", ".jpg", ".bmp", ".webp", ".tif")]
+
+    def fail(file):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    assert [upright_size(path) for path in paths] == [(60, 40)] * 5
+
+
+def test_a_box_is_all_that_is_seen(tmp_path):
+    alone = saved(tmp_path / "alone.png", NOISE[5:35, 10:50])
+    other = np.random.default_rng(1).integers(0, 256, NOISE.shape, np.uint8)
+    other[5:35, 10:50] = NOISE[5:35, 10:50]
+    for pixels in (NOISE, other):
+        path = saved(tmp_path / "more.png", pixels)
+        assert torch.equal(read_image(path, 3, 16, (10, 5, 50, 35)), read_image(alone, 3, 16))
+    assert torch.equal(read_image(alone, 3, 16, (0, 0, 40, 30)), read_image(alone, 3, 16))
+
+
+def test_a_box_may_cut_through_pixels(tmp_path):
+    """With every pixel made 4x4 of them, the same box cuts between them."""
+    coarse = saved(tmp_path / "coarse.png", NOISE)
+    fine = saved(tmp_path / "fine.png", NOISE.repeat(4, 0).repeat(4, 1))
+    box = (2.5, 4.25, 50.5, 36.25)
+    found, expected = read_image(coarse, 3, 8, box), read_image(fine, 3, 8, tuple(4 * side for side in box))
+    assert (found - expected).abs().max() < 0.05
+
+
+def test_a_mask_is_cut_as_its_image(tmp_path):
+    marks = (NOISE[..., 0] > 127).astype(np.uint8) * 255
+    path, alone = saved(tmp_path / "mask.png", marks), saved(tmp_path / "alone.png", marks[5:35, 10:50])
+    assert torch.equal(read_mask(path, 16, (10, 5, 50, 35)), read_mask(alone, 16))
+    halves = np.zeros((32, 32), np.uint8)
+    halves[:, 16:] = 255
+    mask = read_mask(saved(tmp_path / "halves.png", halves), 16, (7.5, 0, 23.5, 32))
+    assert mask[0].sum(0).tolist() == [0] * 8 + [16] * 8
+
+
+def test_what_is_grey(tmp_path):
+    grey = Image.fromarray(NOISE).convert("L")
+    kinds = {"L": grey, "1": grey.convert("1"), "P": grey.convert("P")}
+    for mode, image in kinds.items():
+        image.save(tmp_path / "grey.png")
+        assert Image.open(tmp_path / "grey.png").mode == mode
+        assert is_grey(tmp_path / "grey.png")
+    for mode in ("RGB", "P"):
+        assert not is_grey(saved(tmp_path / "colour.png", NOISE, mode))
+
+
+def test_each_keeps_the_order_and_passes_errors_on():
+    assert list(each(lambda number: -number, range(1000), "counting")) == [-number for number in range(1000)]
+    with pytest.raises(ZeroDivisionError):
+        list(each(lambda number: 1 / (number - 500), range(1000), "dividing"))
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 96, 200])

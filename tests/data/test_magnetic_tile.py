@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+from checks import refused
 from PIL import Image
 from tiny import TILE_TEST, write_magnetic_tile
 
@@ -51,14 +52,6 @@ def test_a_mask_without_anything_above_the_threshold_is_left_out(tmp_path):
     path = write_magnetic_tile(tmp_path) / "MT_Uneven/Imgs/exp1_num_5000.png"
     Image.new("L", (40, 40), 127).save(path)
     assert tiles(tmp_path).test().names == [name for name in TILE_TEST if "5000" not in name]
-
-
-def refused(dataset, *words):
-    with pytest.raises(InputError) as error:
-        dataset.prepare()
-    assert "\n" not in str(error.value)
-    for word in words:
-        assert word in str(error.value)
 
 
 def test_what_is_wrong_is_named(tmp_path):

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checks import refused
 from PIL import Image
 
 from rgi.data import mvtec_ad
 from rgi.data.batch import Batch
 from rgi.data.mvtec_ad import CATEGORIES, MVTecAD
-from rgi.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "../shared/data/mvtec_ad"
 
@@ -59,15 +59,6 @@ def test_layout(tmp_path):
 def test_the_fifteen_categories():
     assert len(set(CATEGORIES)) == 15
     assert list(CATEGORIES) == sorted(CATEGORIES)
-
-
-def refused(dataset, *words):
-    with pytest.raises(InputError) as error:
-        dataset.prepare()
-    message = str(error.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
 
 
 def test_missing_root(tmp_path):

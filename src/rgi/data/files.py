@@ -3,20 +3,33 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from rgi.data.batch import Batch
-from rgi.data.images import MIN_SIDE, check_image, check_mask, read_image, read_mask
+from rgi.data.cache import Boxes, decoded
+from rgi.data.images import (
+    MIN_SIDE,
+    Box,
+    check_image,
+    check_mask,
+    each,
+    is_grey,
+    read_image,
+    read_mask,
+    to_unit,
+    upright_size,
+)
 from rgi.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 HELD_OUT = 10  # of so many clean images, one is for validation
-KEPT_BYTES = 2**30  # decoded images held in memory per dataset
+LEAST_IMAGES = 16  # fewer teach a generator nothing but themselves
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class FileSet(ABC):
 
     name: str
     terms: str
+    mixed_modes: bool = False  # whether grey and coloured files may be trained on together, in colour
 
     def __init__(self, category: str, resolution: int, channels: int) -> None:
         if category in (None, "") or "/" in str(category):
@@ -61,28 +75,46 @@ class FileSet(ABC):
     def samples(self) -> list[Sample]:
         """The test images in a fixed order."""
 
+    def box(self, path: Path, size: tuple[int, int]) -> Box | None:
+        """What to cut out of a picture of this (width, height) before it is resized; None is all of it."""
+        return None
+
     def prepare(self) -> None:
-        """Open, decode and check every image and mask.
+        """Open, decode and check every image and mask, and what is cut out of them.
 
         Raises:
-            InputError: a missing folder, a mask without its image or the reverse, or what `check_image` and
-                `check_mask` find.
+            InputError: a missing folder, a mask without its image or the reverse, grey training images among
+                coloured ones, or what `check_image`, `check_mask` and `box` find.
         """
-        pairs = [(path, None) for path in self.training_files()]
+        training = self.training_files()
+        pairs = [(path, None) for path in training]
         pairs += [(sample.image, sample.mask) for sample in self.samples()]
-        for image, mask in tqdm(pairs, desc=f"checking {self.name}", unit="image", delay=3, leave=False):
-            size = check_image(image)
-            if mask is not None:
-                check_mask(mask, size)
+        for _ in each(self._check, pairs, f"checking {self.name}"):
+            pass
+        if self.channels == 3 and not self.mixed_modes:
+            _check_colours(training)
+
+    def _check(self, pair: tuple[Path, Path | None]) -> None:
+        """Decode and check an image, and its mask if it has one."""
+        image, mask = pair
+        size = check_image(image)
+        self.box(image, size)
+        if mask is not None:
+            check_mask(mask, size)
 
     def train(self) -> "CleanImages":
         """Clean images (C,H,W) in [-1, 1] to train on.
 
         Raises:
-            InputError: the set has none.
+            InputError: the set has none, or fewer than `LEAST_IMAGES`.
         """
         kept, _ = self.split(self._clean_files())
-        return CleanImages(kept, self.channels, self.resolution)
+        if len(kept) < LEAST_IMAGES:
+            raise InputError(
+                f"dataset.category={self.category}: {len(kept)} clean images are too few to train on; add images until "
+                f"there are {LEAST_IMAGES}, not counting those held out for validation"
+            )
+        return self._clean(kept)
 
     def validation(self) -> "CleanImages":
         """Clean images held out by `split`, none of them in `train`.
@@ -97,7 +129,7 @@ class FileSet(ABC):
                 f"validation; add images until there are {HELD_OUT}"
             )
         _, held_out = self.split(files)
-        return CleanImages(held_out, self.channels, self.resolution)
+        return self._clean(held_out)
 
     def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
         """Clean images to train on, and those held out for validation: every tenth."""
@@ -106,7 +138,10 @@ class FileSet(ABC):
 
     def test(self) -> "TestImages":
         """The test images, each a `Batch` of one."""
-        return TestImages(self.samples(), self.category, self.channels, self.resolution)
+        return TestImages(self.samples(), self.category, self.channels, self.resolution, self.box)
+
+    def _clean(self, files: list[Path]) -> "CleanImages":
+        return CleanImages(files, self.channels, self.resolution, self.box)
 
     def _clean_files(self) -> list[Path]:
         files = self.training_files()
@@ -118,23 +153,35 @@ class FileSet(ABC):
         return files
 
 
-class CleanImages(Dataset[Tensor]):
-    """Images (C,H,W) in [-1, 1]; decoded ones stay in memory until `KEPT_BYTES` are full."""
+def _check_colours(files: list[Path]) -> None:
+    """A generator that saw a few grey images among coloured ones could explain a loss of colour."""
+    examples = dict(zip(each(is_grey, files, "checking colours"), files, strict=True))
+    if len(examples) == 2:
+        raise InputError(
+            f"{examples[True]}: is grey but {examples[False]} is coloured; convert the training images to one of the "
+            "two, or set dataset.channels=1"
+        )
 
-    def __init__(self, files: list[Path], channels: int, resolution: int) -> None:
-        self.files, self.channels, self.resolution = files, channels, resolution
-        self._kept: dict[int, Tensor] = {}
+
+class CleanImages(Dataset[Tensor]):
+    """Images (C,H,W) in [-1, 1], decoded when the first of them is asked for (see `rgi.data.cache`)."""
+
+    def __init__(self, files: list[Path], channels: int, resolution: int, box: Boxes) -> None:
+        self.files, self.channels, self.resolution, self.box = files, channels, resolution, box
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        if index in self._kept:
-            return self._kept[index].clone()
-        image = read_image(self.files[index], self.channels, self.resolution)
-        if (len(self._kept) + 1) * image.nbytes <= KEPT_BYTES:
-            self._kept[index] = image.clone()
-        return image
+        return to_unit(self.__getitems__([index])[0])
+
+    def __getitems__(self, indices: list[int]) -> Tensor:
+        """A batch as it is stored, uint8 (B,C,H,W): a quarter of the bytes to copy, and to send to a device."""
+        return torch.from_numpy(self._pixels[indices])
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
+        return decoded(self.files, self.channels, self.resolution, self.box)
 
 
 class TestImages(Dataset[Batch]):
@@ -142,20 +189,21 @@ class TestImages(Dataset[Batch]):
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
-    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int) -> None:
+    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int, box: Boxes) -> None:
         self.samples, self.category = samples, category
         self.names = [sample.name for sample in samples]
-        self.channels, self.resolution = channels, resolution
+        self.channels, self.resolution, self.box = channels, resolution, box
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Batch:
         sample = self.samples[index]
-        observed = read_image(sample.image, self.channels, self.resolution)[None]
+        box = self.box(sample.image, upright_size(sample.image))
+        observed = read_image(sample.image, self.channels, self.resolution, box)[None]
         mask = None
         if sample.mask is not None:
-            mask = read_mask(sample.mask, self.resolution)[None]
+            mask = read_mask(sample.mask, self.resolution, box)[None]
         elif sample.good:
             mask = torch.zeros_like(observed[:, :1])
         return Batch(observed, mask, None, [sample.name], [self.category])

@@ -1,7 +1,7 @@
 """Datasets to Lightning: batches that do not depend on interruptions or on the number of processes."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rgi.data.batch import Batch
+from rgi.data.images import to_unit
 from rgi.errors import InputError
 
 
@@ -65,7 +66,12 @@ class ImageData(LightningDataModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
         )
-        return DataLoader(training, batch_sampler=batches)
+        cuda = self.trainer.strategy.root_device.type == "cuda"
+        return StepLoader(training, batch_sampler=batches, collate_fn=join, pin_memory=cuda)
+
+    def on_after_batch_transfer(self, batch: Tensor | Batch, dataloader_idx: int) -> Tensor | Batch:
+        """Pixels become images (B,C,H,W) in [-1, 1] on the device, where that costs nothing."""
+        return to_unit(batch) if isinstance(batch, Tensor) and batch.dtype == torch.uint8 else batch
 
     def test_dataloader(self) -> DataLoader:
         """This process's share of the test images, of which there must be one at least: the others would wait."""
@@ -75,6 +81,22 @@ class ImageData(LightningDataModule):
         return DataLoader(images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
 
     predict_dataloader = test_dataloader
+
+
+class StepLoader(DataLoader):
+    """Resumes by step: Lightning, which asks for a state, need not warn that it has none."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: `StepBatches` begins where the training is."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
+def join(images: Tensor | list[Tensor]) -> Tensor:
+    """One batch (B,C,H,W) of what a dataset gives: a whole batch already, or its images one by one."""
+    return images if isinstance(images, Tensor) else torch.stack(images)
 
 
 class StepBatches(Sampler[list[int]]):

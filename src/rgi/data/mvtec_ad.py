@@ -5,8 +5,8 @@ Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 
 from pathlib import Path
 
+from rgi.data.categories import CategorySet
 from rgi.data.download import download
-from rgi.data.files import FileSet, Sample, images_by_stem, pair
 from rgi.errors import InputError
 
 CATEGORIES = (
@@ -19,14 +19,10 @@ ARCHIVE = (
     "download/420938113-1629960298/mvtec_anomaly_detection.tar.xz"
 )
 SHA256 = "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d"
-GOOD = "good"
 
 
-class MVTecAD(FileSet):
-    """One category in the original layout.
-
-    ``root/<category>/`` holds ``train/good``, ``test/<defect>`` and ``ground_truth/<defect>/<stem>_mask.png``. Images
-    are named ``<defect>/<stem>``; those of ``test/good`` have a mask of zeros.
+class MVTecAD(CategorySet):
+    """One category in the original layout, with masks ``ground_truth/<defect>/<stem>_mask.png``.
 
     Args:
         root: the folder of the categories.
@@ -38,12 +34,19 @@ class MVTecAD(FileSet):
 
     name = "mvtec_ad"
     terms = "MVTec AD by MVTec Software GmbH, CC BY-NC-SA 4.0: no commercial use, cite Bergmann et al. 2021."
+    title = "MVTec AD"
+    source = (
+        f"download MVTec AD from {PAGE} and extract it there, or set dataset.download=true (4.9 GiB; no commercial use)"
+    )
+    categories = CATEGORIES
+    good = "good"
+    mask_ending = "_mask"
 
     def __init__(self, root: str, category: str, resolution: int, channels: int, download: bool) -> None:
-        super().__init__(category, resolution, channels)
+        super().__init__(root, category, resolution, channels)
         if not isinstance(download, bool):
             raise InputError(f"dataset.download={download}: must be true or false")
-        self.root, self.download = str(root), download
+        self.download = download
 
     def prepare(self) -> None:
         """Download if asked and needed, then open, decode and check every image and mask.
@@ -55,34 +58,3 @@ class MVTecAD(FileSet):
         if self.download and self.category in CATEGORIES and not home.is_dir():
             download(ARCHIVE, SHA256, home.parent, PAGE)
         super().prepare()
-
-    def training_files(self) -> list[Path]:
-        """The images of ``train/good``, sorted."""
-        return list(self._images("train/good").values())
-
-    def samples(self) -> list[Sample]:
-        """The images of ``test``, sorted by name."""
-        images = self._images("test")
-        masks = {stem.removesuffix("_mask"): path for stem, path in self._images("ground_truth").items()}
-        return pair(images, masks, good=[name for name in images if name.startswith(f"{GOOD}/")])
-
-    def _images(self, part: str) -> dict[str, Path]:
-        folder = self._home() / part
-        return images_by_stem(folder, str(folder))
-
-    def _home(self) -> Path:
-        """The category's folder."""
-        root = Path(self.root).expanduser()
-        if not root.is_dir():
-            raise InputError(
-                f"dataset.root={self.root}: no such folder; download MVTec AD from {PAGE} and extract it there, "
-                "or set dataset.download=true (4.9 GiB; no commercial use)"
-            )
-        home = root / self.category
-        if not home.is_dir():
-            found = ", ".join(sorted(path.parent.name for path in root.glob("*/train"))) or "none"
-            raise InputError(
-                f"dataset.category={self.category}: not in dataset.root={self.root}, which has: {found}; "
-                f"MVTec AD has: {', '.join(CATEGORIES)}"
-            )
-        return home
