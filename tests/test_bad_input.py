@@ -114,8 +114,8 @@ OPTIONS = {
     "foo=1": "foo=1: no such option",
     "seed": "seed: is no option=value",
     "'dataset.category=a(b)'": "dataset.category=a(b): is no option=value ... quotes",
-    "experiment=nope": "experiment=nope: no such choice; one of demo, ... mvtec_rrgi",
-    "dataset=nope": "dataset=nope: no such choice ... folder, magnetic_tile, mvtec_ad, textures",
+    "experiment=nope": "experiment=nope: no such choice; one of btad_pretrain, ... mvtec_rrgi",
+    "dataset=nope": "dataset=nope: no such choice ... magnetic_tile, mvtec_ad, stanford_cars, textures",
     # what Hydra lets pass
     "+solver.foo=1": "solver.foo: no such option ... mask_penalty",
     "+dataset.foo=1": "dataset: ... 'foo'",
@@ -153,7 +153,9 @@ OPTIONS = {
     "task=pretrain generator.path=gan.safetensors": "generator.path=gan.safetensors: exists already",
     "task=pretrain generator.path=mine/root/a.png/x.safetensors": "a.png/x.safetensors: cannot be written",
     "task=pretrain generator.family=foo": "unknown generator family 'foo' ... compact",
-    "task=pretrain generator=progressive": "generator=progressive: is not trained here ... task=convert",
+    "task=pretrain generator.training=null": "generator.training=null: says how to train it",
+    "task=pretrain judge.every=0": "judge.every=0: must be a whole number of at least 1",
+    "task=pretrain generator=progressive steps=5": "steps=5: too few for 5 scales; at least 9",
     "task=benchmark": "methods: not given",
     "task=benchmark methods={}": "methods={}: names no method",
     "task=recovery recovery.images=0": "recovery.images=0: must be a whole number of at least 1",
@@ -192,6 +194,12 @@ def nothing():
     pass
 
 
+def too_few():
+    """Leaves 16 of the 20, of which one is held out."""
+    for number in range(4):
+        os.remove(f"mvtec/screw/train/good/{number:03d}.png")
+
+
 DATA = {
     "missing root": (nothing, "dataset.root=no/such", "dataset.root=no/such: no such folder ... mvtec.com"),
     "a number for a root": (nothing, "dataset.root=2024", "dataset.root=2024: no such folder"),
@@ -209,7 +217,7 @@ DATA = {
     "alpha": (picture(IMAGE, "RGBA"), "", f"{IMAGE}: has an alpha channel ... save it without"),
     "3 pixels": (picture(IMAGE, size=(3, 1)), "", f"{IMAGE}: is only 3x1 pixels; remove it"),
     "mask of another size": (picture(MASK, size=(40, 41)), "", f"{MASK}: is 40x41 pixels ... 40x40"),
-    "too few to train on": (lambda: os.remove(TRAINING), "experiment=mvtec_pretrain", "9 clean images are too few"),
+    "too few to train on": (too_few, "experiment=mvtec_pretrain", "15 clean images are too few"),
 }
 
 
@@ -316,7 +324,7 @@ def test_generators(mistake, refusal):
         ),
         (
             "experiment=mvtec_rgi dataset.root=mvtec generator=progressive generator.path=x.safetensors",
-            "task=convert source=CHECKPOINT.pt target=x.safetensors",
+            "experiment=mvtec_pretrain dataset.root=mvtec generator=progressive generator.path=x.safetensors",
         ),
     ],
 )

@@ -12,16 +12,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tiny import (
+    BTAD_TEST,
+    CELEBA_TEST,
+    CLEAN_TEST,
     ENCODER,
     FOLDER_TEST,
     LATENT,
     MVTEC_TEST,
     NETWORK,
     TILE_TEST,
+    write_btad,
+    write_celeba,
     write_folder,
     write_generator,
+    write_lsun_bedroom,
     write_magnetic_tile,
     write_mvtec,
+    write_stanford_cars,
 )
 
 from rgi import SolverConfig, invert, load_gan, tasks
@@ -35,6 +42,14 @@ EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("expe
 SOLVERS = [name.partition("/")[2] for name in FILES if name.startswith("solver/")]
 FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # of a solver: every branch is taken
 SMALLER = {"images": 2, "iterations": 2, "fractions": [0.2], "penalties": [0.01], "fraction": 0.2}  # grid of recovery
+LAYOUTS = {
+    "btad": (write_btad, BTAD_TEST),
+    "celeba": (write_celeba, CELEBA_TEST),
+    "lsun_bedroom": (write_lsun_bedroom, CLEAN_TEST),
+    "magnetic_tile": (write_magnetic_tile, TILE_TEST),
+    "mvtec_ad": (write_mvtec, MVTEC_TEST),
+    "stanford_cars": (write_stanford_cars, CLEAN_TEST),
+}
 COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iterations", "seconds"}
 
 
@@ -64,15 +79,11 @@ def tiny_set(dataset: str, home: Path) -> tuple[list[str], list[str]]:
     if dataset == "textures":
         tests = Textures("brick", test_images=3).test()
         return ["dataset.test_images=3"], tests.names
-    if dataset == "mvtec_ad":
-        return [f"dataset.root={write_mvtec(home / 'mvtec')}", "dataset.resolution=32"], list(MVTEC_TEST)
-    if dataset == "magnetic_tile":
-        root = write_magnetic_tile(home / "tiles")
-        return [f"dataset.root={root}", "dataset.resolution=32"], list(TILE_TEST)
     if dataset == "folder":
         folders = write_folder(home / "mine")
         return [*(f"dataset.{name}={path}" for name, path in folders.items()), "dataset.resolution=32"], [*FOLDER_TEST]
-    raise AssertionError(f"tiny_set knows no {dataset}")
+    write, names = LAYOUTS[dataset]
+    return [f"dataset.root={write(home / dataset)}", "dataset.resolution=32"], list(names)
 
 
 def targets(node):
@@ -115,9 +126,13 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     overrides += [f"generator.path={tmp_path / 'generator.safetensors'}"]
     pretrains = first.task == "pretrain"
     if pretrains:
-        overrides += ["steps=2", "batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
-        overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
-        overrides += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
+        overrides += ["batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
+        overrides += ["judge.every=1", "judge.images=2", "judge.samples=16"]
+        grows = first.generator.family == "progressive"
+        overrides += ["steps=7", "generator.options.widths=[4,4,2,2]"] if grows else ["steps=2"]
+        overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items() if not grows]
+        if first.generator.encoder is not None:
+            overrides += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
     elif first.task == "recovery":
         overrides += [f"recovery.{name}={value}" for name, value in SMALLER.items()]
     else:
@@ -164,8 +179,9 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
     assert last == str(home / "generator.safetensors")
     metrics = json.loads((home / "run/metrics.json").read_text())
     gan = load_gan(last)
-    assert gan.card.steps == metrics["steps"] == cfg.steps
+    assert 0 < gan.card.steps == metrics["steps"] <= cfg.steps == metrics["steps_trained"]
     assert gan.card.residuals == metrics["residuals"]
+    assert {"inversion_gap", "swd", "precision", "recall", "kernel_distance", "copies"} <= gan.card.quality.keys()
     assert (gan.card.channels, gan.card.resolution) == (cfg.dataset.channels, cfg.dataset.resolution)
     assert gan.card.dataset == HydraConfig.get().runtime.choices.dataset
     assert gan.card.category == cfg.dataset.category

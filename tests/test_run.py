@@ -15,17 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
-from safetensors.torch import load_file
-from tiny import ENCODER, LATENT, NETWORK, write_folder, write_generator
+from tiny import write_generator
 from wandb.proto.wandb_internal_pb2 import Record
-
-from rgi import SolverConfig, invert, load_gan
-from rgi.generators.store import read_card
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "run.py")]
@@ -281,43 +276,6 @@ def test_a_sweep_gives_every_job_its_folder(home, tmp_path):
     assert len({json.dumps(scores(folder)) for folder in folders}) == 4
     for (_, category), folder in zip(given, folders, strict=True):
         assert [row["category"] for row in table(folder)] == [category] * 2
-
-
-def training(home: Path, generator: Path, *overrides: str) -> list[str]:
-    """A command that trains a network for 60 small steps."""
-    sizes = ["steps=60", "batch_size=4", "checkpoint_every=10", f"generator.latent_dim={LATENT}"]
-    sizes += [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
-    sizes += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
-    images = [f"dataset.{name}={home / 'mine' / name}" for name in ("root", "train")]
-    size = ["dataset.resolution=32", "dataset.category=mine", "trainer.accelerator=cpu"]
-    return ["experiment=folder_pretrain", *images, *size, *sizes, f"generator.path={generator}", *overrides]
-
-
-def test_a_killed_training_ends_with_the_same_weights(home, tmp_path, monkeypatch, capsys, caplog):
-    write_folder(home / "mine")
-    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
-    assert in_process(monkeypatch, *training(home, whole, f"output_dir={tmp_path / 'whole'}")) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(whole)
-
-    command = training(home, resumed, f"output_dir={tmp_path / 'resumed'}")
-    checkpoints = tmp_path / "resumed/checkpoints"
-    interrupt(home, lambda: len(list(checkpoints.glob("*.ckpt"))), *command, cwd=tmp_path)
-    assert not resumed.exists()
-    newest = max(checkpoints.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
-    assert 0 < torch.load(newest, weights_only=True)["global_step"] < 120
-
-    with caplog.at_level("INFO"):
-        assert in_process(monkeypatch, *command) == 0
-    assert f"continuing from {newest}" in caplog.messages
-    assert capsys.readouterr().out.splitlines()[-1] == str(resumed)
-    assert read_card(resumed).steps == read_card(whole).steps == 60
-    first, second = load_file(whole), load_file(resumed)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert read_card(resumed).residuals == read_card(whole).residuals
-
-    found = invert(load_gan(resumed), torch.zeros(1, 3, 32, 32), SolverConfig(mask_penalty="auto", iterations=5))
-    assert found.objective < found.history[0]
 
 
 def test_help_shows_what_there_is_to_choose_from(monkeypatch, capsys):

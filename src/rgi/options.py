@@ -1,8 +1,11 @@
 """From the composed configuration to checked objects: what is wrong with an option is said in the user's own words."""
 
 import dataclasses
+import logging
 import math
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,17 @@ from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 
-LEAST = {"seed": 0, "batch_size": 1, "steps": 1, "checkpoint_every": 1, "generator.latent_dim": 1}
+log = logging.getLogger(__name__)
+LEAST = {
+    "seed": 0,
+    "batch_size": 1,
+    "steps": 1,
+    "checkpoint_every": 1,
+    "judge.every": 1,
+    "judge.images": 1,
+    "judge.samples": 16,
+    "generator.latent_dim": 1,
+}
 
 # The solver's defaults live in one place; conf/solver/*.yaml start from them.
 ConfigStore.instance().store("base", dataclasses.asdict(SolverConfig()), group="solver")
@@ -102,27 +115,38 @@ def rehearse(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet
 
 
 def generator_file(cfg: DictConfig) -> Path:
-    """The generator's safetensors file: the one named, or else one of that name that comes with the program."""
+    """The generator's safetensors file: the one named, or else one of that name that comes with the program.
+
+    If there is neither, and ``pretrain_if_missing`` asks for it, it is trained now, by the command that the error would
+    otherwise name.
+    """
     path = path_option(cfg, "generator.path")
-    found = next((file for file in (path, store.SHIPPED / path.name) if file.is_file()), None)
-    if found is None:
-        raise InputError(f"generator.path={path}: no such file; {_how_to_train(cfg, path)}")
-    return found
+    places = (path, store.SHIPPED / path.name)
+    found = next((file for file in places if file.is_file()), None)
+    if found is not None:
+        return found
+    options = _training_options(cfg)
+    if not OmegaConf.select(cfg, "pretrain_if_missing", default=False):
+        how = "convert the authors' checkpoint (task=convert), or " if cfg.generator.family == "progressive" else ""
+        how += " ".join(["train it with: python run.py", *map(shlex.quote, options)])
+        raise InputError(f"generator.path={path}: no such file; {how}")
+    log.info("%s is not there: training it first", path)
+    ended = subprocess.run([sys.executable, sys.argv[0], *options], check=False).returncode
+    if ended or not path.is_file():
+        raise InputError(f"generator.path={path}: its training ended with status {ended}; see what it said above")
+    return path
 
 
-def _how_to_train(cfg: DictConfig, path: Path) -> str:
-    """A command to paste, with the user's own options where they matter."""
-    if cfg.generator.family != "pca" and cfg.generator.training is None:
-        target = shlex.quote(f"target={path}")
-        return f"convert the authors' checkpoint: python run.py task=convert source=CHECKPOINT.pt {target}"
+def _training_options(cfg: DictConfig) -> list[str]:
+    """Of the command that trains the generator, with the user's own where they matter."""
     hydra = HydraConfig.get()
     dataset = hydra.runtime.choices.dataset
     prefix = {"mvtec_ad": "mvtec"}.get(dataset, dataset)
     groups = ("dataset.", "generator.", "generator=")
-    options = [shlex.quote(option) for option in hydra.overrides.task if option.startswith(groups)]
+    options = [option for option in hydra.overrides.task if option.startswith(groups)]
     if OmegaConf.select(cfg, "dataset.train", default="") is None:
         options.append("dataset.train=FOLDER_OF_CLEAN_IMAGES")
-    return " ".join(["train it with: python run.py", f"experiment={prefix}_pretrain", *options])
+    return [f"experiment={prefix}_pretrain", *options]
 
 
 def generator(cfg: DictConfig, images: ImageSet) -> GAN:

@@ -25,6 +25,7 @@ from rgi.errors import InputError
 log = logging.getLogger(__name__)
 INHERITED = "RGI_RUN_FOLDER"  # tells the processes that Lightning starts where their parent writes
 SWEEP = "RGI_SWEEP"  # and in a multirun, the name of its folder (see hydra.sweep.dir in conf/config.yaml)
+LOCK = ".lock"  # in a run's folder
 _held: list[FileLock] = []  # one process works in a folder; a lock ends with its process, however that ends
 
 
@@ -44,10 +45,7 @@ def open_run(cfg: DictConfig) -> Path:
     check_writable(f"output_dir={cfg.output_dir}", Path(cfg.output_dir or "outputs"))
     folder = Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    if not _lock(folder):
-        raise InputError(
-            f"{folder}: another process is working in this folder; wait for it, or name another output_dir"
-        )
+    claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
     if file.exists() and file.read_text() != config:
         raise InputError(
@@ -57,6 +55,16 @@ def open_run(cfg: DictConfig) -> Path:
     write_json(folder / "environment.json", environment())
     os.environ[INHERITED] = str(folder)
     return folder
+
+
+def claim(file: Path, complaint: str) -> None:
+    """Keep other processes from what this lock stands for until `close_run`, or the end of this one.
+
+    Raises:
+        InputError: one of them was faster.
+    """
+    if rank_zero_only.rank == 0 and not _lock(file):
+        raise InputError(f"{complaint}; wait for it, or name another place")
 
 
 def check_writable(option: str, folder: Path) -> None:
@@ -139,7 +147,7 @@ def _unfinished(cfg: DictConfig, config: str) -> Path | None:
     """The newest run of this experiment that has our configuration, no metrics, and no process working in it."""
     for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
         folder = file.parent
-        if not (folder / "metrics.json").exists() and file.read_text() == config and _lock(folder):
+        if not (folder / "metrics.json").exists() and file.read_text() == config and _lock(folder / LOCK):
             log.info("continuing the unfinished run in %s", folder)
             return folder
     return None
@@ -150,10 +158,10 @@ def _fresh(cfg: DictConfig) -> Path:
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 
 
-def _lock(folder: Path) -> bool:
-    if any(lock.lock_file == str(folder / ".lock") for lock in _held):
+def _lock(file: Path) -> bool:
+    if any(lock.lock_file == str(file) for lock in _held):
         return True
-    lock = FileLock(folder / ".lock", blocking=False)
+    lock = FileLock(file, blocking=False)
     try:
         lock.acquire()
     except Timeout:

@@ -17,8 +17,8 @@ import wandb
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import Dataset
 
@@ -30,14 +30,17 @@ from rgi.generators import store, zoo
 from rgi.generators.pca import fit
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
-from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints, SampleSheets
+from rgi.metrics.generative import memorisation
+from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints
 from rgi.modules.inversion import InversionModule, rows
+from rgi.modules.judging import Judge, TrainingProgress
 from rgi.modules.regression import EncoderTraining
 from rgi.options import check_options, generator, generator_file, make, path_option, rehearse, solver_config
 from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
 
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64
+COMPARED_IMAGES = 20000  # training images among which a sample's nearest is looked for
 FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
 
 
@@ -64,28 +67,34 @@ def main(cfg: DictConfig) -> None:
 
 
 def pretrain(cfg: DictConfig) -> None:
-    """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``."""
+    """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``.
+
+    A generator that is there already is trained on until it has had ``steps``.
+    """
     calibrated = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
     training = None if cfg.generator.family == "pca" else _training(cfg, images)
-    draft = None if training is None else training.unfinished(Card(**_architecture(cfg, images)))
+    draft = None if training is None else training.draft(Card(**_architecture(cfg, images)))
     encoder = None if draft is None else _encoder_training(cfg, draft)
+    features = make(cfg, "judge.features")
     target = path_option(cfg, "generator.path")
     if target.suffix != ".safetensors":
         raise InputError(f"generator.path={target}: must end in .safetensors")
     _prepare(images)
     clean, held_out = images.train(), images.validation()  # too few of them must not come out after hours
     if target.exists():
-        raise InputError(f"generator.path={target}: exists already; name another file, or move this one away first")
+        _go_on(cfg, training, target)
     runs.check_writable(f"generator.path={target}", target.parent)
+    runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training will write it")
     make(cfg, "trainer", logger=False)
     gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if training is None else None
     folder = runs.open_run(cfg)
+    report: dict[str, Any] = {}
     if training is not None:
-        # Lightning counts the steps of both optimisers.
-        data, sheets = ImageData(images, cfg.batch_size, cfg.seed, cfg.steps), SampleSheets(folder / "samples", 500)
-        _fit(cfg, training, folder, "newest", 2 * cfg.steps, 2 * cfg.checkpoint_every, data, [sheets])
-        gan = training.gan(Card(**_architecture(cfg, images), steps=training.steps_done))
+        real, gap_images = _stack(clean, cfg.judge.samples), _stack(held_out, cfg.judge.images)
+        judge = Judge(folder, cfg.judge.every, gap_images, real, draft.card, features)
+        _fit(cfg, training, folder, "newest", ImageData(images, cfg.batch_size, cfg.seed, cfg.steps), [judge])
+        gan, report = _best(training, judge, draft.card)
         _add_encoder(cfg, gan, encoder, folder)
     if rank_zero_only.rank:
         return
@@ -98,27 +107,57 @@ def pretrain(cfg: DictConfig) -> None:
         command=" ".join(["python", *sys.argv]),
         residuals=clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES), calibrated),
     )
+    if training is not None:
+        seen = memorisation(training.samples(cfg.judge.samples), _stack(held_out), _stack(clean, COMPARED_IMAGES))
+        card = dataclasses.replace(card, quality={**card.quality, **seen})
     gan.card = card
     path = store.save_gan(gan, target)
-    runs.write_json(folder / "metrics.json", {"steps": card.steps, "residuals": card.residuals})
+    found = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
+    runs.write_json(folder / "metrics.json", found | report)
     print(path)
 
 
 def _training(cfg: DictConfig, images: ImageSet) -> AdversarialTraining:
     """The networks and how they are trained."""
     if cfg.generator.training is None:
-        raise InputError(
-            f"generator={cfg.generator.family}: is not trained here; convert the authors' checkpoint with "
-            "task=convert, or use generator=compact"
-        )
+        raise InputError("generator.training=null: says how to train it; see conf/generator/compact.yaml")
     torch.manual_seed(cfg.seed)  # of the initial weights
-    return make(cfg, "generator.training", **_architecture(cfg, images), seed=cfg.seed, _convert_="all")
+    settings = {**_architecture(cfg, images), "steps": cfg.steps, "seed": cfg.seed}
+    return make(cfg, "generator.training", **settings, _convert_="all")
 
 
 def _architecture(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
     sizes = {"latent_dim": cfg.generator.latent_dim, "channels": images.channels, "resolution": images.resolution}
     options = OmegaConf.to_container(cfg.generator.options, resolve=True)
     return {"family": cfg.generator.family, **sizes, "options": options}
+
+
+def _go_on(cfg: DictConfig, training: AdversarialTraining | None, target: Path) -> None:
+    """Begin with the generator that is there."""
+    known = f"generator.path={target}: exists already"
+    if training is None:
+        raise InputError(f"{known}; name another file, or move this one away first")
+    gan = store.load_gan(target)
+    if gan.card.steps >= cfg.steps:
+        raise InputError(
+            f"{known}, trained for {gan.card.steps} steps; ask for more with steps=..., name another file, or move "
+            "this one away first"
+        )
+    try:
+        training.start_from(gan)
+    except InputError as error:
+        raise InputError(f"{known}, but {error}") from error
+    log.info("training on from %s, which has had %d of %d steps", target, gan.card.steps, cfg.steps)
+
+
+def _best(training: AdversarialTraining, judge: Judge, card: Card) -> tuple[GAN, dict[str, Any]]:
+    """The state with the lowest inversion gap, and what is reported of the way to it."""
+    best = min(judge.rows, key=lambda row: row["inversion_gap"])
+    training.load_state_dict(torch.load(judge.best, map_location="cpu", weights_only=True)["state_dict"])
+    write_table(judge.folder / "training.csv", judge.rows)
+    quality = {name: value for name, value in best.items() if name != "step" and not name.endswith("_loss")}
+    card = dataclasses.replace(card, steps=int(best["step"]), quality=quality)
+    return training.gan(card), {"steps_trained": training.steps}
 
 
 def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
@@ -133,36 +172,46 @@ def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
 def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
     """Train the encoder and give it to the GAN."""
     if training is not None:
-        _fit(cfg, training, folder, "encoder", training.steps, cfg.checkpoint_every)
+        _fit(cfg, training, folder, "encoder")
         gan.encoder = training.trained()
         gan.card = dataclasses.replace(gan.card, encoder=training.options)
 
 
 def _fit(
     cfg: DictConfig,
-    training: LightningModule,
+    training: AdversarialTraining | EncoderTraining,
     folder: Path,
     name: str,
-    steps: int,
-    every: int,
     data: ImageData | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Run a training, from its checkpoint in the folder if there is one; steps as Lightning counts them."""
+    """Run a training, from its checkpoint in the folder if there is one."""
     newest = folder / "checkpoints" / f"{name}.ckpt"
-    checkpoints = ModelCheckpoint(newest.parent, name, every_n_train_steps=every, enable_version_counter=False)
+    kind, batch_size = ("encode", training.batch_size) if name == "encoder" else ("pretrain", cfg.batch_size)
+    logged = kind
+    if newest.exists():
+        done = torch.load(newest, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+        log.info("continuing from %s, step %d", newest, done)
+        logged = f"{kind}_from_{done}"  # Lightning's CSV logger deletes what it finds
+    checkpoints = ModelCheckpoint(
+        newest.parent, name, every_n_train_steps=cfg.checkpoint_every, enable_version_counter=False
+    )
     trainer = make(
         cfg,
         "trainer",
-        logger=method_logger(cfg, "encode" if name == "encoder" else "pretrain", folder),
-        max_steps=steps,
-        callbacks=[checkpoints, TQDMProgressBar(refresh_rate=10), *callbacks],
+        logger=method_logger(cfg, logged, folder),
+        max_steps=training.steps - training.steps_done,
+        callbacks=[checkpoints, TrainingProgress(kind, batch_size), *callbacks],
         plugins=[AtomicCheckpoints()],
+        enable_progress_bar=False,
     )
-    resumed = newest.exists()
-    if resumed:
-        log.info("continuing from %s", newest)
-    trainer.fit(training, datamodule=data, ckpt_path=newest if resumed else None, weights_only=True)
+    resumed = newest if newest.exists() else None
+    training.train()  # a draft of the generator may have been looked at
+    try:
+        trainer.fit(training, datamodule=data, ckpt_path=resumed, weights_only=True)
+    except InputError as error:
+        kept = f" (the last good checkpoint is {newest})" if newest.exists() else ""
+        raise InputError(f"{error}{kept}") from error
     wandb.finish()  # so that the next training gets a run of its own
 
 

@@ -25,7 +25,7 @@ def test_shapes(resolution, channels):
     assert critic(image).shape == critic(image, together=True).shape == (2,)
 
 
-@pytest.mark.parametrize("resolution", [16, 48, 256])
+@pytest.mark.parametrize("resolution", [16, 48, 512])
 def test_other_resolutions_are_refused(resolution):
     with pytest.raises(InputError, match=f"resolution={resolution}"):
         compact.build(16, 3, resolution)

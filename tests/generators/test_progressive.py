@@ -38,7 +38,7 @@ def test_default_widths_follow_the_resolution(resolution, channels):
         assert critic(image).shape == (2,)
 
 
-@pytest.mark.parametrize(("resolution", "widths"), [(100, None), (256, None), (32, [8, 8, 8]), (4, [])])
+@pytest.mark.parametrize(("resolution", "widths"), [(100, None), (512, None), (32, [8, 8, 8]), (4, [])])
 def test_widths_that_do_not_make_the_resolution_are_refused(resolution, widths):
     with pytest.raises(InputError, match=f"resolution={resolution}"):
         progressive.build(16, 3, resolution, widths=widths)

@@ -1,4 +1,4 @@
-"""A small convolutional GAN for a few hundred to a few thousand images of 32 to 128 pixels, grey or RGB.
+"""A small convolutional GAN for a few hundred to a few thousand images of 32 to 256 pixels, grey or RGB.
 
 Half a million parameters at the default width, trainable on a CPU. Nearest upsampling before each convolution
 avoids checkerboards (Odena et al. 2016); the critic sees the minibatch's diversity (Karras et al. 2018).
@@ -19,10 +19,10 @@ def build(
     """Generator and critic; ``width`` feature maps at full resolution, doubling as the resolution halves.
 
     Raises:
-        InputError: resolution other than 32, 64 or 128.
+        InputError: resolution other than 32, 64, 128 or 256.
     """
-    if resolution not in (32, 64, 128):
-        raise InputError(f"resolution={resolution}: the compact family takes 32, 64 or 128")
+    if resolution not in (32, 64, 128, 256):
+        raise InputError(f"resolution={resolution}: the compact family takes 32, 64, 128 or 256")
     levels = resolution.bit_length() - 3  # doublings from 4x4
     widths = [min(max_width, width << level) for level in range(levels, -1, -1)]
     networks = Generator(latent_dim, channels, widths), Critic(channels, widths)

@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 from rgi.errors import InputError
 from rgi.generators.layers import minibatch_deviation
 
-WIDTHS = (512, 512, 512, 512, 256, 128)  # the paper's feature maps at 4, 8, ..., 128 pixels
+WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # feature maps at 4, 8, ..., 256 pixels; the paper's go up to 128
 
 
 def build(
@@ -34,7 +34,7 @@ def build(
     if not widths or resolution != 4 << (len(widths) - 1):
         raise InputError(
             f"generator.resolution={resolution}: does not fit the progressive family's {len(widths)} scales; it takes "
-            "4, 8, 16, ... with one of generator.options.widths for each (which may be left out up to 128)"
+            "4, 8, 16, ... with one of generator.options.widths for each (which may be left out up to 256)"
         )
     return Generator(latent_dim, channels, widths, slope), Critic(channels, widths, slope)
 

@@ -29,7 +29,7 @@ class Card:
 
     ``family`` and ``options`` rebuild the networks, ``encoder`` the encoder, if there is one. ``residuals`` holds
     quantiles of abs(x - G(z)), in image units ([-1, 1]), over held-out clean images after plain inversion, keyed by the
-    level as text ("0.99").
+    level as text ("0.99"); ``quality`` what was measured of samples and held-out images, by the metric's name.
     """
 
     family: str
@@ -45,6 +45,7 @@ class Card:
     command: str = ""
     encoder: dict[str, int] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
     sha256: str = ""
 
 

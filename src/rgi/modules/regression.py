@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rgi.data.corruption import FILLS, fill, regions
+from rgi.data.module import StepLoader
 from rgi.errors import InputError
 from rgi.generators.encoder import Encoder
 from rgi.generators.store import GAN
@@ -74,7 +75,7 @@ class EncoderTraining(LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """The numbers of the steps: the samples are drawn in `training_step`, on the device."""
-        return DataLoader(range(self.steps))
+        return StepLoader(range(self.steps))
 
     def training_step(self, _: Tensor, index: int) -> Tensor:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.steps_done) * 1009 + self.global_rank)

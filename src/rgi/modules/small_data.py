@@ -1,0 +1,93 @@
+"""Training on few images: a non-saturating loss whose critic cannot learn them by heart.
+
+With T a random augmentation that is differentiable and the same for real and generated images (Zhao et al. 2020), the
+loss of Goodfellow et al. (2014), and the lazy R1 penalty (Mescheder et al. 2018, Karras et al. 2020):
+
+    critic     mean softplus(-D(T(x))) + mean softplus(D(T(G(z)))) + every 16th step  16 γ/2 mean |∇D(T(x))|²
+    generator  mean softplus(-D(T(G(z))))
+
+Since the critic never sees an image without T, the generator has nothing to gain from painting T into its own.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, softplus
+
+from rgi.modules.adversarial import AdversarialTraining
+
+R1_EVERY = 16
+
+
+class SmallDataTraining(AdversarialTraining):
+    """See above.
+
+    Args:
+        r1: γ of the penalty, at least 0.
+        augment: strength of T, 0 (none) to 1.
+        others: of `AdversarialTraining`.
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    def __init__(self, *, r1: float, augment: float, **others: Any) -> None:
+        super().__init__(**others)
+        ranges = {"r1": (r1, r1 >= 0), "augment": (augment, 0 <= augment <= 1)}
+        self.check(ranges, "r1 must be at least 0, augment in [0, 1]")
+        self.r1, self.augment = r1, augment
+
+    def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
+        """Both softplus terms, and the penalty when its step has come."""
+        with torch.no_grad():
+            fake = self.generator(codes)
+        loss = softplus(-self._score(real, random)).mean() + softplus(self._score(fake, random)).mean()
+        if self.r1 and step % R1_EVERY == 0:
+            loss = loss + R1_EVERY * self.r1 / 2 * self.penalty(real, random)
+        return loss
+
+    def generator_loss(self, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
+        """The non-saturating term."""
+        return softplus(-self._score(self.generator(codes), random)).mean()
+
+    def penalty(self, real: Tensor, random: torch.Generator) -> Tensor:
+        """mean over images of |∇D|², in float32 or better: a bf16 norm is too coarse."""
+        with torch.autocast(real.device.type, enabled=False):
+            real = real.to(torch.promote_types(real.dtype, torch.float32))
+            seen = self._augmented(real, random).requires_grad_()
+            (gradient,) = torch.autograd.grad(self.critic(seen, together=True).sum(), seen, create_graph=True)
+            return gradient.square().sum((1, 2, 3)).mean()
+
+    def _score(self, images: Tensor, random: torch.Generator) -> Tensor:
+        return self.critic(self._augmented(images, random), together=True)
+
+    def _augmented(self, images: Tensor, random: torch.Generator) -> Tensor:
+        return augmented(images, self.augment, random) if self.augment else images
+
+
+def augmented(images: Tensor, strength: float, random: torch.Generator) -> Tensor:
+    """Images (B,C,H,W), each with its own brightness, contrast, saturation, shift, and one square cut out.
+
+    Args:
+        strength: 1 for the ranges of Zhao et al. (2020): brightness ±0.5 (of a range of 2), contrast 0.5 to 1.5,
+            saturation 0 to 2, a shift of 1/8 of the side, a square of half the side; smaller ones shrink all of them.
+        random: on the CPU; the only source of randomness.
+    """
+    count, _, side, _ = images.shape
+    brightness, contrast, saturation = strength * (torch.rand(3, count, 1, 1, 1, generator=random).to(images) * 2 - 1)
+    images = images + brightness / 2
+    grey = images.mean(1, keepdim=True)
+    images = grey + (1 + saturation) * (images - grey)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = mean + (1 + contrast / 2) * (images - mean)
+    reach = round(strength * side / 8)
+    offsets = torch.randint(0, 2 * reach + 1, (2, count, 1), generator=random)
+    rows, columns = (offsets + torch.arange(side)).to(images.device)
+    batch = torch.arange(count, device=images.device)[:, None, None]
+    shifted = pad(images, [reach] * 4).permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
+    hole = round(strength * side / 2)
+    corners = torch.randint(-(hole // 2), side - hole // 2 + 1, (2, count, 1), generator=random)
+    tall, wide = ((torch.arange(side) >= corners) & (torch.arange(side) < corners + hole)).to(images.device)
+    cut = tall[:, None, :, None] & wide[:, None, None, :]
+    return shifted.permute(0, 3, 1, 2).masked_fill(cut, 0)

@@ -1,0 +1,164 @@
+"""Pretraining through the command line: killed, continued, chained, refused."""
+
+import json
+import subprocess
+import sys
+from math import nan
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+from test_run import in_process, interrupt
+from tiny import ENCODER, LATENT, NETWORK, write_folder, write_mvtec
+
+from rgi import SolverConfig, invert, load_gan, options
+from rgi.generators.store import read_card
+from rgi.modules.small_data import SmallDataTraining
+
+WIDTHS = [4, 4, 2, 2]  # of the progressive family, up to 32 pixels
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """Somebody's own images."""
+    return write_folder(tmp_path_factory.mktemp("images"))["root"].parent
+
+
+def training(images: Path, generator: Path, *overrides: str, family: str = "compact") -> list[str]:
+    """A command that trains a network for 60 small steps."""
+    sizes = ["steps=60", "batch_size=4", "checkpoint_every=10", f"generator.latent_dim={LATENT}"]
+    sizes += ["judge.every=20", "judge.images=2", "judge.samples=16", f"generator={family}"]
+    network = {"widths": WIDTHS} if family == "progressive" else NETWORK
+    sizes += [f"generator.options={{{','.join(f'{name}:{value}' for name, value in network.items())}}}"]
+    sizes += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
+    data = [f"dataset.{name}={images / name}" for name in ("root", "train")]
+    size = ["dataset.resolution=32", "dataset.category=mine", "trainer.accelerator=cpu"]
+    return ["experiment=folder_pretrain", *data, *size, *sizes, f"generator.path={generator}", *overrides]
+
+
+def refused(capsys) -> str:
+    """The one line that an error prints."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize("family", ["compact", "progressive"])
+def test_a_killed_training_ends_with_the_same_weights(family, images, tmp_path, monkeypatch, capsys, caplog):
+    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    command = training(images, whole, f"output_dir={tmp_path / 'whole'}", family=family)
+    assert in_process(monkeypatch, *command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(whole)
+
+    command = training(images, resumed, f"output_dir={tmp_path / 'resumed'}", family=family)
+    newest = tmp_path / "resumed/checkpoints/newest.ckpt"
+    interrupt(tmp_path, newest.exists, *command, cwd=tmp_path)
+    assert not resumed.exists()
+    assert 0 < torch.load(newest, weights_only=True)["global_step"] < 60
+
+    with caplog.at_level("INFO"):
+        assert in_process(monkeypatch, *command) == 0
+    assert any(message.startswith(f"continuing from {newest}, step ") for message in caplog.messages)
+    assert capsys.readouterr().out.splitlines()[-1] == str(resumed)
+    first, second = load_file(whole), load_file(resumed)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    cards = read_card(whole), read_card(resumed)
+    assert 0 < cards[0].steps <= 60
+    for field in ("steps", "residuals", "quality"):
+        assert getattr(cards[0], field) == getattr(cards[1], field)
+    judged = [(tmp_path / name / "training.csv").read_text() for name in ("whole", "resumed")]
+    assert judged[0] == judged[1]
+
+    found = invert(load_gan(resumed), torch.zeros(1, 3, 32, 32), SolverConfig(mask_penalty="auto", iterations=5))
+    assert found.objective < found.history[0]
+
+
+def test_the_best_state_is_kept(images, tmp_path, monkeypatch):
+    """That with the lowest inversion gap, whatever came after it."""
+    generator, folder = tmp_path / "gan.safetensors", tmp_path / "run"
+    command = training(images, generator, "judge.every=5", "steps=20", f"output_dir={folder}", "generator.encoder=null")
+    assert in_process(monkeypatch, *command) == 0
+    lines = (folder / "training.csv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), map(float, line.split(",")), strict=True)) for line in lines[1:]]
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    best = min(rows, key=lambda row: row["inversion_gap"])
+    card = read_card(generator)
+    assert card.steps == best["step"]
+    assert card.quality["inversion_gap"] == pytest.approx(best["inversion_gap"])
+    assert json.loads((folder / "metrics.json").read_text())["quality"] == card.quality
+    assert len(list((folder / "samples").glob("*.png"))) == 4
+
+
+def test_a_longer_schedule_goes_on_from_what_is_there(images, tmp_path, monkeypatch, capsys):
+    generator = tmp_path / "gan.safetensors"
+
+    def train(*overrides: str) -> int:
+        return in_process(monkeypatch, *training(images, generator, "judge.every=5", *overrides))
+
+    monkeypatch.chdir(tmp_path)
+    assert train("steps=5") == 0
+    assert train("steps=5") == 1
+    assert f"generator.path={generator}: exists already, trained for 5 steps; ask for more with" in refused(capsys)
+    assert train("steps=15", "generator.latent_dim=9") == 1
+    assert "the generator file of 5 steps has latent_dim 8, the configuration 9" in refused(capsys)
+    assert train("steps=15") == 0
+    assert read_card(generator).steps in (5, 10, 15)
+    judged = max(Path("outputs").rglob("training.csv"), key=lambda path: path.stat().st_mtime).read_text()
+    assert [line.split(",")[0] for line in judged.splitlines()] == ["step", "5", "10", "15"]
+
+
+def test_what_is_missing_is_trained_first(tmp_path, monkeypatch, capsys):
+    """By the command that the error would have named."""
+    monkeypatch.chdir(tmp_path)
+    write_mvtec(tmp_path / "mvtec")
+    generator = tmp_path / "gan.safetensors"
+    network = [f"generator.latent_dim={LATENT}", f"generator.path={generator}", "generator.encoder=null"]
+    command = ["experiment=mvtec_rrgi", f"dataset.root={tmp_path / 'mvtec'}", "dataset.resolution=32", *network]
+    command += ["solver.iterations=3", "solver.tune_from=1", "solver.pool_size=8", "trainer.accelerator=cpu"]
+    assert in_process(monkeypatch, *command) == 1
+    assert "train it with: python run.py experiment=mvtec_pretrain" in refused(capsys)
+
+    real, started = subprocess.run, []
+
+    def quickly(arguments: list[str], **settings: object) -> subprocess.CompletedProcess:
+        if arguments[0] != sys.executable:
+            return real(arguments, **settings)
+        started.append(arguments[2:])
+        quick = ["steps=2", "judge.every=1", "judge.images=2", "judge.samples=16", "trainer.accelerator=cpu"]
+        return real([*arguments, *quick], **settings)
+
+    monkeypatch.setattr(options.subprocess, "run", quickly)
+    assert in_process(monkeypatch, *command, "pretrain_if_missing=true") == 0
+    data = [f"dataset.root={tmp_path / 'mvtec'}", "dataset.resolution=32"]
+    assert started == [["experiment=mvtec_pretrain", *data, *network]]
+    assert capsys.readouterr().out.splitlines()[-1].endswith("report.html")
+    assert in_process(monkeypatch, *command, "pretrain_if_missing=true") == 0
+    assert len(started) == 1
+
+
+def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, monkeypatch, capsys):
+    folder, loss = tmp_path / "run", SmallDataTraining.critic_loss
+    monkeypatch.setattr(
+        SmallDataTraining,
+        "critic_loss",
+        lambda self, real, codes, step, random: loss(self, real, codes, step, random) * (nan if step == 5 else 1),
+    )
+    often = ["checkpoint_every=1", f"output_dir={folder}"]
+    assert in_process(monkeypatch, *training(images, tmp_path / "gan.safetensors", *often)) == 1
+    line = refused(capsys)
+    assert "training step 6: a loss is not finite; start anew with a smaller generator.training.lr" in line
+    newest = folder / "checkpoints/newest.ckpt"
+    assert f"(the last good checkpoint is {newest})" in line
+    checkpoint = torch.load(newest, weights_only=True)
+    assert checkpoint["global_step"] == 5
+    assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+
+
+def test_two_trainings_of_one_file(images, tmp_path, monkeypatch, capsys):
+    generator = tmp_path / "gan.safetensors"
+    with FileLock(tmp_path / ".gan.safetensors.lock"):
+        assert in_process(monkeypatch, *training(images, generator, f"output_dir={tmp_path / 'run'}")) == 1
+    assert f"generator.path={generator}: another training will write it; wait for it" in refused(capsys)
