@@ -30,9 +30,4 @@ def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:
     if family == "pca":
         for parameter in generator.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
-    else:
-        with torch.no_grad():  # running statistics of its own, as a trained network has
-            generator.train()
-            for _ in range(20):
-                generator(torch.randn(32, sizes["latent_dim"]))
     return GAN(generator, critic, None, Card(family=family, **sizes, options=options))

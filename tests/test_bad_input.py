@@ -217,6 +217,11 @@ DATA = {
     "alpha": (picture(IMAGE, "RGBA"), "", f"{IMAGE}: has an alpha channel ... save it without"),
     "3 pixels": (picture(IMAGE, size=(3, 1)), "", f"{IMAGE}: is only 3x1 pixels; remove it"),
     "mask of another size": (picture(MASK, size=(40, 41)), "", f"{MASK}: is 40x41 pixels ... 40x40"),
+    "grey among coloured": (
+        picture(TRAINING, "L"),
+        "experiment=mvtec_pretrain dataset.channels=3",
+        f"{TRAINING}: is grey but mvtec/screw/train/good/ ... is coloured; convert",
+    ),
     "too few to train on": (too_few, "experiment=mvtec_pretrain", "15 clean images are too few"),
 }
 

@@ -29,10 +29,6 @@ def write_generator(path: Path, channels: int = 1, resolution: int = 64, residua
     torch.manual_seed(0)
     sizes = {"latent_dim": LATENT, "channels": channels, "resolution": resolution}
     generator, critic = build("compact", **sizes, **NETWORK)
-    with torch.no_grad():  # running statistics of its own, as a trained network has
-        generator.train()
-        for _ in range(20):
-            generator(torch.randn(32, LATENT))
     known = {"0.9": 0.5} if residuals else {}
     return save_gan(GAN(generator, critic, None, Card("compact", **sizes, options=NETWORK, residuals=known)), path)
 

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
+from rgi.data.corrupted import Corrupted
 from rgi.data.module import ImageSet
 from rgi.errors import InputError
 from rgi.generators import store
@@ -64,6 +65,14 @@ def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise InputError(f"{group}: {error.__cause__ or error}; correct the options {group}.*") from error
+
+
+def image_set(cfg: DictConfig) -> ImageSet:
+    """The dataset to test on; with ``corruption`` its clean test images are corrupted."""
+    images = make(cfg, "dataset")
+    if OmegaConf.select(cfg, "corruption") is None:
+        return images
+    return Corrupted(images, make(cfg, "corruption"))
 
 
 def path_option(cfg: DictConfig, option: str) -> Path:

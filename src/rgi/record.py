@@ -61,8 +61,10 @@ def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
 def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> list[dict[str, Any]]:
     """Scores with one row per number, so that the tables of several runs can be put together and pivoted."""
     lines = []
+    choices = HydraConfig.get().runtime.choices
     for method, values in scores.items():
-        where = {"dataset": HydraConfig.get().runtime.choices.dataset, "category": category, "method": method}
+        where = {"dataset": choices.dataset, "category": category, "corruption": choices.get("corruption") or ""}
+        where |= {"method": method}
         for name, value in values.items():
             protocol, _, metric = name.rpartition("/")
             lines.append({**where, "protocol": protocol, "metric": metric, "seed": cfg.seed, "value": value})

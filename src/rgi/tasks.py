@@ -35,7 +35,16 @@ from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints
 from rgi.modules.inversion import InversionModule, rows
 from rgi.modules.judging import Judge, TrainingProgress
 from rgi.modules.regression import EncoderTraining
-from rgi.options import check_options, generator, generator_file, make, path_option, rehearse, solver_config
+from rgi.options import (
+    check_options,
+    generator,
+    generator_file,
+    image_set,
+    make,
+    path_option,
+    rehearse,
+    solver_config,
+)
 from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
 
 log = logging.getLogger(__name__)
@@ -256,13 +265,12 @@ def _chosen(cfg: DictConfig) -> dict[str, DictConfig]:
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
     """Run every method on the test images, then write what a run leaves behind."""
     configs = {method: solver_config(solver, method, cfg.task) for method, solver in solvers.items()}
-    images = make(cfg, "dataset")
+    images = image_set(cfg)
     _prepare(images)
     gan = generator(cfg, images)
     rehearse(cfg, configs, images, gan)
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
     folder = runs.open_run(cfg)
-    log.info("%s: %s", cfg.generator.path, gan.card.terms or "the terms of its training data are not recorded")
     scores, table = {}, []
     for method, config in configs.items():
         results = folder / "results" / method

@@ -198,7 +198,18 @@ def test_a_failing_save_leaves_the_previous_file(saved, monkeypatch):
     with pytest.raises(TypeError):
         save_gan(unwritable, saved)
     monkeypatch.setattr(store, "save_file", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(InputError, match=r"cannot be written \(no space left on device\); make room"):
         save_gan(make(name="next"), saved)
     assert (saved.read_bytes(), saved.with_suffix(".json").read_bytes()) == before
     assert load_gan(saved).card.dataset == "test"
+
+
+@pytest.mark.parametrize(("terms", "logged"), [("CC0.", "CC0."), ("", "are not recorded")])
+def test_loading_logs_the_terms(terms, logged, tmp_path, caplog):
+    gan = make()
+    gan.card = dataclasses.replace(gan.card, terms=terms)
+    with caplog.at_level("INFO"):
+        load_gan(save_gan(gan, tmp_path / "gan"))
+    (message,) = caplog.messages
+    assert message.startswith(str(tmp_path / "gan.safetensors"))
+    assert message.endswith(logged)

@@ -54,7 +54,7 @@ def test_training_learns_a_trivial_distribution(monkeypatch):
     training = module(lr=5e-3)
     steps = Steps(training, monkeypatch)
     before = (training.samples(16) - 0.3).abs().mean()
-    for _ in range(25):
+    for _ in range(60):
         steps.run(torch.full((8, 1, 32, 32), 0.3) + 0.02 * torch.randn(8, 1, 32, 32))
     assert (training.samples(16) - 0.3).abs().mean() < 0.6 * before
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from rgi.errors import InputError
 from rgi.generators.layers import minibatch_deviation
 
+SLOPE = 0.2  # of the leaky rectifiers
+
 
 def build(
     latent_dim: int, channels: int, resolution: int, width: int = 16, max_width: int = 128
@@ -32,27 +34,26 @@ def build(
 
 class Generator(nn.Module):
     """z (B,d) ~ N(0,1) -> image (B,C,H,W), nominally in [-1,1]; no final squashing, so that inversion never
-    meets a saturated gradient.
+    meets a saturated gradient, and no normalisation, which neither samples nor inversions gain from: see
+    experiments/generators.
     """
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.base = nn.Linear(latent_dim, widths[0] * 16, bias=False)
-        self.base_norm = nn.BatchNorm2d(widths[0])
+        self.base = nn.Linear(latent_dim, widths[0] * 16)
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(inner, outer, 3, padding=1, bias=False),
-                nn.BatchNorm2d(outer),
-                nn.LeakyReLU(0.2),
-            )
+            nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inner, outer, 3, padding=1), nn.LeakyReLU(SLOPE))
             for inner, outer in pairwise(widths)
         )
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        for layer in (self.base, *(block[1] for block in self.blocks)):
+            # Nothing else keeps the activations' variance (He et al. 2015).
+            nn.init.kaiming_normal_(layer.weight, SLOPE)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = nn.functional.leaky_relu(self.base_norm(self.base(z).unflatten(1, (-1, 4, 4))), 0.2)
+        x = nn.functional.leaky_relu(self.base(z).unflatten(1, (-1, 4, 4)), SLOPE)
         for block in self.blocks:
             x = block(x)
         return self.to_image(x)
@@ -67,16 +68,16 @@ class Critic(nn.Module):
         self.from_image = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LeakyReLU(0.2),
+                nn.LeakyReLU(SLOPE),
                 nn.Conv2d(inner, outer, 3, padding=1),
-                nn.LeakyReLU(0.2),
+                nn.LeakyReLU(SLOPE),
                 nn.AvgPool2d(2),
             )
             for inner, outer in pairwise(widths)
         )
         self.head = nn.Sequential(
             nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             nn.Flatten(),
             nn.Linear(16 * widths[-1], 1),
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 import os
 import shlex
@@ -19,6 +20,7 @@ from rgi.errors import InputError
 from rgi.generators import build as build_family  # a module with a `build` would be a family
 from rgi.generators.encoder import Encoder
 
+log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[3] / "data" / "generators"
 ROLES = ("generator", "critic", "encoder")
 
@@ -86,6 +88,9 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
 
     Both files are written beside their targets first and then moved, so that an interruption or a full disk
     leaves the previous ones.
+
+    Raises:
+        InputError: they cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -97,8 +102,12 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
         for name, value in module.state_dict().items()
     }
     weights = path.with_suffix(".safetensors.part")
-    save_file(tensors, weights)
-    card = _card_beside(dataclasses.replace(gan.card, sha256=sha256(weights)), path)
+    try:
+        save_file(tensors, weights)
+        card = _card_beside(dataclasses.replace(gan.card, sha256=sha256(weights)), path)
+    except (OSError, SafetensorError) as error:
+        weights.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error}); make room, or name another place") from error
     os.replace(weights, path)
     os.replace(card, path.with_suffix(".json"))
     return path
@@ -118,6 +127,8 @@ def _card_beside(card: Card, path: Path) -> Path:
 
 def load_gan(source: str | Path) -> GAN:
     """Load a GAN from a safetensors file, or a shipped one by its name (``"textures-brick-64"``).
+
+    The terms under which its training data came are logged.
 
     The card of the same stem must be there and its hash must match. Nothing is unpickled. The
     networks come back on the CPU in float32.
@@ -150,6 +161,7 @@ def load_gan(source: str | Path) -> GAN:
     gan = GAN(generator, critic if tensors["critic"] else None, encoder, card)
     for role, module in gan.modules().items():
         fill(module, tensors[role], f"{path}: the {role}")
+    log.info("%s: %s", path, card.terms or "the terms of its training data are not recorded")
     return gan
 
 

@@ -57,7 +57,9 @@ class AdversarialTraining(LightningModule):
         self.steps, self.lr, self.seed = steps, lr, seed
         self.betas = tuple(float(beta) for beta in betas)  # Adam takes no whole numbers, as YAML may have them
         self.first_step = 0
-        self.generator, self.critic = build(family, **sizes, **options)
+        # Convolutions run up to a sixth faster in this layout on a CPU, and tensor cores want it.
+        networks = (network.to(memory_format=torch.channels_last) for network in build(family, **sizes, **options))
+        self.generator, self.critic = networks
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
         self.average.requires_grad_(False)  # so that DDP does not wait for its gradients
         self.finite = torch.tensor(True)

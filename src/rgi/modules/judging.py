@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -74,7 +75,10 @@ class Judge(Callback):
     def _look(self, trainer: Trainer, module: AdversarialTraining) -> None:
         samples = module.samples(len(self.real))
         if trainer.is_global_zero:
-            save_sheet(samples[:64], self.folder / "samples" / f"{module.steps_done:06d}.png")
+            sheet = self.folder / "samples" / f"{module.steps_done:06d}.png"
+            save_sheet(samples[:64], sheet)
+            if isinstance(trainer.logger, WandbLogger):
+                trainer.logger.log_image("samples", [str(sheet)])
         if not module.complete:
             return
         row = {"step": module.steps_done, **self.judge(module, samples), **module.losses}

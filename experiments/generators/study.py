@@ -1,0 +1,123 @@
+"""Which compact GAN: alternatives trained for the same number of images each, on the same data; writes study.csv.
+
+    python experiments/generators/study.py dataset.root=... [name ...]
+
+An alternative whose rows are there already is not trained again.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from alternatives import (
+    BatchNormGenerator,
+    ModulatedGenerator,
+    PixelNormGenerator,
+    ReconstructingCritic,
+    SkipGenerator,
+    SpectralCritic,
+    Training,
+    WeightNormGenerator,
+)
+from pytorch_lightning import Trainer
+
+from rgi.data.magnetic_tile import MagneticTile
+from rgi.data.module import ImageData
+from rgi.generators.compact import Critic, Generator
+from rgi.generators.store import Card
+from rgi.metrics.generative import memorisation
+from rgi.modules.judging import Judge, TrainingProgress
+
+HERE = Path(__file__).parent
+PLAIN = {"generator": BatchNormGenerator, "critic": Critic, "r1": 0.1, "augment": 0.0, "batch_size": 32, "lr": 1e-3}
+ALTERNATIVES: dict[str, dict[str, Any]] = {
+    "plain": PLAIN,
+    "modulated": {**PLAIN, "generator": ModulatedGenerator},
+    "pixel_norm": {**PLAIN, "generator": PixelNormGenerator},
+    "no_norm": {**PLAIN, "generator": Generator},
+    "weight_norm": {**PLAIN, "generator": WeightNormGenerator},
+    "skip": {**PLAIN, "generator": SkipGenerator},
+    "batch_16": {**PLAIN, "batch_size": 16},
+    "batch_8": {**PLAIN, "batch_size": 8},
+    "no_norm_16": {**PLAIN, "generator": Generator, "batch_size": 16},
+    "pixel_norm_16": {**PLAIN, "generator": PixelNormGenerator, "batch_size": 16},
+    "augment": {**PLAIN, "augment": 1.0},
+    "augment_third": {**PLAIN, "augment": 0.3},
+    "reconstruct": {**PLAIN, "critic": ReconstructingCritic},
+    "spectral": {**PLAIN, "critic": SpectralCritic, "r1": 0.0},
+    "r1_10": {**PLAIN, "r1": 1.0},
+}
+
+
+def main() -> None:
+    """Train what is asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", help="of the magnetic tiles")
+    parser.add_argument("names", nargs="*", default=[*ALTERNATIVES])
+    parser.add_argument("--images", type=int, default=38_400, help="seen by each alternative")
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--table", type=Path, default=HERE / "study.csv")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        rows = read(arguments.table)
+        if name not in {row["alternative"] for row in rows}:
+            rows += train(name, arguments)
+            write(arguments.table, rows)
+
+
+def train(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The judgements of one alternative."""
+    settings = dict(ALTERNATIVES[name])
+    batch_size = settings.pop("batch_size")
+    steps = arguments.images // batch_size
+    images = MagneticTile(arguments.root, arguments.resolution, 1, None)
+    clean, held_out = (
+        torch.stack([part[i] for i in range(len(part))]) for part in (images.train(), images.validation())
+    )
+    sizes = {"family": "compact", "latent_dim": 128, "channels": 1, "resolution": arguments.resolution, "options": {}}
+    torch.manual_seed(0)
+    training = Training(**settings, **sizes, betas=(0.5, 0.99), ema=0.998, steps=steps, seed=0)
+    folder = HERE.parents[1] / "outputs" / "generators" / name
+    real = clean[torch.linspace(0, len(clean) - 1, 256).long()]
+    judge = Judge(folder, max(1, steps // 3), held_out[::2], real, Card(**sizes), None)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        precision="bf16-mixed",
+        max_steps=steps,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        callbacks=[TrainingProgress(name, batch_size), judge],
+    )
+    started = time.perf_counter()
+    trainer.fit(training, datamodule=ImageData(images, batch_size, 0, steps))
+    seconds = time.perf_counter() - started
+    weights = sum(parameter.numel() for parameter in training.generator.parameters())
+    copies = memorisation(training.samples(256), held_out, clean)
+    common = {"alternative": name, "weights": weights, "seconds": seconds, "images": arguments.images, **copies}
+    return [{**common, **row} for row in judge.rows]
+
+
+def read(table: Path) -> list[dict[str, Any]]:
+    """Rows that are there already."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(table: Path, rows: list[dict[str, Any]]) -> None:
+    """All rows."""
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in rows for column in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
