@@ -1,4 +1,4 @@
-"""make benchmark: ours against the published procedure on the same images; writes table.csv and figure.png."""
+"""make benchmark: ours against the published procedure, inverting and training; writes table.csv and figure.png."""
 
 import argparse
 import dataclasses
@@ -10,6 +10,7 @@ from statistics import fmean
 
 import torch
 from cases import PENALTY, PUBLISHED, Case, Images, brick, corrupted, our_solver, progressive, tuned_steps
+from data_path import data_rows
 from loop import Published
 from measure import (
     LoopRun,
@@ -23,9 +24,10 @@ from measure import (
     threads_of_loop,
     threads_of_ours,
 )
-from table import HERE, Row, Table, draw, print_table, write_table
+from table import HERE, Row, Table, draw, merged, print_table, read_table, write_table
 from torch import Tensor
 from tqdm import tqdm
+from training import PLANS, training_rows
 
 from rgi import invert
 from rgi.generators.store import GAN
@@ -49,6 +51,7 @@ class Sizes:
         sweep: numbers of images over which our time and memory are compared.
         widths: of the network of 128 pixels, None for the paper's.
         product: side of the matrices whose product is timed.
+        data_images, data_rounds, data_width: files that the compact GAN of this width is trained on, in so many fits.
     """
 
     images: int = 32
@@ -59,9 +62,12 @@ class Sizes:
     sweep: tuple[int, ...] = (32, 128, 512)
     widths: list[int] | None = None
     product: int = 2048
+    data_images: int = 512
+    data_rounds: int = 2
+    data_width: int = 16
 
 
-QUICK = Sizes(4, 2, 2, 1, 20, (2, 4), [16] * 6, 256)
+QUICK = Sizes(4, 2, 2, 1, 20, (2, 4), [16] * 6, 256, 32, 1, 2)
 
 
 def main() -> None:
@@ -70,16 +76,19 @@ def main() -> None:
     sizes = QUICK if arguments.quick else Sizes()
     given = {"images": arguments.images, "loop_images": arguments.loop_images}
     sizes = dataclasses.replace(sizes, **{name: value for name, value in given.items() if value})
-    rows = measure(sizes)
+    rows = on_training(sizes) if arguments.only else measure(sizes)
     folder = HERE.parents[1] / "outputs" / "speed" if arguments.quick else HERE
-    write_table(rows, folder / "table.csv")
-    draw(folder / "table.csv", folder / "figure.png")
+    table, figure = folder / "table.csv", folder / "figure.png"
+    kept = read_table(table) if arguments.only and table.exists() else []
+    write_table(merged(kept, rows), table)
+    if not arguments.only:  # the figure shows nothing of the training
+        draw(table, figure)
     print_table(rows)
     if not torch.cuda.is_available():
         print("\nThe rows of a GPU were not run: there is none here.")
     if arguments.quick:
         print("\nA quick run: its numbers mean nothing.")
-    print(f"\n{folder / 'table.csv'}\n{folder / 'figure.png'}")
+    print(f"\n{table}" if arguments.only else f"\n{table}\n{figure}")
 
 
 def parse() -> argparse.Namespace:
@@ -88,6 +97,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help=f"that ours inverts at 64 pixels ({Sizes.images})")
     parser.add_argument("--loop-images", type=int, help=f"that the plain loop inverts, too ({Sizes.loop_images})")
     parser.add_argument("--quick", action="store_true", help="a smoke test of a minute, into outputs/speed")
+    parser.add_argument("--only", choices=["training"], help="measure this alone, and keep the table's other rows")
     return parser.parse_args()
 
 
@@ -101,6 +111,7 @@ def measure(sizes: Sizes) -> list[Row]:
     rows += extrapolated(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
     if torch.cuda.is_available():
         rows += on_gpu(sizes, torch.device("cuda"))
+    rows += on_training(sizes)
     for case in small:
         rows += sweep(case.method, sizes.sweep, int(Table(rows).value(case.name, "ours", "threads")))
     return rows
@@ -115,10 +126,23 @@ def on_gpu(sizes: Sizes, device: torch.device) -> list[Row]:
     return rows
 
 
-def product_rates(sizes: Sizes, device: torch.device) -> list[Row]:
+def on_training(sizes: Sizes) -> list[Row]:
+    """The step of the progressive GAN, and what files cost the compact one; on a GPU too, if there is one."""
+    rows = []
+    for device in (CPU, torch.device("cuda")) if torch.cuda.is_available() else (CPU,):
+        large = sizes if device == CPU else dataclasses.replace(sizes, product=4 * sizes.product)
+        products = product_rates(large, device, f"train_{device.type}")
+        rows += products
+        for plan in PLANS[device.type]:
+            rows += training_rows(plan, sizes.widths, device, {row.metric: row.value for row in products})
+        rows += data_rows(sizes.data_images, sizes.data_rounds, sizes.data_width, device)
+    return rows
+
+
+def product_rates(sizes: Sizes, device: torch.device, case: str = "") -> list[Row]:
     """What a plain matrix product achieves in the precisions that networks have."""
     rates = {name: product_rate(sizes.product, getattr(torch, name), device) for name in ("float32", "bfloat16")}
-    return [Row(device.type, 0, "matmul", name, rate, "GFLOP/s") for name, rate in rates.items()]
+    return [Row(case or device.type, 0, "matmul", name, rate, "GFLOP/s") for name, rate in rates.items()]
 
 
 def in_full(case: Case, sizes: Sizes) -> list[Row]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from hydra import compose, initialize_config_dir
 from loop import Published
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from rgi import SolverConfig, load_gan
@@ -90,3 +91,10 @@ def our_solver(method: str, device: torch.device) -> SolverConfig:
 def tuned_steps(config: SolverConfig) -> int:
     """In how many steps θ moves."""
     return max(0, config.iterations - config.tune_from) if config.tune_generator else 0
+
+
+def training_options(family: str) -> dict[str, Any]:
+    """How conf/generator/<family>.yaml trains, without the class."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        options = OmegaConf.to_container(compose("config", [f"generator={family}"]).generator.training)
+    return {name: value for name, value in options.items() if name != "_target_"}

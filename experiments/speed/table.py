@@ -20,6 +20,13 @@ TITLES = {
     "rgi_128_gpu": "RGI, 128 px, GPU",
     "r_rgi_128_gpu": "R-RGI, 128 px, GPU",
 }
+TRAINING = {
+    "train_32_cpu": "progressive, 32 px, CPU",
+    "train_128_cpu": "progressive, 128 px, CPU",
+    "train_32_gpu": "progressive, 32 px, GPU",
+    "train_128_gpu": "progressive, 128 px, GPU",
+}
+DATA = {"data_64_cpu": "compact, 64 px, CPU", "data_64_gpu": "compact, 64 px, GPU"}
 METHODS = {
     "loop": ("plain loop", "#8a8f98"),
     "loop_without_critic": ("plain loop without the critic", "#c3c7cd"),
@@ -49,6 +56,8 @@ class Table:
         self.rows = rows
         self.found = {(row.case, row.method, row.metric): row for row in rows}
         self.cases = [case for case in TITLES if (case, "ours", "seconds_per_image") in self.found]
+        measured = {row.case for row in rows}
+        self.training, self.data = ([case for case in titles if case in measured] for titles in (TRAINING, DATA))
 
     def value(self, case: str, method: str, metric: str) -> float:
         """One number; NaN if the table does not hold it."""
@@ -84,8 +93,14 @@ def read_table(path: Path) -> list[Row]:
     ]
 
 
+def merged(old: list[Row], new: list[Row]) -> list[Row]:
+    """The new rows, after those of the old ones whose cases have not been measured anew."""
+    anew = {row.case for row in new}
+    return [*(row for row in old if row.case not in anew), *new]
+
+
 def print_table(rows: list[Row]) -> None:
-    """Times, quality, scaling and rates, a block each; ~ marks what is extrapolated."""
+    """Times, quality, scaling, rates and training, a block each; ~ marks what is extrapolated."""
     table = Table(rows)
     _block(
         "seconds per image",
@@ -101,10 +116,18 @@ def print_table(rows: list[Row]) -> None:
     for case in table.cases:
         print(f"{TITLES[case]}: {_hot_spots(table, case)}")
     _block("number of images", "s/image  peak MiB  MiB before", _sweeps(table))
+    _block(
+        "seconds per training step",
+        "images  threads  plain  ours  speed-up  target  met  images/s  GFLOP/s  of matmul  first loss differs by",
+        _trainings(table),
+    )
+    _block("seconds per training step", "images  from memory  from files  ratio  at most  met", _data(table))
 
 
 def _block(title: str, heads: str, lines: list[tuple[str, ...]]) -> None:
-    """Columns below their heads, which two blanks part."""
+    """Columns below their heads, which two blanks part; nothing without lines."""
+    if not lines:
+        return
     lines = [(title, *heads.split("  ")), *lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print()
@@ -168,6 +191,31 @@ def _sweeps(table: Table) -> list[tuple[str, ...]]:
     for case, (title, _) in SWEEPS.items():
         seconds, *memory = (table.series(case, name) for name in ("seconds_per_image", "peak_memory", "memory_before"))
         lines += [(f"{title}, {n}", f"{seconds[n]:.3g}", *(f"{values[n]:.0f}" for values in memory)) for n in seconds]
+    return lines
+
+
+def _trainings(table: Table) -> list[tuple[str, ...]]:
+    lines = []
+    for case in table.training:
+        seconds = [table.shown(case, method, "step_seconds") for method in ("plain", "ours")]
+        speedup, target = (table.value(case, "ours", metric) for metric in ("speedup_over_plain", "target"))
+        met = "yes" if speedup >= target else f"{speedup / target:.0%}"
+        rates = [table.shown(case, "ours", metric) for metric in ("images_per_second", "network_rate")]
+        share, loss = (table.value(case, "ours", metric) for metric in ("share_of_matmul", "first_loss_difference"))
+        images, threads = table.found[case, "ours", "step_seconds"].images, table.value(case, "ours", "threads")
+        first = (TRAINING[case], str(images), f"{threads:.0f}", *seconds, f"{speedup:.3g}", f"{target:.3g}", met)
+        lines.append((*first, *rates, f"{share:.0f} %", f"{100 * loss:.2g} %"))
+    return lines
+
+
+def _data(table: Table) -> list[tuple[str, ...]]:
+    lines = []
+    for case in table.data:
+        seconds = [table.shown(case, method, "step_seconds") for method in ("memory", "files")]
+        ratio, target = (table.value(case, "files", metric) for metric in ("time_over_memory", "target"))
+        images = table.found[case, "files", "step_seconds"].images
+        shown = (f"{ratio:.3f}", f"{target:.3g}", "yes" if ratio <= target else "no")
+        lines.append((DATA[case], str(images), *seconds, *shown))
     return lines
 
 
