@@ -33,12 +33,21 @@ from tiny import (
 
 from rgi import SolverConfig, invert, load_gan, tasks
 from rgi.data.textures import Textures
+from rgi.experiments import ANOMALY, CORRUPTIONS, INPAINTERS, INPAINTING, LEARNED, grid
+from rgi.experiments import SOLVERS as SOLVERS_OF_GRID
 from rgi.report.page import Run
 
 CONF = Path(__file__).parents[1] / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 GROUPS = [name for name in FILES if not name.startswith("experiment/")]
 EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("experiment/")]
+# Of the grid every dataset and every method is run once, and both kinds of reference.
+RUN = [
+    *(f"mvtec_{method}" for method in (*SOLVERS_OF_GRID, *LEARNED)),
+    *(f"celeba_central_{method}" for method in INPAINTERS),
+    *("textures_rgi", "btad_rgi", "magnetic_tile_rgi", "stanford_cars_random_rgi", "lsun_bedroom_irregular_rrgi"),
+    *("reference/mvtec_rrgi", "reference/textures_anogan", "reference/celeba_random_pan", "reference/btad_rgi"),
+]
 SOLVERS = [name.partition("/")[2] for name in FILES if name.startswith("solver/")]
 FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # of a solver: every branch is taken
 SMALLER = {"images": 2, "iterations": 2, "fractions": [0.2], "penalties": [0.01], "fraction": 0.2}  # grid of recovery
@@ -105,6 +114,29 @@ def test_every_file_composes(name):
         assert callable(get_object(target))
 
 
+@pytest.mark.parametrize("name", grid())
+def test_every_experiment_of_the_grid_composes(name):
+    """Into a dataset, a corruption where holes are painted, and one method, with every reference resolved."""
+    cfg = composed(f"experiment={name}")
+    OmegaConf.to_container(cfg, resolve=True)
+    choices = HydraConfig.get().runtime.choices
+    where, _, method = name.removeprefix("reference/").partition("_")
+    assert choices.dataset.startswith(where)
+    assert cfg.name == name
+    chosen = choices.get("baseline") or choices.solver.replace("reference/r_rgi", "rrgi").replace("r_rgi", "rrgi")
+    assert method.endswith(chosen.removeprefix("reference/"))
+    assert (choices.get("corruption") is not None) == (choices.dataset in INPAINTING)
+    if name.startswith("reference/"):
+        assert cfg.solver.schedule == "constant"
+
+
+def test_the_grid_is_complete():
+    names = {f"{dataset}_{method}" for dataset in ANOMALY for method in (*SOLVERS_OF_GRID, *LEARNED)}
+    names |= {f"{d}_{c}_{m}" for d in INPAINTING for c in CORRUPTIONS for m in INPAINTERS}
+    assert names == {name for name in grid() if not name.startswith("reference/")}
+    assert len(grid()) == 36 + 12 + 2 * 54
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_is_valid(name):
     """And nothing but the fields of a SolverConfig is in it."""
@@ -116,11 +148,12 @@ def test_the_base_solver_is_the_librarys_default():
     assert SolverConfig(**composed("solver=base").solver) == SolverConfig()
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS, *RUN])
 def test_every_experiment_runs(experiment, tmp_path, capsys):
     first = composed(f"experiment={experiment}")
-    methods = [*first.methods] if "methods" in first else [HydraConfig.get().runtime.choices.solver.replace("/", "_")]
-    dataset = HydraConfig.get().runtime.choices.dataset
+    choices = HydraConfig.get().runtime.choices
+    learned, dataset = choices.get("baseline"), choices.dataset
+    methods = [*first.methods] if "methods" in first else [learned or choices.solver.replace("/", "_")]
     overrides, names = tiny_set(dataset, tmp_path)
     overrides += [f"experiment={experiment}", f"output_dir={tmp_path / 'run'}", "debug=true"]
     overrides += [f"generator.path={tmp_path / 'generator.safetensors'}"]
@@ -135,6 +168,9 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
             overrides += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
     elif first.task == "recovery":
         overrides += [f"recovery.{name}={value}" for name, value in SMALLER.items()]
+    elif learned:
+        quick = {"autoencoder": ["steps=2"], "pca": ["components=3"], "robust_pca": ["components=3"]}
+        overrides += [f"baseline.{option}" for option in quick.get(learned, [])]
     else:
         solvers = [f"methods.{method}" for method in methods] if "methods" in first else ["solver"]
         overrides += [f"{solver}.{name}={value}" for solver in solvers for name, value in FASTER.items()]
@@ -155,7 +191,7 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     else:
         # Not every method has a mask: the default would score the residuals of one against the mask of another.
         assert len(methods) == 1 or cfg.map.kind is not None
-        check_inversion(tmp_path / "run", methods, names, last)
+        check_inversion(tmp_path / "run", methods, names, last, learned)
 
 
 def test_the_unfinished_run_of_a_nested_experiment_is_found_again(tmp_path, monkeypatch):
@@ -203,7 +239,7 @@ def check_recovery(run: Path, last: str) -> None:
     assert lengths == {"table": sum(map(len, cells.values())), "per_image": len(cells) * SMALLER["images"]}
 
 
-def check_inversion(run: Path, methods: list[str], names: list[str], last: str) -> None:
+def check_inversion(run: Path, methods: list[str], names: list[str], last: str, learned: str | None) -> None:
     """The folder holds every score, every image in every form, and the page that shows them."""
     assert last == str(run / "report.html")
     scores = json.loads((run / "metrics.json").read_text())
@@ -211,12 +247,14 @@ def check_inversion(run: Path, methods: list[str], names: list[str], last: str) 
     for values in scores.values():
         assert values["images"] == len(names)
         assert 0 <= values["standard/pixel_auroc"] <= 1
-        assert values["standard/pixel_auroc_error"] < 1e-4
+        assert values["standard/pixel_auroc_error"] < 1e-3
+        assert values["peak_memory_mib"] > 0
+        assert ("reference/auroc" in values) == (learned not in ("padim", "patchcore"))
     with (run / "per_image.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [(row["method"], row["name"]) for row in table] == [(m, n) for m in methods for n in names]
-    assert set(table[0]) >= COLUMNS
-    assert {row["iterations"] for row in table} == {str(FASTER["iterations"])}
+    assert set(table[0]) >= COLUMNS - ({"objective", "iterations"} if learned else set())
+    assert learned or {row["iterations"] for row in table} == {str(FASTER["iterations"])}
     pictures = (run / "pictures").rglob("*.png")
     assert {path.relative_to(run / "pictures").with_suffix("").as_posix() for path in pictures} == set(names)
     page = (run / "report.html").read_text()

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from rgi.generators.store import read_card
 
 HERE = Path(__file__).parent
-SHOWN = {"inversion_gap": "inversion gap (RMS)", "swd": "sliced Wasserstein distance × 1000"}
+SHOWN = {"inversion_gap": "inversion gap (RMS)", "swd": "sliced Wasserstein distance, thousandths"}
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def draw(curves: list[dict[str, Any]]) -> None:
             values = [float(row[metric]) for row in rows]
             (line,) = axis.plot(steps, values, label=f"{dataset} {category}", linewidth=1)
             axis.plot(steps[best], values[best], "o", color=line.get_color())
-    for axis, (metric, label) in zip(axes, SHOWN.items(), strict=True):
+    for axis, label in zip(axes, SHOWN.values(), strict=True):
         axis.set(xlabel="generator steps", ylabel=label, yscale="log")
         axis.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False, fontsize=8)

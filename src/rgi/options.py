@@ -17,6 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
+from rgi.baselines.base import Baseline
+from rgi.baselines.features import critic_features, timm_features
 from rgi.data.corrupted import Corrupted
 from rgi.data.module import ImageSet
 from rgi.errors import InputError
@@ -55,6 +57,11 @@ def check_options(cfg: DictConfig) -> None:
             raise InputError(f"map.kind={kind}: must be mask, residual or null")
         if type(sigma) not in (int, float) or not 0 <= sigma < math.inf:
             raise InputError(f"map.sigma={sigma}: must be a number of pixels, at least 0")
+        rate = cfg.map.false_positive_rate
+        if rate is not None and (type(rate) not in (int, float) or not 0 <= rate < 1):
+            raise InputError(
+                f"map.false_positive_rate={rate}: must be a share of the pixels, from 0 to below 1, or null"
+            )
 
 
 def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
@@ -121,6 +128,15 @@ def rehearse(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet
         if config.mask == "given" and first.mask is None:
             raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of them")
         Problem(gan, first.observed, config, first.mask).starts(None, pool, cfg.seed)
+
+
+def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
+    """The baseline, not fitted yet; one that compares features gets those of the generator's critic, or of timm."""
+    features = cfg.baseline.get("features")
+    if features is None:
+        return make(cfg, "baseline")
+    network = critic_features(generator(cfg, images)) if features == "critic" else timm_features(str(features))
+    return make(cfg, "baseline", features=network)
 
 
 def generator_file(cfg: DictConfig) -> Path:

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,14 @@ def _finite(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MiB: the GPU's where one is used."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss, in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def environment() -> dict[str, str]:

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,18 +25,21 @@ from torch.utils.data import Dataset
 
 from rgi import recovery as known_truth
 from rgi import runs
-from rgi.data.module import ImageData, ImageSet
+from rgi.data.module import HeldOut, ImageData, ImageSet
 from rgi.errors import InputError
 from rgi.generators import store, zoo
 from rgi.generators.pca import fit
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
+from rgi.inversion.config import SolverConfig
 from rgi.metrics.generative import memorisation
+from rgi.metrics.thresholds import clean_threshold
 from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints
-from rgi.modules.inversion import InversionModule, rows
+from rgi.modules.inversion import BaselineModule, InversionModule, TestModule, load, rows
 from rgi.modules.judging import Judge, TrainingProgress
 from rgi.modules.regression import EncoderTraining
 from rgi.options import (
+    baseline,
     check_options,
     generator,
     generator_file,
@@ -49,6 +53,12 @@ from rgi.record import finish_logger, long_form, method_logger, write_page, writ
 
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64
+THRESHOLD_IMAGES = 16
+SHOWN = (  # of the scores, on the last lines that a run prints; metrics.json has all
+    *(f"standard/{name}" for name in ("pixel_auroc", "aupro", "pixel_ap", "best_f1", "image_auroc", "psnr", "ssim")),
+    "images",
+    "seconds_per_image",
+)
 COMPARED_IMAGES = 20000  # training images among which a sample's nearest is looked for
 FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
 
@@ -264,20 +274,21 @@ def _chosen(cfg: DictConfig) -> dict[str, DictConfig]:
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
     """Run every method on the test images, then write what a run leaves behind."""
-    configs = {method: solver_config(solver, method, cfg.task) for method, solver in solvers.items()}
+    learns = OmegaConf.select(cfg, "baseline") is not None
+    configs = {} if learns else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
     images = image_set(cfg)
     _prepare(images)
-    gan = generator(cfg, images)
-    rehearse(cfg, configs, images, gan)
-    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
+    methods = _baseline(cfg, images) if learns else _inversions(cfg, configs, images)
     folder = runs.open_run(cfg)
     scores, table = {}, []
-    for method, config in configs.items():
+    for method, module_for in methods.items():
         results = folder / "results" / method
-        module = InversionModule(gan, config, method, results, cfg.map.kind, cfg.map.sigma, cfg.seed)
+        module = module_for(results)
         logger = method_logger(cfg, method, folder)
         # Inference mode would keep the solver from differentiating.
         trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
+        if loop is Trainer.test:
+            _fix_threshold(cfg, trainer, module, images)
         quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
         loop(trainer, module, datamodule=ImageData(images, cfg.batch_size), **quiet)
         trainer.strategy.barrier()  # every process has written its images
@@ -285,6 +296,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             found = rows(results, images.test().names, method)
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
             cost = {"images": len(found), "seconds_per_image": fmean(row["seconds"] for row in found)}
+            cost["peak_memory_mib"] = runs.peak_memory()
             scores[method] |= cost
             table += found
             finish_logger(logger, found, cost, results)
@@ -292,10 +304,58 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
         write_table(folder / "per_image.csv", table)
         write_table(folder / "table.csv", long_form(scores, cfg, images.category))
         for method, values in scores.items():
-            print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+            shown = {name: values[name] for name in SHOWN if name in values}
+            print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
         page = write_page(folder, cfg.name, scores)
         runs.write_json(folder / "metrics.json", scores)  # last: it marks the run as finished
         print(page)
+
+
+def _inversions(
+    cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet
+) -> dict[str, Callable[[Path], TestModule]]:
+    """What solves with each configuration, given the folder for its results."""
+    gan = generator(cfg, images)
+    rehearse(cfg, configs, images, gan)
+    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
+    return {
+        method: partial(
+            InversionModule,
+            gan,
+            config,
+            method,
+            map_kind=cfg.map.kind,
+            sigma=cfg.map.sigma,
+            seed=cfg.seed,
+        )
+        for method, config in configs.items()
+    }
+
+
+def _baseline(cfg: DictConfig, images: ImageSet) -> dict[str, Callable[[Path], TestModule]]:
+    """The same of the baseline, which is fitted when its turn has come."""
+    method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
+    unfitted = baseline(cfg, images)
+    device = make(cfg, "trainer", logger=False).strategy.root_device
+
+    def fitted(results: Path) -> TestModule:
+        learned = unfitted.fit(_stack(clean, FITTED_IMAGES).to(device))
+        log.info("%s: fitted in %.1f s", method, learned.seconds)
+        return BaselineModule(learned, method, results, cfg.map.sigma)
+
+    return {method: fitted}
+
+
+def _fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet) -> None:
+    """Solve clean validation images for the threshold that so many of their pixels exceed, where defects are sought."""
+    seeks_defects = OmegaConf.select(cfg, "corruption") is None and images.test()[0].mask is not None
+    held_out = HeldOut(images, THRESHOLD_IMAGES)
+    if cfg.map.false_positive_rate is None or not seeks_defects or not len(held_out.test()):
+        return
+    trainer.predict(module, datamodule=ImageData(held_out, cfg.batch_size), return_predictions=False)
+    trainer.strategy.barrier()
+    maps = (torch.from_numpy(load(module.results / f"{name}.npz")["map"])[None] for name in held_out.test().names)
+    module.set_threshold(clean_threshold(maps, cfg.map.false_positive_rate))
 
 
 def report(cfg: DictConfig) -> None:

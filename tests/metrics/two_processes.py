@@ -2,7 +2,17 @@
 
 import torch
 
-from rgi.metrics import standard
+from rgi.metrics import bins
+from rgi.metrics.protocols import Scores
+from rgi.metrics.thresholds import CleanThreshold
+
+
+def use_few_octaves(set_constant=setattr):
+    """Bins for scores of 2^-12 to 16 alone: metrics of a third of the size, for tests that make many."""
+    octaves, width = range(-12, 4), 23 - bins.DROPPED_BITS
+    set_constant(bins, "POSITIVE_BINS", len(octaves) << width)
+    set_constant(bins, "BINS", 1 + bins.POSITIVE_BINS)
+    set_constant(bins, "FIRST", (bins.EXPONENT_BIAS + octaves.start) << width)
 
 
 def residual_maps(shift=0.15, images=60, side=64, noise=0.1, seed=0):
@@ -21,31 +31,47 @@ def images(channels=3, height=24, width=31, count=4):
     return clean + 0.3 * torch.randn(clean.shape, generator=random), clean
 
 
-def fill(metrics, part):
-    """Update all metrics with these images of one fixed test set."""
-    anomaly_map, mask = residual_maps(images=9, side=16)
-    metrics["pixels"].update(anomaly_map[part], mask[part])
-    metrics["image"].update(anomaly_map.double().amax((1, 2))[part], mask.amax((1, 2, 3))[part])
-    for name in ("psnr", "ssim"):
-        metrics[name].update(*(x[part] for x in images(count=9)))
+def blobs(count=9, height=24, width=31, seed=5):
+    """Masks (B,1,H,W) of a few regions each; the first is empty, the second full."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 1, height // 4, width // 4, generator=random)
+    mask = (torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear") > 0.7).float()
+    mask[0], mask[1] = 0, 1
+    return mask
 
 
-def all_metrics():
+def whole_set(count=9):
+    """All that `Scores.update` takes."""
+    restored, clean = images(count=count)
+    true_mask = blobs(count)
+    random = torch.Generator().manual_seed(6)
+    found = (true_mask + 0.4 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
+    observed = torch.where(true_mask.bool(), torch.randn(clean.shape, generator=random), clean)
     return {
-        "pixels": standard.PixelCurve(),
-        "image": standard.ImageAUROC(),
-        "psnr": standard.PSNR(),
-        "ssim": standard.SSIM(),
+        "anomaly_map": found.mean(1),
+        "restored": restored,
+        "observed": observed,
+        "found_mask": found,
+        "true_mask": true_mask,
+        "clean": clean,
     }
+
+
+def scores_of(parts, threshold=0.4):
+    """Scores that were updated with these images, one list per batch, and the threshold of as many clean maps."""
+    scores, clean = Scores(threshold), CleanThreshold(0.1)
+    for part in parts:
+        batch = {name: tensor[part] for name, tensor in whole_set().items()}
+        scores.update(**batch)
+        clean.update(batch["anomaly_map"])
+    return scores.compute() | {"threshold": clean.compute()}
 
 
 def work(rank, folder, shares):
     """One of two processes: for each case, update with its share of the test set, sync, save the results."""
     torch.set_num_threads(1)
+    use_few_octaves()
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     for case, share in enumerate(shares):
-        metrics = {name: metric.to("cpu") for name, metric in all_metrics().items()}
-        if share[rank]:
-            fill(metrics, share[rank])
-        torch.save({name: metric.compute() for name, metric in metrics.items()}, folder / f"{case}-{rank}.pt")
+        torch.save(scores_of([share[rank]] if share[rank] else []), folder / f"{case}-{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -45,6 +45,42 @@ class TestSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
+class HeldOut:
+    """Some of a set's clean validation images in place of its test images.
+
+    Args:
+        images: the set; one without validation images gives none.
+        most: how many, evenly spread.
+    """
+
+    def __init__(self, images: ImageSet, most: int) -> None:
+        self.images, self.most = images, most
+
+    def test(self) -> "CleanBatches":
+        """The images, each a `Batch` of one with an empty mask."""
+        try:
+            held_out = self.images.validation()
+        except InputError:
+            return CleanBatches([], self.images.category)
+        count = min(self.most, len(held_out))
+        return CleanBatches([held_out[i * len(held_out) // count] for i in range(count)], self.images.category)
+
+
+class CleanBatches(Dataset[Batch]):
+    """Images (C,H,W) as batches of one, named by their number."""
+
+    def __init__(self, images: list[Tensor], category: str) -> None:
+        self.images, self.category = images, category
+        self.names = [f"validation/{number:03d}" for number in range(len(images))]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        image = self.images[index][None]
+        return Batch(image, torch.zeros_like(image[:, :1]), None, [self.names[index]], [self.category])
+
+
 class ImageData(LightningDataModule):
     """Random training batches by step number; test batches in order, each image on exactly one process."""
 

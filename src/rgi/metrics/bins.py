@@ -16,6 +16,14 @@ BINS = 1 + POSITIVE_BINS
 FIRST = (EXPONENT_BIAS + OCTAVES.start) << (MANTISSA_BITS - DROPPED_BITS)
 
 
+def every(value: float, dtype: torch.dtype) -> Tensor:
+    """Default state of a metric, (BINS,), in the memory of one number: torchmetrics keeps defaults beside the states.
+
+    Call ``reset`` after the last ``add_state``, which makes writable states of them.
+    """
+    return torch.tensor(value, dtype=dtype).expand(BINS)
+
+
 def bin_index(score: Tensor) -> Tensor:
     """Bin of each float32 score >= 0: int64, same shape, in [0, BINS), never decreasing in the score.
 

@@ -31,6 +31,30 @@ def check_map(anomaly_map: Tensor, mask: Tensor) -> None:
     check_truth("mask", mask)
 
 
+def check_mask(name: str, mask: Tensor, images: Tensor) -> None:
+    """Refuse anything but a mask (B,1,H,W) of zeros and ones that fits the images (B,C,H,W).
+
+    Raises:
+        InputError: other shapes or values.
+    """
+    if images.ndim != 4 or mask.shape != (len(images), 1, *images.shape[2:]):
+        raise InputError(
+            f"{name} {tuple(mask.shape)} and images {tuple(images.shape)}: pass (B,1,H,W) and (B,C,H,W) of one size"
+        )
+    check_truth(name, mask)
+
+
+def check_scores(name: str, scores: Tensor) -> None:
+    """Refuse scores that the bins cannot rank.
+
+    Raises:
+        InputError: a NaN, a negative score.
+    """
+    check_score(name, scores)
+    if (scores < 0).any():
+        raise InputError(f"{name}: holds negative scores; pass absolute values or a map shifted to be >= 0")
+
+
 def check_score(name: str, score: Tensor) -> None:
     """Refuse scores that cannot be ranked.
 

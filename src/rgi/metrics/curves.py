@@ -1,13 +1,16 @@
-"""Ranking scores, exact with ties: area under the ROC curve, average precision, best F1.
+"""Ranking scores, exact with ties: area under the ROC curve, average precision, best F1, per-region overlap.
 
 Everything is computed from counts per *level*, the distinct scores in ascending order (or the bins of a
-histogram, whose members then count as tied). Results are float64 scalars; NaN without both classes.
+histogram, whose members then count as tied, at a cost that the functions ``*_error`` bound). Results are float64
+scalars; NaN without both classes.
 """
 
 import torch
 from torch import Tensor
 
 from rgi.metrics.checks import check_map
+
+AUPRO_LIMIT = 0.3  # of the false-positive rate: Bergmann et al. 2021 (IJCV 129), MVTec's evaluation code
 
 
 def levels(score: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,6 +76,70 @@ def best_f1(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tenso
     f1 = 2 * hits / (called + hits[-1])
     best = f1.argmax()
     return f1[best], values.flip(0)[best].double()
+
+
+def average_precision_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
+    """Bound on abs(average_precision of the levels - that of the scores) where a level is a bin of unequal scores.
+
+    The positives of a bin gain recall at a precision between that of one of them after all of the bin's negatives, and
+    that of all of them before these.
+
+    Args:
+        positives, negatives: (K,) counts per bin, no bin empty of both.
+        exact: (K,) bool, bins that hold one single value: their ties are true ones.
+    """
+    if not _both_classes(positives, negatives):
+        return _nan(positives)
+    hits, called = _decisions(positives, negatives)
+    p, n = positives.flip(0).double(), negatives.flip(0).double()
+    precision, best, worst = hits / called, hits / (called - n), (hits - p + 1) / (called - p + 1)
+    off = torch.maximum(best - precision, precision - worst)
+    return (p * off).masked_fill((p == 0) | exact.flip(0), 0).sum() / hits[-1]
+
+
+def best_f1_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
+    """Bound on (best F1 of the scores - best F1 of the levels), never negative, for bins of unequal scores.
+
+    A threshold within a bin finds at most all of its positives, and at least none of its negatives.
+
+    Args:
+        positives, negatives: (K,) counts per bin, no bin empty of both.
+        exact: (K,) bool, bins that hold one single value.
+    """
+    if not _both_classes(positives, negatives):
+        return _nan(positives)
+    hits, called = _decisions(positives, negatives)
+    f1 = 2 * hits / (called + hits[-1])
+    within = 2 * hits / (called - negatives.flip(0) + hits[-1])
+    return torch.where(exact.flip(0), f1, within).max() - f1.max()
+
+
+def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPRO_LIMIT) -> tuple[Tensor, Tensor]:
+    """Area under the per-region overlap over the false-positive rate up to a limit, divided by it; and its error.
+
+    At a threshold, the overlap is the mean over regions of the share of the region that is found, the rate the share of
+    all negatives. As in MVTec's evaluation code, the points of neighbouring thresholds are joined by straight
+    lines, from (0,0) on, and the last one is cut at the limit.
+
+    The error bounds the distance from the area of the scores where a level is a bin of unequal ones: within a bin,
+    the true curve rises from its first point to its last, no one knows how.
+
+    Args:
+        overlap: (K,) per level, ascending, the sum of `rgi.metrics.regions.region_weights`.
+        negatives: (K,) counts per level.
+        exact: (K,) bool, levels that hold one single value: their ties are true ones.
+        limit: in (0,1].
+    """
+    if not _both_classes(overlap, negatives):
+        return _nan(negatives), _nan(negatives)
+    rise, step = overlap.flip(0).double() / overlap.sum(), negatives.flip(0).double() / negatives.sum()
+    rate = negatives.flip(0).cumsum(0).double() / negatives.sum()
+    low = rise.cumsum(0) - rise
+    share = ((limit - (rate - step)) / step.clamp(min=torch.finfo(step.dtype).tiny)).clamp(0, 1)  # left of the limit
+    width = share * step
+    area = (width * (low + rise * share / 2)).sum()
+    error = (width * rise * (1 - share / 2)).masked_fill(exact.flip(0), 0).sum()
+    return area / limit, error / limit
 
 
 def auroc_per_image(anomaly_map: Tensor, mask: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Curves are our own: torchmetrics' AUROC passes the scores of a batch through a s
 leaves [0,1], so that batches are ranked on different scales.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from rgi.errors import InputError
 from rgi.metrics import bins, curves
-from rgi.metrics.checks import check_images, check_map, check_score, check_truth
+from rgi.metrics.checks import check_images, check_map, check_mask, check_score, check_scores, check_truth
+from rgi.metrics.regions import region_weights
 
 DATA_RANGE = (-1.0, 1.0)
 SSIM_BORDER = 5  # half the 11-pixel window: nearer to the border the window would see reflected pixels
@@ -62,40 +62,74 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
     return similarity[:, :, inside, inside].mean((1, 2, 3))
 
 
-class ImageMean(Metric):
-    """Mean over the images of a test set of a function (restored, clean) -> (B,); NaN before the first image."""
+def psnr_hole(restored: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
+    """`psnr` over the scalars of the hole alone: (B,) float64, NaN for images without a hole.
 
-    full_state_update = False
+    Args:
+        restored, clean: (B,C,H,W).
+        mask: (B,1,H,W) in {0,1}, 1 = hole.
 
-    def __init__(self, of: Callable[[Tensor, Tensor], Tensor], **options: Any) -> None:
-        super().__init__(**options)
-        self.of = of
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, restored: Tensor, clean: Tensor) -> None:
-        """Add a batch, two (B,C,H,W)."""
-        values = self.of(restored, clean)
-        self.total += values.sum()
-        self.images += len(values)
-
-    def compute(self) -> Tensor:
-        """The mean, a float64 scalar."""
-        return self.total / self.images
+    Raises:
+        InputError: shapes that do not fit, a mask of other values.
+    """
+    check_images(restored, clean)
+    check_mask("mask", mask, clean)
+    hole = (mask != 0).expand_as(clean)
+    squares = (restored.double().clamp(*DATA_RANGE) - clean.double().clamp(*DATA_RANGE)).square()
+    error = torch.where(hole, squares, 0).sum((1, 2, 3)) / hole.sum((1, 2, 3))
+    return 10 * ((DATA_RANGE[1] - DATA_RANGE[0]) ** 2 / error).log10()
 
 
-class PSNR(ImageMean):
-    """Mean of `psnr` over images, in dB."""
+def psnr_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Tensor) -> Tensor:
+    """`psnr` of the image that is shown to a user, observed outside the hole and restored inside: (B,) float64.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(psnr, **options)
+    NaN for images without a hole, of which nothing was restored.
+
+    Args:
+        restored, clean, observed: (B,C,H,W).
+        mask: (B,1,H,W) in {0,1}, 1 = hole.
+
+    Raises:
+        InputError: shapes that do not fit, a mask of other values.
+    """
+    return psnr(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
 
-class SSIM(ImageMean):
-    """Mean of `ssim` over images."""
+def ssim_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Tensor) -> Tensor:
+    """`ssim` of the image of `psnr_composited`, with its arguments: (B,) float64, NaN for images without a hole."""
+    return ssim(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(ssim, **options)
+
+def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
+    """Intersection over union of the pixels found and the true ones, per image: (B,) float64.
+
+    A pixel is found where the mean over channels of the absolute mask > threshold: half of it is explained by
+    the mask. The best threshold for the whole set is another question, see ``best_iou`` of `PixelCurve`.
+    NaN for images whose true mask is empty.
+
+    Args:
+        found: (B,C,H,W), as optimised.
+        mask: (B,1,H,W) in {0,1}, the truth.
+
+    Raises:
+        InputError: shapes that do not fit, NaN in what was found, a truth of other values.
+    """
+    check_mask("mask", mask, found)
+    check_score("found", found)
+    called, true = found.abs().mean(1, keepdim=True) > threshold, mask != 0
+    overlap = (called & true).sum((1, 2, 3)).double() / (called | true).sum((1, 2, 3))
+    return overlap.masked_fill(_without_hole(mask), torch.nan)
+
+
+def _composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    check_images(restored, clean)
+    check_images(observed, clean)
+    check_mask("mask", mask, clean)
+    return torch.where(mask != 0, restored, observed), clean
+
+
+def _without_hole(mask: Tensor) -> Tensor:
+    return mask.amax((1, 2, 3)) == 0
 
 
 class ImageAUROC(Metric):
@@ -139,22 +173,24 @@ class ImageAUROC(Metric):
 
 
 class PixelCurve(Metric):
-    """Pixel scores over all pixels of a test set pooled, in constant memory (150 MB).
+    """Pixel scores over all pixels of a test set pooled, in constant memory (200 MB).
 
-    Scores are binned (`rgi.metrics.bins`), so results depend neither on the order nor on the size of batches, and
-    histograms of several processes add up. Each bin also keeps its extreme scores: a bin of one single value
-    (zero, or a level of a mask that has few) holds true ties and costs nothing; ``pixel_auroc_error`` bounds what
-    the others cost.
+    Scores are binned (`rgi.metrics.bins`), so results depend neither on the order nor on the size of batches (AUPRO's
+    sums of fractions: up to rounding), and histograms of several processes add up. Each bin also keeps its extreme
+    scores: a bin of one single value (zero, or a level of a mask that has few) holds true ties and costs nothing;
+    the scores ``*_error`` bound what the others cost.
     """
 
     full_state_update = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("defect", torch.zeros(bins.BINS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("sound", torch.zeros(bins.BINS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("lowest", torch.full((bins.BINS,), torch.inf, dtype=torch.float32), dist_reduce_fx="min")
-        self.add_state("highest", torch.zeros(bins.BINS, dtype=torch.float32), dist_reduce_fx="max")
+        self.add_state("defect", bins.every(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("sound", bins.every(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("overlap", bins.every(0, torch.float64), dist_reduce_fx="sum")
+        self.add_state("lowest", bins.every(torch.inf, torch.float32), dist_reduce_fx="min")
+        self.add_state("highest", bins.every(0, torch.float32), dist_reduce_fx="max")
+        self.reset()
 
     def update(self, anomaly_map: Tensor, mask: Tensor) -> None:
         """Add a batch.
@@ -167,30 +203,39 @@ class PixelCurve(Metric):
             InputError: shapes that do not fit, negative or NaN scores, a mask of other values.
         """
         check_map(anomaly_map, mask)
-        if (anomaly_map < 0).any():
-            raise InputError("anomaly_map: holds negative scores; pass absolute values or a map shifted to be >= 0")
-        score, defect = anomaly_map.flatten().float(), mask.flatten().long()
+        check_scores("anomaly_map", anomaly_map)
+        score, defect = anomaly_map.flatten().float(), mask.flatten() != 0
         index = bins.bin_index(score)
-        self.defect.scatter_add_(0, index, defect)
-        self.sound.scatter_add_(0, index, 1 - defect)
+        self.defect.scatter_add_(0, index, defect.long())
+        self.sound.scatter_add_(0, index, (~defect).long())
+        self.overlap.scatter_add_(0, index[defect], region_weights(mask).flatten()[defect])
         self.lowest.scatter_reduce_(0, index, score, "amin")
         self.highest.scatter_reduce_(0, index, score, "amax")
 
     def compute(self) -> dict[str, Tensor]:
         """Float64 scalars, all NaN when the truth is all empty or all full.
 
-        ``pixel_auroc``; ``pixel_auroc_error``, a bound on its distance from the unbinned scores' AUROC;
-        ``pixel_ap``, average precision; ``best_f1`` (= Dice) at ``best_f1_threshold``, the one threshold for the
-        whole set: defect where the float32 score >= threshold.
+        ``pixel_auroc``; ``aupro``, the per-region overlap integrated to a false-positive rate of 0.3 and divided by
+        it (`curves.aupro`); ``pixel_ap``, average precision; ``best_f1`` (= Dice) at ``best_f1_threshold``, the one
+        threshold for the whole set: defect where the float32 score >= threshold; ``best_iou``, of all pixels
+        pooled, at the same threshold, since it grows with F1. Of each of the first four, ``<name>_error`` bounds the
+        distance from the unbinned scores' (`best_f1` is never above theirs).
         """
         index = (self.defect + self.sound).nonzero().squeeze(1)
         defect, sound = self.defect[index], self.sound[index]
         lowest, highest = self.lowest[index], self.highest[index]
+        exact = lowest == highest
         f1, threshold = curves.best_f1(lowest, defect, sound)
+        aupro, aupro_error = curves.aupro(self.overlap[index], sound, exact)
         return {
             "pixel_auroc": curves.auroc(defect, sound),
-            "pixel_auroc_error": curves.auroc_error(defect, sound, exact=lowest == highest),
+            "pixel_auroc_error": curves.auroc_error(defect, sound, exact),
+            "aupro": aupro,
+            "aupro_error": aupro_error,
             "pixel_ap": curves.average_precision(defect, sound),
+            "pixel_ap_error": curves.average_precision_error(defect, sound, exact),
             "best_f1": f1,
+            "best_f1_error": curves.best_f1_error(defect, sound, exact),
             "best_f1_threshold": threshold,
+            "best_iou": f1 / (2 - f1),
         }

@@ -1,7 +1,8 @@
-"""Inversion under Lightning: solve each batch, keep every image's result as soon as it is there, score the whole."""
+"""Methods under Lightning: solve each batch, keep every image's result as soon as it is there, score the whole."""
 
 import os
 import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +12,52 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from rgi.baselines.base import Baseline
 from rgi.data.batch import Batch
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
 from rgi.metrics.curves import auroc_per_image
-from rgi.metrics.standard import PSNR, SSIM, ImageAUROC, PixelCurve, psnr, ssim
+from rgi.metrics.protocols import Scores
+from rgi.metrics.standard import psnr, ssim
 
 Result = dict[str, np.ndarray]  # one image's arrays and numbers, as its file holds them
 
 
-class InversionModule(LightningModule):
-    """The test step solves and scores, the predict step only solves.
+class TestModule(LightningModule):
+    """The test step solves and scores, the predict step only solves; a subclass says how images are solved.
 
     Each image's result goes to ``<results>/<name>.npz`` when its batch is done; an image whose file is there already
     is read back and not solved again. Since no result depends on the neighbours in a batch, an interrupted run ends
     with the numbers of an uninterrupted one.
 
     Args:
-        gan: the generator and its critic.
-        config: the method.
         method: its name, shown and recorded.
         results: the folder of this method's results.
-        map_kind, sigma: of the anomaly map that is scored, see `rgi.inversion.result.Inversion.anomaly_map`.
-        seed: of the latent pool.
+        steps: that an image takes, for the progress bar.
     """
 
-    def __init__(
-        self, gan: GAN, config: SolverConfig, method: str, results: Path, map_kind: str | None, sigma: float, seed: int
-    ) -> None:
+    __test__ = False  # no test case, whatever pytest makes of the name
+    found_mask = False  # whether a result's ``mask`` was optimised, for the reference protocol to rank
+
+    def __init__(self, method: str, results: Path, steps: int) -> None:
         super().__init__()
-        self.gan, self.config, self.method, self.results = gan, config, method, results
-        self.map_kind, self.sigma, self.pool_seed = map_kind, sigma, seed
-        self.networks = nn.ModuleDict(gan.modules())  # for Lightning to move
-        self.pixels, self.images = PixelCurve(), ImageAUROC()
-        self.restoration = nn.ModuleDict({"psnr": PSNR(), "ssim": SSIM()})
+        self.method, self.results, self.steps = method, results, steps
+        self.scores = Scores()
         self.bar = tqdm(disable=True)
+
+    @abstractmethod
+    def solve(self, batch: Batch) -> dict[str, Tensor]:
+        """What is found of a batch, one row per image: ``map`` (B,H,W) and whatever else the method finds."""
+
+    def set_threshold(self, threshold: float) -> None:
+        """A threshold of the map, fixed on clean images, whose F1 is scored, too."""
+        self.scores = Scores(threshold)
 
     def on_test_start(self) -> None:
         loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders
-        steps = len(loaders.sampler) * self.config.iterations
-        self.bar = tqdm(total=steps, desc=self.method, unit="step", mininterval=1, disable=self.global_rank != 0)
+        total, disable = len(loaders.sampler) * self.steps, self.global_rank != 0
+        self.bar = tqdm(total=total, desc=self.method, unit="step", mininterval=1, disable=disable)
 
     on_predict_start = on_test_start
 
@@ -61,66 +67,45 @@ class InversionModule(LightningModule):
     on_predict_end = on_test_end
 
     def test_step(self, batch: Batch, index: int) -> None:
-        found = self.solve(batch)
-        maps = self._stack(found, "map")
-        if batch.mask is not None:
-            self.pixels.update(maps, batch.mask)
-            self.images.update(maps.amax((1, 2)), batch.mask.amax((1, 2, 3)))
-        if batch.clean is not None:
-            restored = self._stack(found, "restored")
-            for metric in self.restoration.values():
-                metric.update(restored, batch.clean)
+        found = self.results_of(batch)
+        self.scores.update(
+            anomaly_map=self._stack(found, "map"),
+            restored=self._stack(found, "restored") if "restored" in found[0] else None,
+            observed=batch.observed,
+            found_mask=self._stack(found, "mask") if self.found_mask else None,
+            true_mask=batch.mask,
+            clean=batch.clean,
+        )
 
     def predict_step(self, batch: Batch, index: int) -> list[Result]:
-        return self.solve(batch)
+        return self.results_of(batch)
 
     def on_test_epoch_end(self) -> None:
-        """Pooled scores; torchmetrics adds the processes up."""
-        scores: dict[str, Any] = {}
-        if self.pixels.update_called:
-            scores |= {**self.pixels.compute(), "image_auroc": self.images.compute()}
-        scores |= {name: metric.compute() for name, metric in self.restoration.items() if metric.update_called}
-        values = {f"standard/{name}": torch.as_tensor(value).float() for name, value in scores.items()}
+        """Scores of the whole set; torchmetrics adds the processes up."""
+        values = {name: torch.as_tensor(value).float() for name, value in self.scores.compute().items()}
         self.log_dict(values, sync_dist=True)  # the same on every process already; Lightning warns without
 
-    def solve(self, batch: Batch) -> list[Result]:
+    def results_of(self, batch: Batch) -> list[Result]:
         """Results of a batch, those on disk as they are."""
         files = [self.results / f"{name}.npz" for name in batch.name]
         missing = [i for i, file in enumerate(files) if not file.exists()]
         if missing:
-            for i, result in zip(missing, self._invert(batch.select(missing)), strict=True):
+            for i, result in zip(missing, self._solve(batch.select(missing)), strict=True):
                 save(files[i], result)
-        self.bar.update((len(files) - len(missing)) * self.config.iterations)
+        self.bar.update((len(files) - len(missing)) * self.steps)
         return [load(file) for file in files]
 
-    def _invert(self, batch: Batch) -> list[Result]:
+    def _solve(self, batch: Batch) -> list[Result]:
         started = time.perf_counter()
-        found = invert(
-            self.gan,
-            batch.observed,
-            self.config,
-            given_mask=batch.mask,
-            seed=self.pool_seed,
-            on_step=self.bar.update,
-        )
-        self.bar.update(int((self.config.iterations - found.iterations).sum()))  # steps that were not needed
-        maps = found.anomaly_map(self.map_kind, self.sigma)
-        tensors = {
-            "observed": batch.observed,
-            "restored": found.restored,
-            "mask": found.mask,
-            "map": maps,
-            "latent": found.latent,
-            "history": found.history.T,
-            "objective": found.objective,
-            "iterations": found.iterations,
-            "score": maps.amax((1, 2)),
-        }
+        tensors = {"observed": batch.observed, **self.solve(batch)}
+        tensors["score"] = tensors["map"].amax((1, 2))
         if batch.mask is not None:
-            tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(maps, batch.mask)}
+            tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(tensors["map"], batch.mask)}
         if batch.clean is not None:
-            tensors |= {"clean": batch.clean}
-            tensors |= {"psnr": psnr(found.restored, batch.clean), "ssim": ssim(found.restored, batch.clean)}
+            tensors["clean"] = batch.clean
+            if "restored" in tensors:
+                compared = tensors["restored"], batch.clean
+                tensors |= {"psnr": psnr(*compared), "ssim": ssim(*compared)}
         arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         seconds = (time.perf_counter() - started) / len(batch)
         return [
@@ -131,6 +116,69 @@ class InversionModule(LightningModule):
 
     def _stack(self, found: list[Result], key: str) -> Tensor:
         return torch.from_numpy(np.stack([result[key] for result in found])).to(self.device)
+
+
+class InversionModule(TestModule):
+    """RGI and all that `rgi.invert` does.
+
+    Args:
+        gan: the generator and its critic.
+        config: the method.
+        method, results: see `TestModule`.
+        map_kind, sigma: of the anomaly map that is scored, see `rgi.inversion.result.Inversion.anomaly_map`.
+        seed: of the latent pool.
+    """
+
+    def __init__(
+        self, gan: GAN, config: SolverConfig, method: str, results: Path, map_kind: str | None, sigma: float, seed: int
+    ) -> None:
+        super().__init__(method, results, config.iterations)
+        self.gan, self.config = gan, config
+        self.map_kind, self.sigma, self.pool_seed = map_kind, sigma, seed
+        self.networks = nn.ModuleDict(gan.modules())  # for Lightning to move
+        self.found_mask = config.mask in ("profiled", "adam")
+
+    def solve(self, batch: Batch) -> dict[str, Tensor]:
+        """The fields of an `Inversion`."""
+        found = invert(
+            self.gan,
+            batch.observed,
+            self.config,
+            given_mask=batch.mask,
+            seed=self.pool_seed,
+            on_step=self.bar.update,
+        )
+        self.bar.update(int((self.config.iterations - found.iterations).sum()))  # steps that were not needed
+        return {
+            "restored": found.restored,
+            "mask": found.mask,
+            "map": found.anomaly_map(self.map_kind, self.sigma),
+            "latent": found.latent,
+            "history": found.history.T,
+            "objective": found.objective,
+            "iterations": found.iterations,
+        }
+
+
+class BaselineModule(TestModule):
+    """A fitted baseline.
+
+    Args:
+        baseline: see `rgi.baselines.base.Baseline`.
+        method, results: see `TestModule`.
+        sigma: of the anomaly map's smoothing, in pixels.
+    """
+
+    def __init__(self, baseline: Baseline, method: str, results: Path, sigma: float) -> None:
+        super().__init__(method, results, steps=1)
+        self.baseline, self.sigma = baseline, sigma
+
+    def solve(self, batch: Batch) -> dict[str, Tensor]:
+        """The restored images, if it restores any, and the map."""
+        found = self.baseline.predict(batch.observed)
+        self.bar.update(len(batch))
+        restored = {} if found.restored is None else {"restored": found.restored}
+        return {**restored, "map": found.anomaly_map(self.sigma)}
 
 
 def save(file: Path, result: Result) -> None:

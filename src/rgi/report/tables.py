@@ -48,12 +48,29 @@ def significant(value: float) -> str:
 
 
 STANDARD = "Standard protocol: pooled over all test pixels."
+REFERENCE = "Reference protocol: as the authors' code computes it, mean over images."
+DETAILS = (
+    "_error",
+    "_median",
+    "_std",
+    "_left_out",
+    "_fpr",
+    "_threshold",
+    "best_iou",
+)  # in metrics.json, not on the page
 METRICS = {
     "pixel_auroc": Metric(
         "Pixel AUROC",
         1,
         fixed(3),
         f"How often a corrupted pixel has a higher anomaly value than an intact one; 0.5 is chance. {STANDARD}",
+    ),
+    "aupro": Metric(
+        "AUPRO",
+        1,
+        fixed(3),
+        "Share of each corrupted region that is found, mean over regions, averaged over false-positive rates up to 0.3; "
+        f"chance is 0.15. {STANDARD}",
     ),
     "pixel_ap": Metric(
         "Pixel average precision",
@@ -70,6 +87,13 @@ METRICS = {
     ),
     "best_f1_threshold": Metric(
         "Threshold of best F1", 0, significant, "The anomaly value at which the best F1 is reached; no score."
+    ),
+    "f1_at_clean_threshold": Metric(
+        "F1, threshold from clean images",
+        1,
+        fixed(3),
+        "F1 of the pixels at a threshold that a stated share of the pixels of clean validation images exceeds: it was "
+        f"chosen without the truth. {STANDARD}",
     ),
     "image_auroc": Metric(
         "Image AUROC",
@@ -92,6 +116,29 @@ METRICS = {
         "Structural similarity of the restored and the clean image (1 = equal), mean over images. Standard protocol: "
         "clamped to [-1, 1], range 2, Gaussian window of 11 pixels.",
     ),
+    "psnr_hole": Metric(
+        "PSNR in the hole (dB)", 1, fixed(2), "The same over the corrupted pixels alone, images without any left out."
+    ),
+    "psnr_composited": Metric(
+        "PSNR composited (dB)",
+        1,
+        fixed(2),
+        "The same of an image that is observed outside of the true mask and restored inside.",
+    ),
+    "ssim_composited": Metric("SSIM composited", 1, fixed(3), "Structural similarity of the same composite."),
+    "mask_iou": Metric(
+        "Mask IoU",
+        1,
+        fixed(3),
+        "Intersection over union of the true mask and the pixels where the found mask is above 0.5, mean over images.",
+    ),
+    "reference/auroc": Metric("AUROC, as published", 1, fixed(3), f"Of the mask, or the residual. {REFERENCE}"),
+    "reference/dice": Metric(
+        "Dice, as published", 1, fixed(3), f"At each image's own best threshold: an upper bound. {REFERENCE}"
+    ),
+    "reference/psnr": Metric("PSNR, as published (dB)", 1, fixed(2), f"Peak 1 on a range of 2. {REFERENCE}"),
+    "reference/ssim": Metric("SSIM, as published", 1, fixed(3), REFERENCE),
+    "peak_memory_mib": Metric("Peak memory (MiB)", -1, fixed(0), "The most that the process held until then."),
     "seconds_per_image": Metric("Seconds per image", -1, significant, "Computing time divided by images."),
     "images": Metric("Images", 0, fixed(0), "How many images the scores are over."),
 }
@@ -113,9 +160,9 @@ def best(texts: list[str], values: list[float], better: int) -> list[bool]:
 
 
 def score_keys(runs: list[Run]) -> list[str]:
-    """Scores of any run, known ones first; errors belong to their score and are left out."""
+    """Scores of any run, known ones first; what belongs to another score is left out."""
     found = list(dict.fromkeys(key for run in runs for key in run.metrics))
-    found = [key for key in found if not (key.endswith("_error") and key.removesuffix("_error") in found)]
+    found = [key for key in found if key in METRICS or not key.endswith(DETAILS)]
     return [key for key in METRICS if key in found] + [key for key in found if key not in METRICS]
 
 

@@ -1,0 +1,82 @@
+"""A convolutional autoencoder: a bottleneck that clean images pass and that defects, it is hoped, do not.
+
+Bergmann et al., "Improving unsupervised defect segmentation by applying structural similarity to autoencoders"
+(2019), with the plain squared error. Encoder and decoder are the networks that an inversion of a compact GAN uses, so
+that a comparison sees the training and the inversion, not the architecture.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from rgi.baselines.base import Baseline, check_positive, check_whole, steps
+from rgi.errors import InputError
+from rgi.generators import compact
+from rgi.generators.encoder import Encoder
+
+
+class Autoencoder(Baseline):
+    """Restores D(E(x)), trained to min E|x - D(E(x))|² by Adam at rates that fall to 0 as a cosine.
+
+    Args:
+        latent_dim: numbers in the bottleneck.
+        width, max_width: feature maps at full resolution, and the most there are; see `rgi.generators.compact`.
+        steps: of the training.
+        batch_size: images in a step, drawn anew for each.
+        lr: the first learning rate.
+        seed: of the first weights and of the batches.
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        width: int = 8,
+        max_width: int = 64,
+        steps: int = 1000,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("latent_dim", latent_dim), ("width", width), ("max_width", max_width), ("steps", steps)):
+            check_whole(name, value)
+        check_whole("batch_size", batch_size, least=2)  # batch normalisation has nothing to compare one image with
+        check_positive("lr", lr)
+        self.latent_dim, self.widths = latent_dim, {"width": width, "max_width": max_width}
+        self.steps, self.batch_size, self.lr, self.seed = steps, batch_size, lr, seed
+        self.network: nn.Sequential | None = None
+
+    def _fit(self, images: Tensor) -> None:
+        _, channels, height, resolution = images.shape
+        if height != resolution:
+            raise InputError(f"images {tuple(images.shape)}: must be square for an autoencoder; crop or resize them")
+        sizes = {"latent_dim": self.latent_dim, "channels": channels, "resolution": resolution} | self.widths
+        with torch.random.fork_rng(devices=[]):  # layers draw their weights from the CPU's global random numbers
+            torch.default_generator.manual_seed(self.seed)
+            decoder, _ = compact.build(**sizes)
+            self.network = nn.Sequential(Encoder(**sizes), decoder).to(images.device)
+        with torch.enable_grad():
+            self._train(self.network, images)
+        self.network.eval().requires_grad_(False)
+
+    def _train(self, network: nn.Module, images: Tensor) -> None:
+        optimizer = torch.optim.Adam(network.parameters(), self.lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        random = torch.Generator().manual_seed(self.seed)
+        for step in steps(self.steps, "autoencoder"):
+            clean = images[torch.randint(len(images), (self.batch_size,), generator=random).to(images.device)]
+            loss = mse_loss(network(clean), clean)
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"autoencoder step {step}: the loss is not finite; try again with an lr below {self.lr}"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+    def _restore(self, observed: Tensor) -> Tensor:
+        return self.network(observed)

@@ -1,0 +1,66 @@
+"""The experiments that pair a dataset with a method: made of pieces here, for there would be a hundred files of them.
+
+They are chosen like files of `conf/experiment`: ``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``,
+``experiment=reference/mvtec_rgi``.
+"""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
+INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
+CORRUPTIONS = ("central", "random", "irregular")
+# From clean images, in conf/baseline.
+LEARNED = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")
+SOLVERS = {"anogan": "anogan", "rgi": "rgi", "rrgi": "r_rgi"}  # in conf/solver
+INPAINTERS = {
+    "yeh": "yeh",
+    "yeh_masked": "yeh_masked",
+    "pan": "pan",
+    "pan_masked": "pan_masked",
+    "rgi": "rgi",
+    "rrgi": "r_rgi",
+}
+SMALL = {"celeba": ""}  # the published corruptions of cars and bedrooms cover less
+
+
+def grid() -> dict[str, dict[str, Any]]:
+    """Every experiment's content by its name."""
+    found = {}
+    for prefix, dataset in ANOMALY.items():
+        for method, solver in SOLVERS.items():
+            found[f"{prefix}_{method}"] = _content(solver, dataset=dataset, solver=solver)
+            found[f"reference/{prefix}_{method}"] = _content(
+                "", dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
+            )
+        for method in LEARNED:
+            found[f"{prefix}_{method}"] = _content("", dataset=dataset, baseline=method)
+    for dataset in INPAINTING:
+        for corruption in CORRUPTIONS:
+            for method, solver in INPAINTERS.items():
+                name = f"{dataset}_{corruption}_{method}"
+                found[name] = _content(solver, dataset=dataset, corruption=corruption, solver=solver)
+                found[f"reference/{name}"] = _content(
+                    "",
+                    dataset=dataset,
+                    corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
+                    solver=f"reference/{solver}",
+                    paper=f"{dataset}_{corruption}",
+                )
+    return found
+
+
+def _content(tuned: str, /, **choices: str) -> dict[str, Any]:
+    """Overrides of groups; λ from clean images for our own methods that have one."""
+    content: dict[str, Any] = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()]}
+    if tuned in ("rgi", "r_rgi"):
+        content["solver"] = {"mask_penalty": "auto"}
+    return content
+
+
+for name, content in grid().items():
+    folder, _, stem = name.rpartition("/")
+    ConfigStore.instance().store(
+        group=f"experiment/{folder}".rstrip("/"), name=stem, node=content, package="_global_", provider="rgi"
+    )
