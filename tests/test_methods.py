@@ -70,7 +70,7 @@ def configured(*choices: str) -> dict[str, SolverConfig]:
     overrides = [f"+solver@methods.{method}={name}" for method, name in methods.items()]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides + [choice for choice in choices if "=" in choice])
-    return {name: solver_config(cfg.methods[method], method, "benchmark") for method, name in methods.items()}
+    return {name: solver_config(cfg.methods[method], method, "compare") for method, name in methods.items()}
 
 
 def configured_alone(method: str) -> SolverConfig:

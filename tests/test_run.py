@@ -274,6 +274,10 @@ def test_a_sweep_gives_every_job_its_folder(home, tmp_path):
     printed = [line for line in done.stdout.splitlines() if line.endswith("report.html")]
     assert printed == [str(folder / "report.html") for folder in folders]
     assert len({json.dumps(scores(folder)) for folder in folders}) == 4
+    with (base / "table.csv").open(newline="") as file:
+        joined = list(csv.DictReader(file))
+    assert {(float(line["solver.mask_penalty"]), line["dataset.category"]) for line in joined} == set(given)
+    assert {line["job"] for line in joined} == {"0", "1", "2", "3"}
     for (_, category), folder in zip(given, folders, strict=True):
         assert [row["category"] for row in table(folder)] == [category] * 2
 

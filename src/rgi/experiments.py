@@ -59,8 +59,9 @@ def _content(tuned: str, /, **choices: str) -> dict[str, Any]:
     return content
 
 
-for name, content in grid().items():
-    folder, _, stem = name.rpartition("/")
-    ConfigStore.instance().store(
-        group=f"experiment/{folder}".rstrip("/"), name=stem, node=content, package="_global_", provider="rgi"
-    )
+def register() -> None:
+    """Make them choices of Hydra's group ``experiment``, beside the files of `conf/experiment`."""
+    for name, content in grid().items():
+        folder, _, stem = name.rpartition("/")
+        group = f"experiment/{folder}" if folder else "experiment"
+        ConfigStore.instance().store(group=group, name=stem, node=content, package="_global_")

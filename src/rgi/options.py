@@ -91,7 +91,7 @@ def path_option(cfg: DictConfig, option: str) -> Path:
 
 def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
     """A method, whose options are called as the user calls them."""
-    place = f"methods.{method}" if task == "benchmark" else "solver"
+    place = f"methods.{method}" if task == "compare" else "solver"
     if not OmegaConf.is_dict(solver):
         raise InputError(f"{place}={solver}: must hold a solver's options; add it as +solver@methods.{method}=rgi")
     try:

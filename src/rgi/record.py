@@ -27,7 +27,7 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
     if issubclass(get_class(cfg.logger._target_), WandbLogger):
         settings |= {
             "name": f"{cfg.name or cfg.task}-{method}",
-            "group": HydraConfig.get().runtime.choices.dataset,
+            "group": cfg.logger.group or HydraConfig.get().runtime.choices.dataset,
             "job_type": method,
             "config": OmegaConf.to_container(OmegaConf.create(runs.resolved(cfg)), resolve=True),
         }

@@ -23,8 +23,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.data import Dataset
 
+from rgi import benchmark as tables
+from rgi import experiments, runs
 from rgi import recovery as known_truth
-from rgi import runs
 from rgi.data.module import HeldOut, ImageData, ImageSet
 from rgi.errors import InputError
 from rgi.generators import store, zoo
@@ -52,6 +53,7 @@ from rgi.options import (
 from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
 
 log = logging.getLogger(__name__)
+experiments.register()
 CALIBRATION_IMAGES = 64
 THRESHOLD_IMAGES = 16
 SHOWN = (  # of the scores, on the last lines that a run prints; metrics.json has all
@@ -261,6 +263,11 @@ def predict(cfg: DictConfig) -> None:
 
 
 def benchmark(cfg: DictConfig) -> None:
+    """Run every row of a benchmark that is not finished yet, and write its table."""
+    print(tables.run(cfg))
+
+
+def compare(cfg: DictConfig) -> None:
     """Invert the same images with several methods, score them, and compare them in one report."""
     if not cfg.methods:
         raise InputError(f"methods={cfg.methods}: names no method; see conf/experiment/demo.yaml")
@@ -297,6 +304,8 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
             cost = {"images": len(found), "seconds_per_image": fmean(row["seconds"] for row in found)}
             cost["peak_memory_mib"] = runs.peak_memory()
+            if "evaluations" in found[0]:
+                cost["evaluations_per_image"] = fmean(row["evaluations"] for row in found)
             scores[method] |= cost
             table += found
             finish_logger(logger, found, cost, results)
@@ -415,5 +424,6 @@ def _prepare(images: ImageSet) -> None:
 
 
 TASKS = {
-    task.__name__: task for task in (pretrain, invert, predict, benchmark, recovery, report, calibrate, encode, convert)
+    task.__name__: task
+    for task in (pretrain, invert, predict, compare, benchmark, recovery, report, calibrate, encode, convert)
 }

@@ -415,3 +415,12 @@ def test_schedule(schedule):
     assert rates[0] == pytest.approx(0.25)
     assert rates[3] == pytest.approx(1.0, abs=0.01)
     assert rates[-1] == (1.0 if schedule == "constant" else pytest.approx(0.0, abs=1e-3))
+
+
+@pytest.mark.parametrize(("starts", "iterations", "expected"), [(1, 6, 7), (3, 6, 3 * 4 + 2 + 1), (3, 2, 3 * 2 + 1)])
+def test_evaluations_count_every_start(starts, iterations, expected):
+    """Four steps of the trial with all starts, the rest with one, and the result."""
+    gan = tiny_gan()
+    config = SolverConfig(iterations=iterations, starts=starts, trial_steps=4, pool_size=8, tolerance=None)
+    found = invert(gan, torch.zeros(2, 1, 32, 32), config)
+    assert found.evaluations.tolist() == [expected] * 2

@@ -20,6 +20,8 @@ class Inversion:
         latent: (B,d).
         objective: (B,), the minimised value at the returned point, critic term included.
         iterations: (B,), steps taken.
+        evaluations: (B,), images that the generator made for it, all its starts counted, the pool, which is shared by
+            all images of a generator, not.
         history: (T,B), the objective before each step; NaN once an image has left.
         mask_optimised: whether the mask is an estimate (profiled or learned).
         seconds: wall time of the whole batch.
@@ -31,6 +33,7 @@ class Inversion:
     latent: Tensor
     objective: Tensor
     iterations: Tensor
+    evaluations: Tensor
     history: Tensor
     mask_optimised: bool
     seconds: float

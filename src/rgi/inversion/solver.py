@@ -223,6 +223,7 @@ class Run:
             self._finish(torch.ones_like(self.rows, dtype=torch.bool))
         order = torch.cat([rows for rows, _ in self.parts]).argsort()
         found = {name: torch.cat([part[name] for _, part in self.parts])[order] for name in self.parts[0][1]}
+        found["evaluations"] = 1 + torch.cat([rows for rows, _ in self.history]).bincount(minlength=len(order))
         history = found["objective"].new_full((len(self.history), len(order)), torch.inf)
         for step, (rows, objective) in enumerate(self.history):
             history[step].scatter_reduce_(0, rows, objective, "amin")

@@ -157,6 +157,7 @@ class InversionModule(TestModule):
             "history": found.history.T,
             "objective": found.objective,
             "iterations": found.iterations,
+            "evaluations": found.evaluations,
         }
 
 
@@ -198,7 +199,7 @@ def load(file: Path) -> Result:
 
 def rows(results: Path, names: list[str], method: str) -> list[dict[str, Any]]:
     """One row of numbers per image, read back from the results folder."""
-    columns = ("category", "score", "objective", "iterations", "seconds", "pixel_auroc", "psnr", "ssim")
+    columns = ("category", "score", "objective", "iterations", "evaluations", "seconds", "pixel_auroc", "psnr", "ssim")
     table = []
     for name in names:
         result = load(results / f"{name}.npz")

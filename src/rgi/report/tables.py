@@ -69,7 +69,7 @@ METRICS = {
         "AUPRO",
         1,
         fixed(3),
-        "Share of each corrupted region that is found, mean over regions, averaged over false-positive rates up to 0.3; "
+        "Share of each corrupted region that is found, mean over regions, averaged over false-positive rates to 0.3; "
         f"chance is 0.15. {STANDARD}",
     ),
     "pixel_ap": Metric(
@@ -138,6 +138,9 @@ METRICS = {
     ),
     "reference/psnr": Metric("PSNR, as published (dB)", 1, fixed(2), f"Peak 1 on a range of 2. {REFERENCE}"),
     "reference/ssim": Metric("SSIM, as published", 1, fixed(3), REFERENCE),
+    "evaluations_per_image": Metric(
+        "Generator evaluations", -1, fixed(0), "Images that the generator made for each test image, pool not counted."
+    ),
     "peak_memory_mib": Metric("Peak memory (MiB)", -1, fixed(0), "The most that the process held until then."),
     "seconds_per_image": Metric("Seconds per image", -1, significant, "Computing time divided by images."),
     "images": Metric("Images", 0, fixed(0), "How many images the scores are over."),

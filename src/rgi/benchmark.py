@@ -1,0 +1,183 @@
+"""Tables of many runs: a row is a run, started as a user would, and kept under a key of all that it depends on."""
+
+import csv
+import hashlib
+import logging
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from rgi import runs
+from rgi.data.files import FileSet
+from rgi.errors import InputError
+from rgi.options import make
+from rgi.record import write_table
+from rgi.report.benchmark import Cell, write_benchmark
+
+log = logging.getLogger(__name__)
+KEYS = ("dataset", "category", "corruption", "method")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: an experiment with its options and seed."""
+
+    experiment: str
+    options: tuple[str, ...]
+    seed: int
+
+    @property
+    def overrides(self) -> list[str]:
+        return [f"experiment={self.experiment}", f"seed={self.seed}", *self.options]
+
+
+def run(cfg: DictConfig) -> Path:
+    """Run the rows that are not finished, one after another, and write the table after each; returns the page.
+
+    Raises:
+        InputError: no benchmark chosen, or a row that names what does not exist.
+    """
+    if OmegaConf.select(cfg, "benchmark") is None:
+        raise InputError("benchmark: not given; add benchmark=anomaly, inpainting or demo")
+    name = HydraConfig.get().runtime.choices.benchmark
+    folder = Path(cfg.output_dir or f"outputs/benchmark/{name}")
+    runs.check_writable(f"output_dir={folder}", folder)
+    runs.claim(folder / runs.LOCK, f"{folder}: another process is working in this folder")
+    rows = _rows(cfg)
+    places = {row: folder / "rows" / _key(row) for row in rows}  # composes every row before the first is run
+    failed: dict[Row, str] = {}
+    for row in tqdm(rows, desc=f"benchmark {name}", unit="row"):
+        if not (places[row] / "metrics.json").exists():
+            failed |= _start(row, places[row])
+            _write(folder, name, places, failed)
+    return _write(folder, name, places, failed)
+
+
+def _rows(cfg: DictConfig) -> list[Row]:
+    """Every method on every set, seed by seed, so that a table with one seed is there early."""
+    hydra = HydraConfig.get()
+    common = [option for option in hydra.overrides.task if option.startswith(("logger", "trainer"))]
+    if hydra.runtime.choices.logger == "wandb":
+        common.append(f"logger.group={hydra.runtime.choices.benchmark}")
+    table = cfg.benchmark
+    return [
+        Row(f"{each.experiment}_{method}", (*each.options, *table.options, *common), seed)
+        for seed in table.seeds
+        for each in table.sets
+        for method in table.methods
+    ]
+
+
+def _key(row: Row) -> str:
+    """A folder's name: what the row is called, and a hash of its configuration, the code and the data."""
+    try:
+        cfg = compose("config", row.overrides)
+    except HydraException as error:
+        reason = str(error).partition("Available options")[0]  # which are many
+        raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
+    images = make(cfg, "dataset")
+    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return f"{row.experiment.replace('/', '_')}-{images.category}-{row.seed}-{digest}"
+
+
+def _code() -> str:
+    """A hash of this package's sources, which other commits may share."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _fingerprint(images: Any) -> str:
+    """Which files a set has, by name, size and time; nothing for what comes with a package."""
+    if not isinstance(images, FileSet):
+        return ""
+    files = [*images.training_files(), *(sample.image for sample in images.samples())]
+    stats = ((file, file.stat()) for file in files)
+    lines = "\n".join(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _start(row: Row, folder: Path) -> dict[Row, str]:
+    """Run a row; what went wrong, if anything did."""
+    command = [sys.executable, sys.argv[0], *row.overrides, f"output_dir={folder}"]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 0 and (folder / "metrics.json").exists():
+        return {}
+    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
+    reason = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1]).removeprefix("error: ")
+    log.warning("%s: failed: %s", " ".join(row.overrides), reason)
+    return {row: reason}
+
+
+def _write(folder: Path, name: str, places: dict[Row, Path], failed: dict[Row, str]) -> Path:
+    """The table in all its forms, of the rows there are."""
+    table, pictures = [], {}
+    for row, place in places.items():
+        if (place / "metrics.json").exists():
+            found = read_rows(place)
+            table += found
+            if row.seed == min(r.seed for r in places):
+                pictures[row.experiment, found[0]["category"]] = place
+    lost = [{"experiment": row.experiment, "seed": row.seed, "reason": reason} for row, reason in failed.items()]
+    write_table(folder / "table.csv", table + [{"method": each["experiment"], **each} for each in lost])
+    return write_benchmark(folder, name, summarise(table), lost, pictures)
+
+
+def read_rows(run: Path) -> list[dict[str, Any]]:
+    """The long form of a finished run's scores."""
+    with (run / "table.csv").open(newline="") as file:
+        return [
+            {**line, "seed": int(line["seed"]), "value": float(line["value"] or "nan")} for line in csv.DictReader(file)
+        ]
+
+
+def summarise(table: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Cell]]:
+    """Mean and half of the range over the seeds, by `KEYS` and ``<protocol>/<metric>``."""
+    values: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for line in table:
+        row = values.setdefault(tuple(line[key] for key in KEYS), {})
+        metric = f"{line['protocol']}/{line['metric']}".lstrip("/")
+        row.setdefault(metric, []).append(line["value"])
+    return {
+        key: {
+            metric: Cell(statistics.fmean(found), (max(found) - min(found)) / 2, len(found))
+            for metric, found in row.items()
+        }
+        for key, row in values.items()
+    }
+
+
+class SweepTable(Callback):
+    """After a multirun: the scores of all its jobs in one ``table.csv``, each with the options that it was given."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Path, list[str]]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Remember where the job wrote."""
+        self.jobs.append((Path(config.hydra.runtime.output_dir), list(job_return.overrides)))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Join what there is."""
+        lines = []
+        for folder, overrides in self.jobs:
+            if (folder / "table.csv").exists():
+                given = dict(option.split("=", 1) for option in overrides if "=" in option)
+                lines += [{"job": folder.name, **given, **line} for line in read_rows(folder)]
+        if lines:
+            path = self.jobs[0][0].parent / "table.csv"
+            write_table(path, lines)
+            print(path)
