@@ -33,7 +33,8 @@ def main() -> None:
         values = {"steps": card.steps, "steps_trained": metrics["steps_trained"], **metrics["quality"]}
         values |= {f"residual_{level}": value for level, value in card.residuals.items()}
         table = others(table, name)
-        table += [name | {"metric": metric, "seed": card.seed, "value": value} for metric, value in values.items()]
+        where = name | {"corruption": "", "method": card.family, "protocol": ""}
+        table += [where | {"metric": metric, "seed": card.seed, "value": value} for metric, value in values.items()]
         with (run / "training.csv").open(newline="") as file:
             curves = others(curves, name) + [name | row for row in csv.DictReader(file)]
     write("table.csv", table)

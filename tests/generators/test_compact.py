@@ -16,7 +16,7 @@ def networks():
     return generator.double().eval(), critic.double().eval()
 
 
-@pytest.mark.parametrize("resolution", [32, 64, 128])
+@pytest.mark.parametrize("resolution", [32, 64, 128, 256])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes(resolution, channels):
     generator, critic = compact.build(16, channels, resolution, width=2)

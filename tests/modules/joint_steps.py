@@ -1,4 +1,4 @@
-"""Steps on fixed inputs that all processes share: python two_processes.py FLAVOUR PROCESSES FOLDER."""
+"""Steps on fixed inputs that all processes share: python joint_steps.py FLAVOUR PROCESSES FOLDER."""
 
 import sys
 from pathlib import Path

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_processes import FLAVOURS, STEPS
+from joint_steps import FLAVOURS, STEPS
 
-SCRIPT = Path(__file__).parent / "two_processes.py"
+SCRIPT = Path(__file__).parent / "joint_steps.py"
 
 
 def train(flavour: str, processes: int, folder: Path) -> list[dict[str, torch.Tensor]]:
