@@ -114,7 +114,7 @@ OPTIONS = {
     "foo=1": "foo=1: no such option",
     "seed": "seed: is no option=value",
     "'dataset.category=a(b)'": "dataset.category=a(b): is no option=value ... quotes",
-    "experiment=nope": "experiment=nope: no such choice; one of btad_pretrain, ... mvtec_rrgi",
+    "experiment=nope": "experiment=nope: no such choice; one of btad_anogan, ... mvtec_rrgi",
     "dataset=nope": "dataset=nope: no such choice ... magnetic_tile, mvtec_ad, stanford_cars, textures",
     # what Hydra lets pass
     "+solver.foo=1": "solver.foo: no such option ... mask_penalty",
@@ -318,7 +318,10 @@ def test_generators(mistake, refusal):
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("experiment=textures_rgi dataset.category=grass", "experiment=textures_pretrain dataset.category=grass"),
+        (
+            "experiment=textures_rgi dataset.category=grass generator.path=x.safetensors",
+            "experiment=textures_pretrain dataset.category=grass generator.path=x.safetensors",
+        ),
         (
             """experiment=mvtec_anogan "dataset.root='my (1)'" generator.path=x.safetensors solver.iterations=9""",
             """experiment=mvtec_pretrain "dataset.root='my (1)'" generator.path=x.safetensors""",
@@ -384,7 +387,8 @@ def process(command: str) -> subprocess.CompletedProcess:
 )
 def test_in_a_process_of_its_own(command, expected, home):
     found = process(command)
-    assert one_line(found.returncode, found.stdout, found.stderr).startswith(expected)
+    stderr = "".join(line for line in found.stderr.splitlines(True) if "terms of its training data" not in line)
+    assert one_line(found.returncode, found.stdout, stderr).startswith(expected)
     assert not (home / "outputs").exists()
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "run.py")]
 IMAGES, STEPS = 5, 80
 METHODS = {"rgi": "textures_rgi", "r_rgi": "textures_rrgi"}
-TIMING = ("seconds", "seconds_per_image")
+TIMING = ("seconds", "seconds_per_image", "peak_memory_mib")
 LIMIT = 120  # seconds until a process counts as hanging
 
 

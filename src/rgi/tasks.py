@@ -361,10 +361,13 @@ def _fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images
     held_out = HeldOut(images, THRESHOLD_IMAGES)
     if cfg.map.false_positive_rate is None or not seeks_defects or not len(held_out.test()):
         return
+    results = module.results
+    module.results = results.parents[1] / "validation" / module.method
     trainer.predict(module, datamodule=ImageData(held_out, cfg.batch_size), return_predictions=False)
     trainer.strategy.barrier()
     maps = (torch.from_numpy(load(module.results / f"{name}.npz")["map"])[None] for name in held_out.test().names)
     module.set_threshold(clean_threshold(maps, cfg.map.false_positive_rate))
+    module.results = results
 
 
 def report(cfg: DictConfig) -> None:

@@ -71,7 +71,7 @@ class CleanBatches(Dataset[Batch]):
 
     def __init__(self, images: list[Tensor], category: str) -> None:
         self.images, self.category = images, category
-        self.names = [f"validation/{number:03d}" for number in range(len(images))]
+        self.names = [f"{number:03d}" for number in range(len(images))]
 
     def __len__(self) -> int:
         return len(self.images)
