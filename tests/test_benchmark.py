@@ -4,8 +4,10 @@ import csv
 import json
 
 import pytest
+from omegaconf import OmegaConf
 from test_run import in_process, run
 
+from rgi import benchmark
 from rgi.report.benchmark import Cell, best, latex, markdown, table
 from rgi.report.tables import MISSING
 
@@ -43,6 +45,16 @@ def test_finished_rows_stay_and_failing_ones_say_why(tmp_path):
     run(tmp_path, *ROWS)
     assert finished.stat().st_mtime_ns == before
     assert len(list(folder.glob("rows/*"))) == 1
+
+
+def test_another_generator_is_another_row(tmp_path):
+    """One trained anew, under the same name."""
+    card, cfg = tmp_path / "gan.json", OmegaConf.create({"generator": {"path": str(tmp_path / "gan.safetensors")}})
+    found = set()
+    for content in ("{}", '{"sha256": "1"}', '{"sha256": "2"}'):
+        card.write_text(content)
+        found.add(benchmark._generators(cfg))
+    assert len(found) == 3
 
 
 def test_bold_needs_more_than_both_spreads():

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from rgi import runs
 from rgi.data.files import FileSet
 from rgi.errors import InputError
+from rgi.generators import store
 from rgi.options import make
 from rgi.record import write_table
 from rgi.report.benchmark import Cell, write_benchmark
@@ -87,7 +88,7 @@ def _key(row: Row) -> str:
         reason = str(error).partition("Available options")[0]  # which are many
         raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
     images = make(cfg, "dataset")
-    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images)]
+    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images), _generators(cfg)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"{row.experiment.replace('/', '_')}-{images.category}-{row.seed}-{digest}"
 
@@ -104,10 +105,21 @@ def _fingerprint(images: Any) -> str:
     """Which files a set has, by name, size and time; nothing for what comes with a package."""
     if not isinstance(images, FileSet):
         return ""
-    files = [*images.training_files(), *(sample.image for sample in images.samples())]
+    tests = images.samples()
+    masks = [sample.mask for sample in tests if sample.mask is not None]
+    files = [*images.training_files(), *(sample.image for sample in tests), *masks]
     stats = ((file, file.stat()) for file in files)
     lines = "\n".join(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _generators(cfg: DictConfig) -> str:
+    """The cards of all generators that the row might use, which hold their weights' hashes."""
+    folders = {store.SHIPPED, Path("data/generators").resolve()}
+    cards = [card for folder in sorted(folders) for card in sorted(folder.glob("*.json"))]
+    given = OmegaConf.to_container(cfg.generator)["path"]
+    own = Path(str(given)).with_suffix(".json")
+    return "\n".join(card.read_text() for card in (*cards, own) if card.is_file())
 
 
 def _start(row: Row, folder: Path) -> dict[Row, str]:

@@ -34,7 +34,7 @@ def build(
 
 class Generator(nn.Module):
     """z (B,d) ~ N(0,1) -> image (B,C,H,W), nominally in [-1,1]; no final squashing, so that inversion never
-    meets a saturated gradient, and no normalisation, which neither samples nor inversions gain from: see
+    meets a saturated gradient, and no normalisation, which costs time and which inversion does not gain from: see
     experiments/generators.
     """
 

@@ -188,7 +188,7 @@ class AdversarialTraining(LightningModule):
         return GAN(self.average.module, None, None, card)
 
     def gan(self, card: Card) -> GAN:
-        """The averaged generator and the critic, on the CPU in the dense layout that other programs expect."""
+        """The averaged generator and the critic, on the CPU."""
         return GAN(self.average.module.float().cpu(), self.critic.float().cpu(), None, card)
 
     @torch.no_grad()
