@@ -2,13 +2,16 @@
 
 import csv
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from test_run import in_process, run
+from test_run import in_process, interrupt, logged, run
 
 from rgi import benchmark
-from rgi.report.benchmark import Cell, best, latex, markdown, table
+from rgi.report.benchmark import Cell, best, draw, latex, markdown, side_by_side, table
+from rgi.report.results import Run
 from rgi.report.tables import MISSING
 
 ROWS = [
@@ -40,11 +43,85 @@ def test_finished_rows_stay_and_failing_ones_say_why(tmp_path):
         text = (folder / name).read_text()
         assert "failed" in text
         assert f"{scores['standard/pixel_auroc']:.3f}" in text
-    assert "pictures/" in (folder / "table.html").read_text()
+    assert "data:image/png" in (folder / "table.html").read_text()
+    assert (folder / "figure.png").is_file()
 
     run(tmp_path, *ROWS)
     assert finished.stat().st_mtime_ns == before
     assert len(list(folder.glob("rows/*"))) == 1
+
+
+@pytest.fixture(scope="module")
+def killed_and_continued(tmp_path_factory) -> tuple[Path, dict[str, int]]:
+    """A benchmark that was killed -9 after its first row, and started again; and when the first row was finished."""
+    home = tmp_path_factory.mktemp("killed")
+    folder = home / "outputs/benchmark/demo"
+    command = [*ROWS[:2], "benchmark.methods=[mean_image,pca]", "benchmark.seeds=[0]", "logger=wandb"]
+    command.append('benchmark.options=["dataset.test_images=3"]')
+
+    def finished() -> dict[str, int]:
+        return {file.parent.name: file.stat().st_mtime_ns for file in folder.glob("rows/*/metrics.json")}
+
+    interrupt(home, finished, *command, cwd=home)
+    before = finished()
+    run(home, *command)
+    return folder, before
+
+
+def test_a_killed_benchmark_goes_on(killed_and_continued):
+    folder, before = killed_and_continued
+    (first,) = before
+    assert first.startswith("textures_mean_image-")
+    after = {file.parent.name: file.stat().st_mtime_ns for file in folder.glob("rows/*/metrics.json")}
+    assert len(after) == 2
+    assert after[first] == before[first]
+    with (folder / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["method"] for line in lines} == {"mean_image", "pca"}
+    assert "failed" not in (folder / "table.md").read_text()
+
+
+def test_rows_compare_in_wandb(killed_and_continued):
+    """One run a row: the benchmark as group, the method as job type, every score under ``<protocol>/<metric>``."""
+    folder, _ = killed_and_continued
+    for method in ("mean_image", "pca"):
+        (file,) = folder.glob(f"rows/textures_{method}-*/wandb/offline-run-*/*.wandb")
+        found = logged(file)
+        assert (found["run"].run_group, found["run"].job_type) == ("demo", method)
+        expected = json.loads((file.parents[2] / "metrics.json").read_text())[method]
+        assert {"standard/pixel_auroc", "reference/auroc"} <= expected.keys()
+        known = {name: value for name, value in expected.items() if value is not None}  # no image is without a defect
+        assert {name: found["summary"][name] for name in known} == known
+        assert found["config"]["seed"] == 0
+
+
+def test_the_same_images_stand_side_by_side(tmp_path):
+    """Only those that every method has, a column each; what a method does not restore stays empty."""
+    image, truth = np.zeros((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
+    for method, names in (("rgi", "abc"), ("padim", "bcd")):
+        (tmp_path / method).mkdir()
+        restored = {"restored": image} if method == "rgi" else {}
+        for name in names:
+            arrays = {"observed": image, "map": truth[0], "truth": truth, **restored}
+            np.savez(tmp_path / method / f"{name}.npz", **arrays)
+    text = side_by_side([Run(method, {}, [], tmp_path / method) for method in ("rgi", "padim")])
+    assert [text.count(f'alt="{name}"') for name in "abcd"] == [0, 5, 5, 0]
+    assert text.count("<td></td>") == 2 * 3
+    assert text.index("RGI") < text.index("PaDiM")
+
+
+def test_the_figure_shows_each_sets_main_score():
+    scores = {
+        ("textures", "brick", "", "rgi"): {"standard/pixel_auroc": Cell(0.9, 0.1, 3)},
+        ("celeba", "faces", "central", "rgi"): {
+            "standard/psnr": Cell(30.0, 0.5, 3),
+            "standard/pixel_auroc": Cell(1, 0, 3),
+        },
+        ("celeba", "faces", "random", "rgi"): {"images": Cell(3, 0, 3)},
+    }
+    axes = draw(scores).axes
+    assert [axis.get_xlabel() for axis in axes] == ["Pixel AUROC", "PSNR (dB)", ""]
+    assert axes[1].get_lines()[0].get_xdata() == [30.0]
 
 
 def test_another_generator_is_another_row(tmp_path):

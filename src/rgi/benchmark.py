@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
@@ -25,6 +26,7 @@ from rgi.generators import store
 from rgi.options import make
 from rgi.record import write_table
 from rgi.report.benchmark import Cell, write_benchmark
+from rgi.report.results import Run
 
 log = logging.getLogger(__name__)
 KEYS = ("dataset", "category", "corruption", "method")
@@ -59,7 +61,7 @@ def run(cfg: DictConfig) -> Path:
     places = {row: folder / "rows" / _key(row) for row in rows}  # composes every row before the first is run
     failed: dict[Row, str] = {}
     for row in tqdm(rows, desc=f"benchmark {name}", unit="row"):
-        if not (places[row] / "metrics.json").exists():
+        if not _finished(places[row]):
             failed |= _start(row, places[row])
             _write(folder, name, places, failed)
     return _write(folder, name, places, failed)
@@ -122,6 +124,14 @@ def _generators(cfg: DictConfig) -> str:
     return "\n".join(card.read_text() for card in (*cards, own) if card.is_file())
 
 
+def _finished(folder: Path) -> bool:
+    """Whether a row's result is there. Of a benchmark that was killed a row may still be at work: it is waited for."""
+    if folder.exists():
+        with FileLock(folder / runs.LOCK):
+            pass
+    return (folder / "metrics.json").exists()
+
+
 def _start(row: Row, folder: Path) -> dict[Row, str]:
     """Run a row; what went wrong, if anything did."""
     command = [sys.executable, sys.argv[0], *row.overrides, f"output_dir={folder}"]
@@ -136,16 +146,18 @@ def _start(row: Row, folder: Path) -> dict[Row, str]:
 
 def _write(folder: Path, name: str, places: dict[Row, Path], failed: dict[Row, str]) -> Path:
     """The table in all its forms, of the rows there are."""
-    table, pictures = [], {}
+    table: list[dict[str, Any]] = []
+    shown: dict[tuple[str, ...], list[Run]] = {}
     for row, place in places.items():
         if (place / "metrics.json").exists():
             found = read_rows(place)
             table += found
-            if row.seed == min(r.seed for r in places):
-                pictures[row.experiment, found[0]["category"]] = place
+            *images, method = (found[0][key] for key in KEYS)
+            if row.seed == min(each.seed for each in places):
+                shown.setdefault(tuple(images), []).append(Run(method, {}, [], place / "results" / method))
     lost = [{"experiment": row.experiment, "seed": row.seed, "reason": reason} for row, reason in failed.items()]
     write_table(folder / "table.csv", table + [{"method": each["experiment"], **each} for each in lost])
-    return write_benchmark(folder, name, summarise(table), lost, pictures)
+    return write_benchmark(folder, name, summarise(table), lost, shown)
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rgi.inversion.objective import data_loss, mask_loss, penalty_from_threshold, profile_mask
+from rgi.inversion.objective import close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
 
 
 @pytest.mark.parametrize("data_term", ["l2", "l1"])
@@ -68,3 +68,22 @@ def test_penalty_from_threshold_is_where_masking_begins(data_term):
     below, above = profile_mask(residual, penalty, data_term, "channel").flatten()
     assert below == 0
     assert above > 0
+
+
+def test_closing_fills_gaps_of_holes_and_leaves_pixels_missing_at_random():
+    """Counted by hand: a gap of one pixel has 24 masked ones around it, the hole's corner has 9, both of 25."""
+    mask = torch.zeros(1, 3, 16, 16)
+    mask[:, 1, 4:12, 4:12] = 0.3  # of one channel
+    mask[:, :, 7, 7] = 0
+    closed = close_mask(mask, 0.9)
+    assert (closed[:, :, 7, 7] == 1).all()
+    assert (closed[:, 1, 4, 4] == 0.3).all()
+    assert closed[:, :, :4].eq(0).all()
+    assert (close_mask(mask, 0.3)[:, :, 4, 4] == 1).all()
+    assert (close_mask(mask, 0.4)[:, :, 4, 4] == mask[:, :, 4, 4]).all()
+    at_random = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    assert (close_mask(at_random, 0.9) == at_random).all()
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., :3, :3] = 1
+    corner[..., 0, 0] = 0
+    assert close_mask(corner, 0.85)[..., 0, 0] == 1  # 8 of the 9 that there are

@@ -23,6 +23,7 @@ METHODS = {
     "rgi": {},
     "rgi_l1": {"data_term": "l1"},
     "rgi_pixel": {"mask_shape": "pixel"},
+    "rgi_closing": {"mask_closing": 0.5},
     "rgi_critic": {"critic_weight": 0.1},
     "rgi_adam": {"mask": "adam", "mask_init": "ones", "schedule": "constant", "warmup": 0, "freeze_mask_from": 8},
     "yeh_masked": {"mask": "given", "data_term": "l1"},
@@ -343,9 +344,12 @@ def test_automatic_penalty_comes_from_clean_residuals():
     levels = [residuals[key] for key in sorted(residuals, key=float)]
     assert levels == sorted(levels)
     gan.card = dataclasses.replace(gan.card, residuals=residuals)
-    by_hand = SolverConfig(mask_penalty=2 * residuals["0.9"] ** 2, iterations=5)
-    automatic = invert(gan, clean, by_hand.replace(mask_penalty="auto"))
-    assert automatic.objective.equal(invert(gan, clean, by_hand).objective)
+    for level in (0.9, 0.5):
+        by_hand = SolverConfig(mask_penalty=2 * residuals[str(level)] ** 2, iterations=5)
+        automatic = invert(gan, clean, by_hand.replace(mask_penalty="auto", clean_quantile=level))
+        assert automatic.objective.equal(invert(gan, clean, by_hand).objective)
+    with pytest.raises(ValueError, match=r"solver.clean_quantile=0.7: .* holds 0.5, 0.9"):
+        invert(gan, clean, SolverConfig(mask_penalty="auto", clean_quantile=0.7))
 
 
 GOOD = torch.zeros(2, 1, 32, 32)
@@ -393,6 +397,8 @@ BAD_OPTIONS = {
     "starts": [0, 1.5],
     "trial_steps": [0],
     "continuation": [0.5, "x"],
+    "mask_closing": [-0.1, 1, "x"],
+    "clean_quantile": [-0.1, 1.0, "x", None],
     "latent_basis": ["polar"],
     "compile": [1],
 }

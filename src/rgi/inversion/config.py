@@ -31,7 +31,10 @@ class SolverConfig:
         mask: ``profiled``, M minimised in closed form at every step; ``adam``, learned as in the paper; ``given``;
             ``none``, M = 0.
         mask_shape: one mask value per ``channel`` of a pixel, or per ``pixel``.
-        mask_penalty: λ > 0, or ``auto``: set from the residuals on clean images that the GAN's card holds.
+        mask_closing: a pixel is masked whatever its own residual if more than this share of the 5x5 pixels around it
+            are, with ``profiled``; None: it never is. See `rgi.inversion.objective.close_mask`.
+        mask_penalty: λ > 0, or ``auto``: masking begins at the `clean_quantile` of the residuals on clean images.
+        clean_quantile: one of those that the GAN's card holds.
         mask_init: where ``adam`` starts M.
         freeze_mask_from: step from which ``adam`` leaves M as it is, moments still advancing; None never.
         tune_generator: R-RGI, θ moves too, in a copy of its own for every image.
@@ -69,7 +72,9 @@ class SolverConfig:
     data_term: str = "l2"
     mask: str = "profiled"
     mask_shape: str = "channel"
+    mask_closing: float | None = None
     mask_penalty: float | str = 0.1
+    clean_quantile: float = 0.9
     mask_init: str = "zeros"
     freeze_mask_from: int | None = None
     tune_generator: bool = False
@@ -107,6 +112,9 @@ class SolverConfig:
         for name in ("lr_latent", "lr_mask", "lr_generator"):
             self._number(name, exclusive=True)
         self._number("critic_weight")
+        self._share("clean_quantile")
+        if self.mask_closing is not None:
+            self._share("mask_closing", hint=", or null")
         if self.tolerance is not None:
             self._number("tolerance", hint=", or null")
         self._number("continuation")
@@ -146,6 +154,11 @@ class SolverConfig:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 0 or (exclusive and value == 0):
             raise _wrong(name, value, f"a number {'above' if exclusive else 'of at least'} 0{hint}")
+
+    def _share(self, name: str, hint: str = "") -> None:
+        self._number(name, hint=hint)
+        if getattr(self, name) >= 1:
+            raise _wrong(name, getattr(self, name), f"a share of at least 0 and below 1{hint}")
 
     def _steps(self, name: str, least: int, hint: str = "") -> None:
         value = getattr(self, name)

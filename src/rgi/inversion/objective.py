@@ -10,6 +10,9 @@ a robust regression of the image on the generator's range, redescending for l2, 
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+CLOSING_WINDOW = 5  # pixels a side
 
 
 def data_loss(residual: Tensor, mask: Tensor, data_term: str) -> Tensor:
@@ -39,6 +42,17 @@ def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: s
     else:
         mask = (energy > penalty).to(energy.dtype)
     return mask.expand_as(residual)
+
+
+def close_mask(mask: Tensor, share: float) -> Tensor:
+    """A mask (B,C,H,W) in [0,1], and 1 where more than a share of the pixels of the window around it are masked at all.
+
+    Corrupted pixels are rarely alone, but one that happens to resemble the restored image has no residual to be masked
+    for, and pulls the image towards itself. Where pixels are missing at random, with gaps, no window is that full.
+    """
+    hit = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
+    around = avg_pool2d(hit, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
+    return torch.where(around > share, 1.0, mask)
 
 
 def penalty_from_threshold(threshold: float, data_term: str) -> float:

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from rgi.errors import InputError
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
-from rgi.inversion.objective import check_finite, data_loss, mask_loss, penalty_from_threshold, profile_mask
+from rgi.inversion.objective import check_finite, close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
 from rgi.inversion.start import draw_pool, nearest, pool_images
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 
-CLEAN_QUANTILE = "0.9"  # `mask_penalty: auto` begins to mask where a tenth of the clean residuals lie
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 SHORTLIST = 8  # members of the pool, by plain distance, for each start that is then taken by the method's own objective
 
@@ -22,16 +21,22 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     """λ: the number given, or from the card's residuals on clean images with ``mask_penalty="auto"``.
 
     Raises:
-        InputError: ``auto``, and the card holds no such residuals.
+        InputError: ``auto``, and the card holds no residuals, or not this quantile of them.
     """
     if config.mask_penalty != "auto":
         return float(config.mask_penalty)
-    if CLEAN_QUANTILE not in gan.card.residuals:
+    known = gan.card.residuals
+    if not known:
         raise InputError(
             "solver.mask_penalty=auto: the generator's card holds no residuals of clean images; measure them with "
             "`python run.py task=calibrate dataset=... generator.path=...`, or give a number"
         )
-    return penalty_from_threshold(gan.card.residuals[CLEAN_QUANTILE], config.data_term)
+    if str(config.clean_quantile) not in known:
+        raise InputError(
+            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(known)}; name one "
+            "of these"
+        )
+    return penalty_from_threshold(known[str(config.clean_quantile)], config.data_term)
 
 
 class Problem:
@@ -161,4 +166,5 @@ class Problem:
         if learned is not None:
             return learned.expand_as(residual)
         # By the envelope theorem no gradient flows through the minimising mask.
-        return profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)
+        mask = profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)
+        return mask if config.mask_closing is None else close_mask(mask, config.mask_closing)

@@ -1,15 +1,24 @@
-"""A benchmark's table as Markdown, LaTeX and HTML: mean and spread over seeds, bold where the spread allows."""
+"""A benchmark's table as Markdown, LaTeX and HTML: mean and spread over seeds, bold where the spread allows.
+
+Beside it a figure of each set's main score, and on the page the same images under every method.
+"""
 
 import html
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from PIL import Image
+
+from rgi.report.pictures import data_uri, heat, heat_scale, photograph
+from rgi.report.results import Run, load
 from rgi.report.tables import METRICS, MISSING, Metric
 
 SHOWN_IMAGES = 6  # per set, under every method
+MAIN = ("standard/psnr", "standard/pixel_auroc")  # what the figure shows of a set: the first that it has
+ACROSS = 3  # sets in a row of the figure
 
 
 @dataclass(frozen=True)
@@ -65,28 +74,56 @@ def table(scores: Scores) -> list[tuple[str, list[str], list[tuple[str, list[tup
             texts = [MISSING if cell is None else cell.text(known(name)) for cell in cells]
             columns.append(list(zip(texts, best(cells, known(name).better), strict=True)))
         lines = [(method, [column[i] for column in columns]) for i, method in enumerate(rows)]
-        found.append((" · ".join(part for part in place if part), [known(m).label for m in metrics], lines))
+        found.append((title(place), [known(m).label for m in metrics], lines))
     return found
 
 
 def write_benchmark(
-    folder: Path, name: str, scores: Scores, failed: list[dict[str, Any]], pictures: dict[tuple[str, str], Path]
+    folder: Path, name: str, scores: Scores, failed: list[dict[str, Any]], runs: dict[Key, list[Run]]
 ) -> Path:
-    """Write table.md, table.tex and table.html; returns the page.
+    """Write table.md, table.tex, table.html and figure.png; returns the page.
 
     Args:
         folder: of the benchmark.
         name: of the benchmark.
         scores: by set and method.
         failed: experiment, seed and reason of each row that could not be run.
-        pictures: of each experiment and category a run's folder, whose pictures are shown side by side.
+        runs: of each set (dataset, category, corruption) the methods' results, on the same images.
     """
     sets = table(scores)
     (folder / "table.md").write_text(markdown(sets, failed))
     (folder / "table.tex").write_text(latex(sets, failed))
+    if sets:
+        draw(scores).savefig(folder / "figure.png", dpi=110)
     page = folder / "table.html"
-    page.write_text(web(name, sets, failed, folder, pictures))
+    page.write_text(web(name, sets, failed, {title(key): side_by_side(found) for key, found in runs.items()}))
     return page
+
+
+def title(key: Key) -> str:
+    """A set in words."""
+    return " · ".join(part for part in key[:3] if part)
+
+
+def draw(scores: Scores) -> Figure:
+    """A panel per set: mean and spread of its main score, a line per method."""
+    places = list(dict.fromkeys(key[:3] for key in scores))
+    lines = -(-len(places) // ACROSS)
+    most = max(sum(key[:3] == place for key in scores) for place in places)
+    figure = Figure(figsize=(4.2 * min(ACROSS, len(places)), (0.8 + 0.27 * most) * lines), layout="constrained")
+    for position, place in enumerate(places, start=1):
+        axis = figure.add_subplot(lines, min(ACROSS, len(places)), position)
+        rows = {key[3]: row for key, row in scores.items() if key[:3] == place}
+        shown = next((metric for metric in MAIN if any(metric in row for row in rows.values())), None)
+        cells = {method: row[shown] for method, row in rows.items() if shown in row}
+        means, spreads = [cell.mean for cell in cells.values()], [cell.spread for cell in cells.values()]
+        axis.errorbar(means, range(len(cells)), xerr=spreads, fmt="o", capsize=3)
+        axis.set_yticks(range(len(cells)), list(cells))
+        axis.invert_yaxis()
+        axis.grid(alpha=0.3)
+        axis.set_title(title(place), fontsize=10)
+        axis.set_xlabel(known(shown).label if shown else "")
+    return figure
 
 
 def markdown(sets: list, failed: list[dict[str, Any]]) -> str:
@@ -122,21 +159,27 @@ def latex(sets: list, failed: list[dict[str, Any]]) -> str:
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;text-align:right;border-bottom:1px solid #ddd}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}.scroll{overflow-x:auto}
-img{height:5rem;image-rendering:pixelated}td.p{padding:.2rem}.failed{color:#a00}
+table.p td,table.p th{border:0;padding:.15rem;text-align:center;font-weight:normal}.p img{height:5rem}
+img{image-rendering:pixelated}img.f{max-width:100%;image-rendering:auto}.failed{color:#a00}
 """
 
 
-def web(
-    name: str, sets: list, failed: list[dict[str, Any]], folder: Path, pictures: dict[tuple[str, str], Path]
-) -> str:
-    """A page with every table, what failed, and the same images under every method."""
+def web(name: str, sets: list, failed: list[dict[str, Any]], galleries: dict[str, str]) -> str:
+    """A page with every table, the same images under every method below it, and what failed."""
     parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title><style>{STYLE}</style>"]
     parts += [
         f"<h1>Benchmark {html.escape(name)}</h1>",
-        "<p>Mean ± half of the range over the seeds. Bold: better than",
+        "<p>Mean ± half of the range over the seeds. Bold: better than every other by more than both spreads. The ",
+        "generator is the same for all seeds. Pictures: the first seed, above what was observed and restored, below ",
+        "the truth and the anomaly maps, each method's on a scale of its own.</p>",
     ]
-    parts += ["every other by more than both spreads. The generator is the same for all seeds.</p>"]
-    for title, labels, lines in sets:
+    parts += [
+        f"<p class=failed>{html.escape(f['experiment'])}, seed {f['seed']}: failed: {html.escape(f['reason'])}</p>"
+        for f in failed
+    ]
+    if sets:
+        parts.append('<img class=f src="figure.png" alt="Main score of every method on every set">')
+    for heading, labels, lines in sets:
         head = "".join(f"<th>{html.escape(label)}</th>" for label in ["method", *labels])
         body = "".join(
             f"<tr><td>{html.escape(method)}</td>"
@@ -144,19 +187,34 @@ def web(
             + "</tr>"
             for method, cells in lines
         )
-        parts.append(f"<h2>{html.escape(title)}</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>")
-    parts += [
-        f"<p class=failed>{html.escape(f['experiment'])}, seed {f['seed']}: failed: {html.escape(f['reason'])}</p>"
-        for f in failed
-    ]
-    parts.append("<h2>The same images under every method</h2><p>Observed, restored, map, truth, as far as known.</p>")
-    for (experiment, category), run in pictures.items():
-        files = sorted((run / "pictures").rglob("*.png"))
-        chosen = [files[i * len(files) // SHOWN_IMAGES] for i in range(min(SHOWN_IMAGES, len(files)))]
-        shown = "".join(
-            f'<td class=p><img alt="{html.escape(file.stem)}" src="{os.path.relpath(file, folder)}"></td>'
-            for file in dict.fromkeys(chosen)
-        )
-        label = f"{experiment} {category}"
-        parts.append(f"<div class=scroll><table><tr><td>{html.escape(label)}</td>{shown}</tr></table></div>")
+        parts.append(f"<h2>{html.escape(heading)}</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>")
+        parts.append(galleries.get(heading, ""))
     return "\n".join(parts)
+
+
+def side_by_side(runs: list[Run]) -> str:
+    """Some images, two rows each, and a column for every method: what it restored, and its map."""
+    names = sorted(set.intersection(*(_names(run) for run in runs)))
+    names = [names[i * len(names) // SHOWN_IMAGES] for i in range(SHOWN_IMAGES)] if len(names) > SHOWN_IMAGES else names
+    scales = [heat_scale(load(run, name, ("map",), ())["map"] for name in names) for run in runs]
+    rows = ["<tr><th>image</th><th></th>" + "".join(f"<th>{html.escape(run.label)}</th>" for run in runs) + "</tr>"]
+    for name in names:
+        image = load(runs[0], name, ("observed",), ("truth", "clean"))
+        above = [photograph(image["observed"]), photograph(image["clean"]) if "clean" in image else None]
+        below = [Image.fromarray(image["truth"][0] > 0.5) if "truth" in image else None, None]
+        for run, scale in zip(runs, scales, strict=True):
+            found = load(run, name, ("map",), ("restored",))
+            above.append(photograph(found["restored"]) if "restored" in found else None)
+            below.append(heat(found["map"], scale))
+        rows += ["<tr>" + "".join(_cell(name, picture) for picture in line) + "</tr>" for line in (above, below)]
+    return f"<div class=scroll><table class=p>{''.join(rows)}</table></div>"
+
+
+def _names(run: Run) -> set[str]:
+    return {path.relative_to(run.results).with_suffix("").as_posix() for path in run.results.rglob("*.npz")}
+
+
+def _cell(name: str, picture: Image.Image | None) -> str:
+    if picture is None:
+        return "<td></td>"
+    return f'<td><img alt="{html.escape(name)}" title="{html.escape(name)}" src="{data_uri(picture)}"></td>'
