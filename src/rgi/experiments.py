@@ -22,6 +22,15 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
+# Chosen on held-out images, for all sets and corruptions at once: experiments/inpainting/study.py.
+MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
+TUNED_FAR = {"lr_generator": 1e-3}
+HOLES = {
+    "rgi": MASKED_HOLES,
+    "r_rgi": MASKED_HOLES | TUNED_FAR,
+    "pan": TUNED_FAR,
+    "pan_masked": TUNED_FAR,
+}
 SMALL = {"celeba": ""}  # the published corruptions of cars and bedrooms cover less
 
 
@@ -30,19 +39,21 @@ def grid() -> dict[str, dict[str, Any]]:
     found = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
-            found[f"{prefix}_{method}"] = _content(solver, dataset=dataset, solver=solver)
+            options = {} if method == "anogan" else {"mask_penalty": "auto"}
+            found[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
             found[f"reference/{prefix}_{method}"] = _content(
-                "", dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
+                {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
             )
         for method in LEARNED:
-            found[f"{prefix}_{method}"] = _content("", dataset=dataset, baseline=method)
+            found[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
     for dataset in INPAINTING:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():
                 name = f"{dataset}_{corruption}_{method}"
-                found[name] = _content(solver, dataset=dataset, corruption=corruption, solver=solver)
+                options = HOLES.get(solver, {})
+                found[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
                 found[f"reference/{name}"] = _content(
-                    "",
+                    {},
                     dataset=dataset,
                     corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
                     solver=f"reference/{solver}",
@@ -51,11 +62,11 @@ def grid() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _content(tuned: str, /, **choices: str) -> dict[str, Any]:
-    """Overrides of groups; λ from clean images for our own methods that have one."""
+def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
+    """Overrides of groups, and options of the solver."""
     content: dict[str, Any] = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()]}
-    if tuned in ("rgi", "r_rgi"):
-        content["solver"] = {"mask_penalty": "auto"}
+    if options:
+        content["solver"] = options
     return content
 
 
