@@ -22,6 +22,8 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
+# A mask is a map only where it is not zero: it begins at the median of clean residuals.
+MAPPED = {"mask_penalty": "auto", "clean_quantile": 0.5}
 # Chosen on held-out images, for all sets and corruptions at once: experiments/inpainting/study.py.
 MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
@@ -39,7 +41,7 @@ def grid() -> dict[str, dict[str, Any]]:
     found = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
-            options = {} if method == "anogan" else {"mask_penalty": "auto"}
+            options = {} if method == "anogan" else MAPPED
             found[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
             found[f"reference/{prefix}_{method}"] = _content(
                 {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"

@@ -26,6 +26,7 @@ from rgi.generators import store
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
+from rgi.inversion.result import KINDS
 
 log = logging.getLogger(__name__)
 LEAST = {
@@ -53,8 +54,8 @@ def check_options(cfg: DictConfig) -> None:
         raise InputError(f"seed={cfg.seed}: must be below {2**32}")
     if "map" in cfg:
         kind, sigma = cfg.map.kind, cfg.map.sigma
-        if kind not in (None, "mask", "residual"):
-            raise InputError(f"map.kind={kind}: must be mask, residual or null")
+        if kind is not None and kind not in KINDS:
+            raise InputError(f"map.kind={kind}: must be {', '.join(KINDS)} or null")
         if type(sigma) not in (int, float) or not 0 <= sigma < math.inf:
             raise InputError(f"map.sigma={sigma}: must be a number of pixels, at least 0")
         rate = cfg.map.false_positive_rate

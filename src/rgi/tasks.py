@@ -26,7 +26,8 @@ from torch.utils.data import Dataset
 from rgi import benchmark as tables
 from rgi import experiments, runs
 from rgi import recovery as known_truth
-from rgi.data.module import HeldOut, ImageData, ImageSet
+from rgi.clean import FITTED_IMAGES, JUDGED, fix_threshold, judge_by_clean
+from rgi.data.module import ImageData, ImageSet, spread
 from rgi.errors import InputError
 from rgi.generators import store, zoo
 from rgi.generators.pca import fit
@@ -34,9 +35,8 @@ from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
 from rgi.inversion.config import SolverConfig
 from rgi.metrics.generative import memorisation
-from rgi.metrics.thresholds import clean_threshold
 from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints
-from rgi.modules.inversion import BaselineModule, InversionModule, TestModule, load, rows
+from rgi.modules.inversion import BaselineModule, InversionModule, TestModule, rows
 from rgi.modules.judging import Judge, TrainingProgress
 from rgi.modules.regression import EncoderTraining
 from rgi.options import (
@@ -55,14 +55,12 @@ from rgi.record import finish_logger, long_form, method_logger, write_page, writ
 log = logging.getLogger(__name__)
 experiments.register()
 CALIBRATION_IMAGES = 64
-THRESHOLD_IMAGES = 16
 SHOWN = (  # of the scores, on the last lines that a run prints; metrics.json has all
     *(f"standard/{name}" for name in ("pixel_auroc", "aupro", "pixel_ap", "best_f1", "image_auroc", "psnr", "ssim")),
     "images",
     "seconds_per_image",
 )
 COMPARED_IMAGES = 20000  # training images among which a sample's nearest is looked for
-FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
 
 
 def main(cfg: DictConfig) -> None:
@@ -294,8 +292,10 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
         logger = method_logger(cfg, method, folder)
         # Inference mode would keep the solver from differentiating.
         trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
+        if isinstance(module, InversionModule) and cfg.map.kind in JUDGED:
+            judge_by_clean(cfg, trainer, module, images)
         if loop is Trainer.test:
-            _fix_threshold(cfg, trainer, module, images)
+            fix_threshold(cfg, trainer, module, images)
         quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
         loop(trainer, module, datamodule=ImageData(images, cfg.batch_size), **quiet)
         trainer.strategy.barrier()  # every process has written its images
@@ -326,6 +326,8 @@ def _inversions(
     """What solves with each configuration, given the folder for its results."""
     gan = generator(cfg, images)
     rehearse(cfg, configs, images, gan)
+    if cfg.map.kind in JUDGED:
+        images.train()  # without clean images this says so now
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
     return {
         method: partial(
@@ -353,21 +355,6 @@ def _baseline(cfg: DictConfig, images: ImageSet) -> dict[str, Callable[[Path], T
         return BaselineModule(learned, method, results, cfg.map.sigma)
 
     return {method: fitted}
-
-
-def _fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet) -> None:
-    """Solve clean validation images for the threshold that so many of their pixels exceed, where defects are sought."""
-    seeks_defects = OmegaConf.select(cfg, "corruption") is None and images.test()[0].mask is not None
-    held_out = HeldOut(images, THRESHOLD_IMAGES)
-    if cfg.map.false_positive_rate is None or not seeks_defects or not len(held_out.test()):
-        return
-    results = module.results
-    module.results = results.parents[1] / "validation" / module.method
-    trainer.predict(module, datamodule=ImageData(held_out, cfg.batch_size), return_predictions=False)
-    trainer.strategy.barrier()
-    maps = (torch.from_numpy(load(module.results / f"{name}.npz")["map"])[None] for name in held_out.test().names)
-    module.set_threshold(clean_threshold(maps, cfg.map.false_positive_rate))
-    module.results = results
 
 
 def report(cfg: DictConfig) -> None:
@@ -415,9 +402,7 @@ def convert(cfg: DictConfig) -> None:
 
 def _stack(images: Dataset[torch.Tensor], most: int | None = None) -> torch.Tensor:
     """Images (N,C,H,W) of a dataset, at most so many, evenly spread."""
-    count = len(images)
-    chosen = range(count) if most is None or most >= count else [i * count // most for i in range(most)]
-    return torch.stack([images[i] for i in chosen])
+    return torch.stack([images[i] for i in spread(len(images), most)])
 
 
 def _prepare(images: ImageSet) -> None:

@@ -45,25 +45,27 @@ class TestSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
-class HeldOut:
-    """Some of a set's clean validation images in place of its test images.
+def spread(count: int, most: int | None) -> list[int]:
+    """Positions of at most so many of ``count`` things, evenly spread; None takes all."""
+    if most is None or most >= count:
+        return list(range(count))
+    return [i * count // most for i in range(most)]
+
+
+class CleanSample:
+    """Clean images in place of a set's test images.
 
     Args:
-        images: the set; one without validation images gives none.
-        most: how many, evenly spread.
+        images: (C,H,W) each.
+        category: what their set is called.
     """
 
-    def __init__(self, images: ImageSet, most: int) -> None:
-        self.images, self.most = images, most
+    def __init__(self, images: list[Tensor], category: str) -> None:
+        self.images, self.category = images, category
 
     def test(self) -> "CleanBatches":
         """The images, each a `Batch` of one with an empty mask."""
-        try:
-            held_out = self.images.validation()
-        except InputError:
-            return CleanBatches([], self.images.category)
-        count = min(self.most, len(held_out))
-        return CleanBatches([held_out[i * len(held_out) // count] for i in range(count)], self.images.category)
+        return CleanBatches(self.images, self.category)
 
 
 class CleanBatches(Dataset[Batch]):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-from scipy import ndimage
 from torch import Tensor
 
-LUMINANCE = (0.2989, 0.5870, 0.1140)
+from rgi.inversion.maps import CleanStatistics, luminance, smooth
+
+KINDS = ("mask", "residual", "normalised", "combined")  # of anomaly maps; the last two need clean images
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,32 @@ class Inversion:
     mask_optimised: bool
     seconds: float
 
-    def anomaly_map(self, kind: str | None = None, sigma: float = 0.0) -> Tensor:
+    def anomaly_map(self, kind: str | None = None, sigma: float = 0.0, clean: CleanStatistics | None = None) -> Tensor:
         """Pixel scores (B,H,W) >= 0, higher is more anomalous.
 
         Args:
             kind: ``mask``, |M| (the paper); ``residual``, |x - G(z)|, which ranks also below the mask's threshold;
-                None takes the mask if one was optimised.
-            sigma: standard deviation in pixels of a Gaussian smoothing; 0 leaves the map as it is.
+                ``normalised``, the residual in deviations from what is usual at its position in clean images;
+                ``combined``, that and a second opinion, a map of features say; None takes the mask if one was
+                optimised, else the residual (the paper).
+            sigma: standard deviation in pixels of a Gaussian smoothing of mask or residual; 0 leaves them as they are.
+            clean: what is usual; used and required with the last two kinds.
 
         Three channels weigh 0.2989, 0.5870, 0.1140.
 
         Raises:
-            ValueError: an unknown kind or a negative sigma.
+            ValueError: an unknown kind, a negative sigma, or nothing to judge by.
         """
         kind = kind or ("mask" if self.mask_optimised else "residual")
-        if kind not in ("mask", "residual") or sigma < 0:
-            raise ValueError(f"anomaly_map: kind={kind!r}, sigma={sigma}: kind is mask or residual, sigma >= 0")
-        scores = (self.mask if kind == "mask" else self.observed - self.restored).abs()
-        weights = scores.new_tensor(LUMINANCE if scores.shape[1] == 3 else (1.0,))
-        scores = torch.einsum("bchw,c->bhw", scores, weights)
-        if sigma:
-            smooth = ndimage.gaussian_filter(scores.cpu().numpy(), (0, sigma, sigma))
-            scores = torch.from_numpy(smooth).to(scores.device)
-        return scores
+        if kind not in KINDS or sigma < 0:
+            raise ValueError(
+                f"anomaly_map: kind={kind!r}, sigma={sigma}: kind is one of {', '.join(KINDS)}, sigma >= 0"
+            )
+        if kind == "mask":
+            return smooth(luminance(self.mask), sigma)
+        residual = luminance(self.observed - self.restored)
+        if kind == "residual":
+            return smooth(residual, sigma)
+        if clean is None:
+            raise ValueError(f"anomaly_map: kind={kind!r} needs clean=CleanStatistics(...)")
+        return clean.judge(self.observed, residual, sigma, second=kind == "combined")

@@ -22,6 +22,7 @@ def reference_dice(explained: Tensor, true_mask: Tensor) -> Tensor:
     return reference.dice(explained, true_mask[:, 0]).masked_fill(constant, torch.nan)
 
 
+PAPER_MAP = "standard/paper_map"  # its scores' names begin with this
 PER_IMAGE = {  # name, function, what it takes
     "standard/psnr": (standard.psnr, ("restored", "clean")),
     "standard/ssim": (standard.ssim, ("restored", "clean")),
@@ -68,6 +69,7 @@ class Scores(nn.Module):
         super().__init__()
         pooled = {
             "standard/pixels": (standard.PixelCurve(), ("anomaly_map", "true_mask")),
+            PAPER_MAP: (standard.PixelCurve(), ("paper_map", "true_mask")),
             "standard/image_auroc": (standard.ImageAUROC(), ("image_score", "image_label")),
         }
         if threshold is not None:
@@ -86,6 +88,7 @@ class Scores(nn.Module):
         anomaly_map: Tensor,
         restored: Tensor | None,
         observed: Tensor,
+        paper_map: Tensor | None = None,
         found_mask: Tensor | None = None,
         true_mask: Tensor | None = None,
         clean: Tensor | None = None,
@@ -96,6 +99,7 @@ class Scores(nn.Module):
             anomaly_map: (B,H,W) >= 0, as it is to be ranked.
             restored: (B,C,H,W), one or three channels, neither clamped nor composited; None where nothing is restored.
             observed: (B,C,H,W).
+            paper_map: (B,H,W) >= 0, the map that the paper ranks, to be scored beside the other; or None.
             found_mask: (B,C,H,W) as optimised, which the reference protocol ranks; None for a method without one, whose
                 residual it ranks instead.
             true_mask: (B,1,H,W) in {0,1}, 1 = corrupted, or None.
@@ -111,6 +115,7 @@ class Scores(nn.Module):
             "anomaly_map": anomaly_map,
             "restored": restored,
             "observed": observed,
+            "paper_map": paper_map,
             "found_mask": found_mask,
             "explained": explained,
             "true_mask": true_mask,
@@ -135,6 +140,8 @@ class Scores(nn.Module):
                 protocol, _, name = key.partition("/")
                 values = metric.compute()
                 values = values if isinstance(values, dict) else {name: values}
+                if key == PAPER_MAP:
+                    values = {f"paper_map_{score}": value for score, value in values.items()}
                 scores |= {f"{protocol}/{score}": value for score, value in values.items()}
         return scores
 

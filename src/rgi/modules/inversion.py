@@ -16,6 +16,7 @@ from rgi.baselines.base import Baseline
 from rgi.data.batch import Batch
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
+from rgi.inversion.maps import CleanStatistics
 from rgi.inversion.solver import invert
 from rgi.metrics.curves import auroc_per_image
 from rgi.metrics.protocols import Scores
@@ -57,7 +58,9 @@ class TestModule(LightningModule):
     def on_test_start(self) -> None:
         loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders
         total, disable = len(loaders.sampler) * self.steps, self.global_rank != 0
-        self.bar = tqdm(total=total, desc=self.method, unit="step", mininterval=1, disable=disable)
+        kind = self.results.parent.name  # of images: clean ones may come first
+        name = self.method if kind == "results" else f"{self.method}, {kind} images"
+        self.bar = tqdm(total=total, desc=name, unit="step", mininterval=1, disable=disable)
 
     on_predict_start = on_test_start
 
@@ -72,6 +75,7 @@ class TestModule(LightningModule):
             anomaly_map=self._stack(found, "map"),
             restored=self._stack(found, "restored") if "restored" in found[0] else None,
             observed=batch.observed,
+            paper_map=self._stack(found, "paper_map") if "paper_map" in found[0] else None,
             found_mask=self._stack(found, "mask") if self.found_mask else None,
             true_mask=batch.mask,
             clean=batch.clean,
@@ -135,6 +139,7 @@ class InversionModule(TestModule):
         super().__init__(method, results, config.iterations)
         self.gan, self.config = gan, config
         self.map_kind, self.sigma, self.pool_seed = map_kind, sigma, seed
+        self.clean: CleanStatistics | None = None  # what the map's kind may need
         self.networks = nn.ModuleDict(gan.modules())  # for Lightning to move
         self.found_mask = config.mask in ("profiled", "adam")
 
@@ -152,7 +157,8 @@ class InversionModule(TestModule):
         return {
             "restored": found.restored,
             "mask": found.mask,
-            "map": found.anomaly_map(self.map_kind, self.sigma),
+            "map": found.anomaly_map(self.map_kind, self.sigma, self.clean),
+            "paper_map": found.anomaly_map(),
             "latent": found.latent,
             "history": found.history.T,
             "objective": found.objective,

@@ -50,6 +50,8 @@ def significant(value: float) -> str:
 STANDARD = "Standard protocol: pooled over all test pixels."
 REFERENCE = "Reference protocol: as the authors' code computes it, mean over images."
 DETAILS = (
+    "paper_map_pixel_ap",
+    "paper_map_best_f1",
     "_error",
     "_median",
     "_std",
@@ -88,6 +90,13 @@ METRICS = {
     "best_f1_threshold": Metric(
         "Threshold of best F1", 0, significant, "The anomaly value at which the best F1 is reached; no score."
     ),
+    "paper_map_pixel_auroc": Metric(
+        "Pixel AUROC, paper's map",
+        1,
+        fixed(3),
+        f"Of the map that the paper ranks: the mask, without one the residual, unsmoothed. {STANDARD}",
+    ),
+    "paper_map_aupro": Metric("AUPRO, paper's map", 1, fixed(3), f"Of the same map. {STANDARD}"),
     "f1_at_clean_threshold": Metric(
         "F1, threshold from clean images",
         1,

@@ -1,0 +1,74 @@
+"""What a run learns from clean images before it solves the first test image: what is usual, and a threshold."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+
+from rgi.baselines.features import critic_features
+from rgi.baselines.padim import PaDiM
+from rgi.data.module import CleanSample, ImageData, ImageSet, spread
+from rgi.errors import InputError
+from rgi.inversion.maps import CleanStatistics, luminance
+from rgi.metrics.thresholds import clean_threshold
+from rgi.modules.inversion import InversionModule, TestModule, load
+
+JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is usual
+USUAL_IMAGES = 32  # inverted for it, at most; half of the images if there are fewer than twice as many
+THRESHOLD_IMAGES = 16
+FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
+
+
+def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, images: ImageSet) -> None:
+    """Invert some clean training images for what is usual, and fit the second opinion of a combined map to the others.
+
+    The second opinion is PaDiM on the critic's features, as conf/baseline/padim.yaml has it.
+
+    Raises:
+        InputError: the critic has no features to compare.
+    """
+    clean, kind = images.train(), cfg.map.kind
+    chosen = spread(len(clean), min(USUAL_IMAGES, len(clean) // 2))
+    module.map_kind = None  # until there is something to judge by
+    found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
+    module.map_kind = kind
+    observed, restored = (
+        torch.stack([torch.from_numpy(each[name]) for each in found]).to(module.device)
+        for name in ("observed", "restored")
+    )
+    opinion = None
+    if kind == "combined":
+        others = sorted(set(range(len(clean))) - set(chosen))
+        others = torch.stack([clean[others[i]] for i in spread(len(others), FITTED_IMAGES)])
+        padim = PaDiM(critic_features(module.gan), seed=cfg.seed).fit(others.to(module.device))
+        opinion = lambda pictures: padim.predict(pictures).scores  # noqa: E731
+    module.clean = CleanStatistics(observed, luminance(observed - restored), opinion)
+
+
+def fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet) -> None:
+    """Solve clean validation images for the threshold that so many of their pixels exceed, where defects are sought."""
+    seeks_defects = OmegaConf.select(cfg, "corruption") is None and images.test()[0].mask is not None
+    if cfg.map.false_positive_rate is None or not seeks_defects:
+        return
+    try:
+        held_out = images.validation()
+    except InputError:  # there are none
+        return
+    pictures = [held_out[i] for i in spread(len(held_out), THRESHOLD_IMAGES)]
+    found = _solve(cfg, trainer, module, "validation", pictures, images.category)
+    maps = (torch.from_numpy(each["map"])[None] for each in found)
+    module.set_threshold(clean_threshold(maps, cfg.map.false_positive_rate))
+
+
+def _solve(
+    cfg: DictConfig, trainer: Trainer, module: TestModule, name: str, pictures: list[torch.Tensor], category: str
+) -> list[dict[str, Any]]:
+    """Results of clean images, which are kept in a folder beside those of the test images."""
+    sample, results = CleanSample(pictures, category), module.results
+    module.results = results.parents[1] / name / module.method
+    trainer.predict(module, datamodule=ImageData(sample, cfg.batch_size), return_predictions=False)
+    trainer.strategy.barrier()  # every process has written its images
+    found = [load(module.results / f"{each}.npz") for each in sample.test().names]
+    module.results = results
+    return found
