@@ -107,6 +107,21 @@ def test_without_a_mistake_it_runs(command, home, start):
     assert (home / "run/report.html").is_file()
 
 
+@pytest.mark.parametrize("kind", ["normalised", "combined"])
+def test_a_map_is_judged_by_clean_images(kind, home, start):
+    """Half of the 18 training images are inverted first; the paper's map is scored, too, as if it were alone."""
+    quick = "solver.iterations=1 solver.pool_size=1"
+    start(f"{MVTEC} output_dir=judged map.kind={kind} map.sigma=1 {quick}")
+    start(f"{MVTEC} output_dir=paper {quick}")
+    assert len(list((home / "judged/clean/r_rgi").glob("*.npz"))) == 9
+    judged, paper = (json.loads((home / run / "metrics.json").read_text())["r_rgi"] for run in ("judged", "paper"))
+    assert judged["standard/paper_map_pixel_auroc"] == paper["standard/pixel_auroc"]
+    assert judged["standard/pixel_auroc"] != paper["standard/pixel_auroc"]
+    assert {name: judged[name] for name in judged if "reference/" in name} == {
+        name: paper[name] for name in paper if "reference/" in name
+    }
+
+
 OPTIONS = {
     # Hydra's own findings
     "solver.foo=1": "solver.foo=1: no such option ... python run.py --cfg job",
@@ -132,7 +147,8 @@ OPTIONS = {
     "seed=-1": "seed=-1: must be a whole number of at least 0",
     "seed=abc": "seed=abc: must be a whole number",
     "seed=99999999999": "seed=99999999999: must be below",
-    "map.kind=foo": "map.kind=foo: must be mask, residual or null",
+    "map.kind=foo": "map.kind=foo: must be mask, residual, normalised, combined or null",
+    "dataset=folder dataset.root=mine/root dataset.channels=1 map.kind=normalised": "dataset.train ... folder",
     "map.sigma=-1": "map.sigma=-1: must be a number of pixels",
     "map.sigma=abc": "map.sigma=abc: must be a number of pixels",
     "dataset.resolution=abc": "dataset.resolution=abc ... dataset.resolution=64",

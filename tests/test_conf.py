@@ -31,7 +31,7 @@ from tiny import (
     write_stanford_cars,
 )
 
-from rgi import SolverConfig, invert, load_gan, tasks
+from rgi import SolverConfig, clean, invert, load_gan, tasks
 from rgi.data.textures import Textures
 from rgi.experiments import ANOMALY, CORRUPTIONS, INPAINTERS, INPAINTING, LEARNED, grid
 from rgi.experiments import SOLVERS as SOLVERS_OF_GRID
@@ -65,7 +65,7 @@ COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iteratio
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(tasks, "CALIBRATION_IMAGES", 2)
-    monkeypatch.setattr(tasks, "THRESHOLD_IMAGES", 2)
+    monkeypatch.setattr(clean, "THRESHOLD_IMAGES", 2)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
 
 

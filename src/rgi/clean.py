@@ -10,40 +10,66 @@ from rgi.baselines.features import critic_features
 from rgi.baselines.padim import PaDiM
 from rgi.data.module import CleanSample, ImageData, ImageSet, spread
 from rgi.errors import InputError
+from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics, luminance
 from rgi.metrics.thresholds import clean_threshold
 from rgi.modules.inversion import InversionModule, TestModule, load
 
 JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is usual
 USUAL_IMAGES = 32  # inverted for it, at most; half of the images if there are fewer than twice as many
+LEAST_IMAGES = 4
 THRESHOLD_IMAGES = 16
 FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
+
+
+def rehearse_judging(kind: str | None, images: ImageSet, gan: GAN) -> None:
+    """Meet what would stop `judge_by_clean`.
+
+    Raises:
+        InputError: no clean images, too few of them, or a critic without features to compare.
+    """
+    if kind not in JUDGED:
+        return
+    count = len(images.train())
+    if count < LEAST_IMAGES:
+        raise InputError(
+            f"map.kind={kind}: {count} clean training images are too few to say what is usual; add some, to "
+            f"{LEAST_IMAGES} at least, or take map.kind=residual"
+        )
+    try:
+        if kind == "combined":
+            critic_features(gan)
+    except InputError as error:
+        raise InputError(f"map.kind=combined: {error}, or map.kind=normalised") from error
 
 
 def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, images: ImageSet) -> None:
     """Invert some clean training images for what is usual, and fit the second opinion of a combined map to the others.
 
     The second opinion is PaDiM on the critic's features, as conf/baseline/padim.yaml has it.
-
-    Raises:
-        InputError: the critic has no features to compare.
     """
     clean, kind = images.train(), cfg.map.kind
     chosen = spread(len(clean), min(USUAL_IMAGES, len(clean) // 2))
     module.map_kind = None  # until there is something to judge by
     found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
     module.map_kind = kind
+    others = sorted(set(range(len(clean))) - set(chosen))
+    others = torch.stack([clean[others[i]] for i in spread(len(others), FITTED_IMAGES)])
+    module.clean = usual(module.gan, found, others if kind == "combined" else None, cfg.seed, module.device)
+
+
+def usual(
+    gan: GAN, found: list[dict[str, Any]], others: torch.Tensor | None, seed: int, device: torch.device
+) -> CleanStatistics:
+    """What is usual in clean images, from their results; PaDiM is fitted to others (N,C,H,W), if there are any."""
     observed, restored = (
-        torch.stack([torch.from_numpy(each[name]) for each in found]).to(module.device)
-        for name in ("observed", "restored")
+        torch.stack([torch.from_numpy(each[name]) for each in found]).to(device) for name in ("observed", "restored")
     )
     opinion = None
-    if kind == "combined":
-        others = sorted(set(range(len(clean))) - set(chosen))
-        others = torch.stack([clean[others[i]] for i in spread(len(others), FITTED_IMAGES)])
-        padim = PaDiM(critic_features(module.gan), seed=cfg.seed).fit(others.to(module.device))
+    if others is not None:
+        padim = PaDiM(critic_features(gan), seed=seed).fit(others.to(device))
         opinion = lambda pictures: padim.predict(pictures).scores  # noqa: E731
-    module.clean = CleanStatistics(observed, luminance(observed - restored), opinion)
+    return CleanStatistics(observed, luminance(observed - restored), opinion)
 
 
 def fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet) -> None:

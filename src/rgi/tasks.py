@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from rgi import benchmark as tables
 from rgi import experiments, runs
 from rgi import recovery as known_truth
-from rgi.clean import FITTED_IMAGES, JUDGED, fix_threshold, judge_by_clean
+from rgi.clean import FITTED_IMAGES, JUDGED, fix_threshold, judge_by_clean, rehearse_judging
 from rgi.data.module import ImageData, ImageSet, spread
 from rgi.errors import InputError
 from rgi.generators import store, zoo
@@ -326,8 +326,7 @@ def _inversions(
     """What solves with each configuration, given the folder for its results."""
     gan = generator(cfg, images)
     rehearse(cfg, configs, images, gan)
-    if cfg.map.kind in JUDGED:
-        images.train()  # without clean images this says so now
+    rehearse_judging(cfg.map.kind, images, gan)
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
     return {
         method: partial(

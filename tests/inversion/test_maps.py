@@ -1,0 +1,90 @@
+"""Maps judged by clean images: closed forms, and what they are for."""
+
+import math
+
+import pytest
+import torch
+from conftest import tiny_gan
+from scipy import ndimage
+
+from rgi import SolverConfig, invert
+from rgi.inversion.maps import FLOOR, CleanStatistics, luminance, smooth
+from rgi.metrics.curves import auroc_per_image
+
+SIZE = 16
+
+
+def test_smoothing_is_scipys_and_leaves_images_apart():
+    maps = torch.rand(3, SIZE, SIZE)
+    assert smooth(maps, 0) is maps
+    for one, expected in zip(smooth(maps, 1.5), maps, strict=True):
+        torch.testing.assert_close(one, torch.from_numpy(ndimage.gaussian_filter(expected.numpy(), 1.5)))
+
+
+def test_residuals_in_deviations_of_the_clean_ones():
+    """Images of one residual each: mean and deviation are known, and the same everywhere."""
+    levels = torch.tensor([1.0, 2.0, 3.0])
+    clean = CleanStatistics(torch.zeros(3, 1, SIZE, SIZE), levels.view(3, 1, 1).expand(3, SIZE, SIZE))
+    residuals = torch.rand(2, SIZE, SIZE)
+    for sigma in (0, 2):
+        expected = (smooth(residuals, sigma) - 2) / (1 + FLOOR)
+        torch.testing.assert_close(clean.unusual(residuals, sigma), expected, rtol=1e-4, atol=1e-4)
+    judged = clean.judge(torch.zeros(2, 1, SIZE, SIZE), residuals, 0, second=False)
+    torch.testing.assert_close(judged, clean.unusual(residuals, 0).exp().log1p())
+    assert (judged.flatten().argsort() == residuals.flatten().argsort()).all()
+
+
+def test_what_is_usual_at_its_place_is_no_anomaly():
+    """Half of every image is badly explained, clean or not; a faint defect lies in the other half."""
+    torch.manual_seed(0)
+    scale = torch.full((SIZE, SIZE), 0.1)
+    scale[:, : SIZE // 2] = 1
+    clean = CleanStatistics(torch.zeros(40, 1, SIZE, SIZE), (torch.randn(40, SIZE, SIZE) * scale).abs())
+    truth = torch.zeros(5, 1, SIZE, SIZE)
+    truth[..., 5:8, 11:14] = 1
+    residuals = (torch.randn(5, SIZE, SIZE) * scale + 0.5 * truth[:, 0]).abs()
+    judged = clean.judge(torch.zeros(5, 1, SIZE, SIZE), residuals, 0, second=False)
+    assert auroc_per_image(judged, truth).min() > 0.98
+    assert auroc_per_image(residuals, truth).max() < 0.8
+
+
+def test_a_second_opinion_counts_in_its_own_deviations():
+    torch.manual_seed(0)
+    observed = torch.randn(6, 3, SIZE, SIZE)
+    opinion = lambda images: 100 + 7 * luminance(images)  # noqa: E731
+    residuals = torch.rand(6, SIZE, SIZE)
+    clean = CleanStatistics(observed[:4], residuals[:4], opinion)
+    scores = opinion(observed)
+    expected = clean.unusual(residuals, 1) + (scores - scores[:4].mean()) / scores[:4].std()
+    torch.testing.assert_close(clean.judge(observed, residuals, 1, second=True), torch.nn.functional.softplus(expected))
+
+
+@pytest.mark.parametrize("kind", ["normalised", "combined"])
+def test_an_inversions_map(kind):
+    """The same for an image alone, >= 0, and finite."""
+    gan = tiny_gan()
+    torch.manual_seed(0)
+    images = gan.generator(torch.randn(6, gan.card.latent_dim)) + 0.1 * torch.randn(6, 1, 32, 32)
+    config = SolverConfig(iterations=5, pool_size=8)
+    known = invert(gan, images[:4], config)
+    clean = CleanStatistics(known.observed, known.anomaly_map("residual"), luminance)
+    together = invert(gan, images[4:], config).anomaly_map(kind, 1.0, clean)
+    alone = invert(gan, images[5:], config).anomaly_map(kind, 1.0, clean)
+    torch.testing.assert_close(together[1:], alone, rtol=1e-3, atol=1e-3)
+    assert together.shape == (2, 32, 32)
+    assert (together >= 0).all()
+    assert math.isfinite(together.sum())
+
+
+def test_what_is_missing_is_said():
+    images, residuals = torch.zeros(2, 1, SIZE, SIZE), torch.zeros(2, SIZE, SIZE)
+    found = invert(tiny_gan(), torch.zeros(1, 1, 32, 32), SolverConfig(iterations=1, pool_size=4))
+    for kind in ("normalised", "combined"):
+        with pytest.raises(ValueError, match=f"kind='{kind}' needs clean="):
+            found.anomaly_map(kind)
+    with pytest.raises(ValueError, match="with an opinion"):
+        CleanStatistics(images, residuals).judge(images, residuals, 0, second=True)
+    with pytest.raises(ValueError, match="residuals"):
+        CleanStatistics(images, residuals[:1])
+    with pytest.raises(ValueError, match="residuals"):
+        CleanStatistics(images[:1], residuals[:1])
