@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-from rgi.clean import FITTED_IMAGES, usual
+from rgi.clean import OPINION_IMAGES, usual
 from rgi.data.module import spread
 from rgi.inversion.maps import CleanStatistics, luminance, smooth
 from rgi.metrics.standard import PixelCurve
@@ -70,7 +70,7 @@ def statistics(cfg: OmegaConf, images: object, results: Path) -> CleanStatistics
     training, found = images.train(), [load(file) for file in sorted(results.glob("*.npz"))]
     used = set(spread(len(training), len(found)))
     others = [i for i in range(len(training)) if i not in used]
-    others = torch.stack([training[others[i]] for i in spread(len(others), FITTED_IMAGES)])
+    others = torch.stack([training[others[i]] for i in spread(len(others), OPINION_IMAGES)])
     return usual(generator(cfg, images), found, others, cfg.seed, torch.device("cpu"))
 
 

@@ -19,7 +19,7 @@ JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is u
 USUAL_IMAGES = 32  # inverted for it, at most; half of the images if there are fewer than twice as many
 LEAST_IMAGES = 4
 THRESHOLD_IMAGES = 16
-FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
+OPINION_IMAGES = 1000  # that PaDiM is fitted to; its authors have some 250
 
 
 def rehearse_judging(kind: str | None, images: ImageSet, gan: GAN) -> None:
@@ -54,7 +54,7 @@ def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, i
     found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
     module.map_kind = kind
     others = sorted(set(range(len(clean))) - set(chosen))
-    others = torch.stack([clean[others[i]] for i in spread(len(others), FITTED_IMAGES)])
+    others = torch.stack([clean[others[i]] for i in spread(len(others), OPINION_IMAGES)])
     module.clean = usual(module.gan, found, others if kind == "combined" else None, cfg.seed, module.device)
 
 

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from rgi import benchmark as tables
 from rgi import experiments, runs
 from rgi import recovery as known_truth
-from rgi.clean import FITTED_IMAGES, JUDGED, fix_threshold, judge_by_clean, rehearse_judging
+from rgi.clean import JUDGED, fix_threshold, judge_by_clean, rehearse_judging
 from rgi.data.module import ImageData, ImageSet, spread
 from rgi.errors import InputError
 from rgi.generators import store, zoo
@@ -60,6 +60,7 @@ SHOWN = (  # of the scores, on the last lines that a run prints; metrics.json ha
     "images",
     "seconds_per_image",
 )
+FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
 COMPARED_IMAGES = 20000  # training images among which a sample's nearest is looked for
 
 
