@@ -8,16 +8,14 @@ and SSIM by the median over images, AUROC and Dice by the mean.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from rgi.errors import InputError
 from rgi.metrics.checks import check_images, check_score
 from rgi.metrics.curves import auroc as auroc_of_levels
 from rgi.metrics.curves import levels
+from rgi.metrics.similarity import similarity
 
 LUMA = (0.2989, 0.5870, 0.1140)
-WINDOW, SIGMA = 11, 1.5
-C1, C2 = 0.01**2, 0.03**2
 
 
 def psnr(restored: Tensor, clean: Tensor) -> Tensor:
@@ -45,12 +43,7 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
         InputError: shapes that differ, channels other than one or three.
     """
     x, y = _images(restored, clean)
-    mean_x, mean_y = _blur(x), _blur(y)
-    variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
-    covariance = _blur(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
-    return (luminance * structure).mean((1, 2, 3))
+    return similarity(x, y, data_range=1.0).mean((1, 2, 3))
 
 
 def auroc(mask: Tensor, true_mask: Tensor) -> Tensor:
@@ -127,12 +120,3 @@ def _stretch(images: Tensor) -> Tensor:
     dims = tuple(range(1, images.ndim))
     low, high = images.amin(dims, keepdim=True), images.amax(dims, keepdim=True)
     return (images - low) / (high - low + 1e-10)
-
-
-def _blur(images: Tensor) -> Tensor:
-    """Gaussian window over each channel, zeros outside the image."""
-    offsets = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
-    line = torch.softmax(-offsets.square() / (2 * SIGMA**2), 0)
-    channels = images.flatten(0, 1).unsqueeze(1)
-    blurred = conv2d(channels, line.outer(line)[None, None], padding=WINDOW // 2)
-    return blurred.unflatten(0, images.shape[:2]).squeeze(2)

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.utilities import dim_zero_cat
 
 from rgi.errors import InputError
 from rgi.metrics import bins, curves
 from rgi.metrics.checks import check_images, check_map, check_mask, check_score, check_scores, check_truth
 from rgi.metrics.regions import region_weights
+from rgi.metrics.similarity import WINDOW, similarity
 
 DATA_RANGE = (-1.0, 1.0)
-SSIM_BORDER = 5  # half the 11-pixel window: nearer to the border the window would see reflected pixels
+SSIM_BORDER = WINDOW // 2  # nearer to the border the window would see what lies outside of the image
 
 
 def psnr(restored: Tensor, clean: Tensor) -> Tensor:
@@ -55,11 +56,10 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
         raise InputError(
             f"restored {tuple(restored.shape)}: SSIM needs images of at least {2 * SSIM_BORDER + 1} pixels a side"
         )
-    _, similarity = structural_similarity_index_measure(
-        restored.double(), clean.double(), sigma=1.5, data_range=DATA_RANGE, reduction="none", return_full_image=True
-    )
+    low, high = DATA_RANGE
+    images = (each.double().clamp(low, high) for each in (restored, clean))
     inside = slice(SSIM_BORDER, -SSIM_BORDER)
-    return similarity[:, :, inside, inside].mean((1, 2, 3))
+    return similarity(*images, data_range=high - low)[:, :, inside, inside].mean((1, 2, 3))
 
 
 def psnr_hole(restored: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
