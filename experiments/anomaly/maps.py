@@ -1,7 +1,7 @@
 """python experiments/anomaly/maps.py RUN...: one inversion, many anomaly maps.
 
-Reads finished runs with ``map.kind=combined`` and scores every kind of map at several smoothings, without inverting
-anything anew. Writes maps.csv.
+Reads finished runs with ``map.kind=combined``, passes over all others, and scores every kind of map at several
+smoothings, without inverting anything anew. Writes maps.csv.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     rows = []
-    for run in tqdm(parser.parse_args().runs, unit="run"):
+    runs = [run for run in parser.parse_args().runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
+    for run in tqdm(runs, unit="run"):
         rows += scored(run)
         with (HERE / "maps.csv").open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
