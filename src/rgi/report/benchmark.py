@@ -17,7 +17,7 @@ from rgi.report.results import Run, load
 from rgi.report.tables import METRICS, MISSING, Metric
 
 SHOWN_IMAGES = 6  # per set, under every method
-MAIN = ("standard/psnr", "standard/pixel_auroc")  # what the figure shows of a set: the first that it has
+FOUND, RESTORED = "standard/pixel_auroc", "standard/psnr"  # what the figure shows of defects, and of holes
 ACROSS = 3  # sets in a row of the figure
 
 
@@ -114,7 +114,7 @@ def draw(scores: Scores) -> Figure:
     for position, place in enumerate(places, start=1):
         axis = figure.add_subplot(lines, min(ACROSS, len(places)), position)
         rows = {key[3]: row for key, row in scores.items() if key[:3] == place}
-        shown = next((metric for metric in MAIN if any(metric in row for row in rows.values())), None)
+        shown = FOUND if place[2] in ("", "defects") else RESTORED
         cells = {method: row[shown] for method, row in rows.items() if shown in row}
         means, spreads = [cell.mean for cell in cells.values()], [cell.spread for cell in cells.values()]
         axis.errorbar(means, range(len(cells)), xerr=spreads, fmt="o", capsize=3)
@@ -122,7 +122,7 @@ def draw(scores: Scores) -> Figure:
         axis.invert_yaxis()
         axis.grid(alpha=0.3)
         axis.set_title(title(place), fontsize=10)
-        axis.set_xlabel(known(shown).label if shown else "")
+        axis.set_xlabel(known(shown).label)
     return figure
 
 
