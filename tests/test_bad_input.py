@@ -117,6 +117,7 @@ def test_a_map_is_judged_by_clean_images(kind, home, start):
     judged, paper = (json.loads((home / run / "metrics.json").read_text())["r_rgi"] for run in ("judged", "paper"))
     assert judged["standard/paper_map_pixel_auroc"] == paper["standard/pixel_auroc"]
     assert judged["standard/pixel_auroc"] != paper["standard/pixel_auroc"]
+    assert not any("paper_map" in name for name in paper)
     assert {name: judged[name] for name in judged if "reference/" in name} == {
         name: paper[name] for name in paper if "reference/" in name
     }

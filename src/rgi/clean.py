@@ -53,9 +53,11 @@ def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, i
     module.map_kind = None  # until there is something to judge by
     found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
     module.map_kind = kind
-    others = sorted(set(range(len(clean))) - set(chosen))
-    others = torch.stack([clean[others[i]] for i in spread(len(others), OPINION_IMAGES)])
-    module.clean = usual(module.gan, found, others if kind == "combined" else None, cfg.seed, module.device)
+    others = None
+    if kind == "combined":
+        left = sorted(set(range(len(clean))) - set(chosen))
+        others = torch.stack([clean[left[i]] for i in spread(len(left), OPINION_IMAGES)])
+    module.clean = usual(module.gan, found, others, cfg.seed, module.device)
 
 
 def usual(

@@ -154,11 +154,12 @@ class InversionModule(TestModule):
             on_step=self.bar.update,
         )
         self.bar.update(int((self.config.iterations - found.iterations).sum()))  # steps that were not needed
+        another = self.map_kind is not None or self.sigma
         return {
             "restored": found.restored,
             "mask": found.mask,
             "map": found.anomaly_map(self.map_kind, self.sigma, self.clean),
-            "paper_map": found.anomaly_map(),
+            **({"paper_map": found.anomaly_map()} if another else {}),
             "latent": found.latent,
             "history": found.history.T,
             "objective": found.objective,
