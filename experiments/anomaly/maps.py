@@ -6,17 +6,15 @@ smoothings, without inverting anything anew. Writes maps.csv.
 
 import argparse
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
 from tqdm import tqdm
 
-from rgi.clean import OPINION_IMAGES, usual
-from rgi.data.module import ImageSet, spread
-from rgi.inversion.maps import CleanStatistics, luminance, smooth
+from rgi.clean import Opinion, padim_opinion, usual
+from rgi.data.module import spread
+from rgi.inversion.maps import luminance, smooth
 from rgi.metrics.standard import PixelCurve
 from rgi.modules.inversion import load
 from rgi.options import generator, make
@@ -32,22 +30,27 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     rows = []
     runs = [run for run in parser.parse_args().runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
-    opinions: dict[tuple[str, ...], Callable[[Tensor], Tensor]] = {}  # which the methods of a set share
+    opinions: dict[tuple[str, ...], Opinion] = {}  # which the methods of a set share
     for run in tqdm(runs, unit="run"):
         rows += scored(run, opinions)
         with (HERE / "maps.csv").open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
 
 
-def scored(run: Path, opinions: dict[tuple[str, ...], Callable[[Tensor], Tensor]]) -> list[tuple]:
+def scored(run: Path, opinions: dict[tuple[str, ...], Opinion]) -> list[tuple]:
     """The rows of one run; its second opinion is left for others of the same set and seed."""
     cfg = OmegaConf.load(run / "config.yaml")
     (results,) = (run / "results").iterdir()
     corruption = "" if cfg.get("corruption") is None else cfg.corruption._target_.rpartition(".")[2].lower()
     images = make(cfg, "dataset")
     where = (images.name, images.category, corruption, results.name)
-    clean = statistics(cfg, images, run / "clean" / results.name, opinions.get((*where[:3], cfg.seed)))
-    opinions[*where[:3], cfg.seed] = clean.opinion
+    known, device = [load(file) for file in sorted((run / "clean" / results.name).glob("*.npz"))], torch.device("cpu")
+    key = (*where[:3], cfg.seed)
+    if key not in opinions:
+        training = images.train()
+        chosen = spread(len(training), len(known))
+        opinions[key] = padim_opinion(generator(cfg, images), training, chosen, cfg.seed, device)
+    clean = usual(known, opinions[key], device)
     found = [load(file) for file in sorted(results.rglob("*.npz"))]
     observed, restored, mask, truth = (
         torch.stack([torch.from_numpy(each[name]) for each in found])
@@ -68,22 +71,6 @@ def scored(run: Path, opinions: dict[tuple[str, ...], Callable[[Tensor], Tensor]
         scores = curve.compute()
         rows += [(*where, kind, sigma, metric, cfg.seed, f"{float(scores[metric]):.4f}") for metric in METRICS]
     return rows
-
-
-def statistics(
-    cfg: OmegaConf, images: ImageSet, results: Path, opinion: Callable[[Tensor], Tensor] | None
-) -> CleanStatistics:
-    """As the run had them: results of the clean images, and the second opinion, fitted to the others if it is None."""
-    found = [load(file) for file in sorted(results.glob("*.npz"))]
-    if opinion is not None:
-        known = usual(None, found, None, cfg.seed, torch.device("cpu"))
-        observed = torch.stack([torch.from_numpy(each["observed"]) for each in found])
-        return CleanStatistics(observed, known.residuals, opinion)
-    training = images.train()
-    used = set(spread(len(training), len(found)))
-    others = [i for i in range(len(training)) if i not in used]
-    others = torch.stack([training[others[i]] for i in spread(len(others), OPINION_IMAGES)])
-    return usual(generator(cfg, images), found, others, cfg.seed, torch.device("cpu"))
 
 
 if __name__ == "__main__":

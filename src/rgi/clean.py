@@ -1,10 +1,13 @@
 """What a run learns from clean images before it solves the first test image: what is usual, and a threshold."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from rgi.baselines.features import critic_features
 from rgi.baselines.padim import PaDiM
@@ -15,6 +18,7 @@ from rgi.inversion.maps import CleanStatistics, luminance
 from rgi.metrics.thresholds import clean_threshold
 from rgi.modules.inversion import InversionModule, TestModule, load
 
+Opinion = Callable[[Tensor], Tensor]
 JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is usual
 USUAL_IMAGES = 32  # inverted for it, at most; half of the images if there are fewer than twice as many
 LEAST_IMAGES = 4
@@ -53,24 +57,23 @@ def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, i
     module.map_kind = None  # until there is something to judge by
     found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
     module.map_kind = kind
-    others = None
-    if kind == "combined":
-        left = sorted(set(range(len(clean))) - set(chosen))
-        others = torch.stack([clean[left[i]] for i in spread(len(left), OPINION_IMAGES)])
-    module.clean = usual(module.gan, found, others, cfg.seed, module.device)
+    opinion = padim_opinion(module.gan, clean, chosen, cfg.seed, module.device) if kind == "combined" else None
+    module.clean = usual(found, opinion, module.device)
 
 
-def usual(
-    gan: GAN, found: list[dict[str, Any]], others: torch.Tensor | None, seed: int, device: torch.device
-) -> CleanStatistics:
-    """What is usual in clean images, from their results; PaDiM is fitted to others (N,C,H,W), if there are any."""
+def padim_opinion(gan: GAN, clean: Dataset, without: list[int], seed: int, device: torch.device) -> Opinion:
+    """PaDiM's scores (B,H,W) of images; it is fitted to clean ones (C,H,W) except those at some positions."""
+    left = sorted(set(range(len(clean))) - set(without))
+    others = torch.stack([clean[left[i]] for i in spread(len(left), OPINION_IMAGES)])
+    padim = PaDiM(critic_features(gan), seed=seed).fit(others.to(device))
+    return lambda pictures: padim.predict(pictures).scores
+
+
+def usual(found: list[dict[str, Any]], opinion: Opinion | None, device: torch.device) -> CleanStatistics:
+    """What is usual in clean images, from their results."""
     observed, restored = (
         torch.stack([torch.from_numpy(each[name]) for each in found]).to(device) for name in ("observed", "restored")
     )
-    opinion = None
-    if others is not None:
-        padim = PaDiM(critic_features(gan), seed=seed).fit(others.to(device))
-        opinion = lambda pictures: padim.predict(pictures).scores  # noqa: E731
     return CleanStatistics(observed, luminance(observed - restored), opinion)
 
 

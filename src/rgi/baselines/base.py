@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from rgi.errors import InputError
 
-LUMINANCE = (0.2989, 0.5870, 0.1140)  # as in `rgi.inversion.result`, so that maps of all methods compare
+LUMINANCE = (0.2989, 0.5870, 0.1140)  # as in `rgi.inversion.maps`, so that maps of all methods compare
 
 
 @dataclass(frozen=True)
