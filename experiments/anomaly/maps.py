@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from rgi.clean import Opinion, padim_opinion, usual
 from rgi.data.module import spread
-from rgi.inversion.maps import luminance, smooth
 from rgi.metrics.standard import PixelCurve
 from rgi.modules.inversion import load
 from rgi.options import generator, make
+from rgi.pixels import luminance, smooth
 
 HERE = Path(__file__).resolve().parent
 SIGMAS = (0, 1, 2, 4)

@@ -14,9 +14,10 @@ from rgi.baselines.padim import PaDiM
 from rgi.data.module import CleanSample, ImageData, ImageSet, spread
 from rgi.errors import InputError
 from rgi.generators.store import GAN
-from rgi.inversion.maps import CleanStatistics, luminance
+from rgi.inversion.maps import CleanStatistics
 from rgi.metrics.thresholds import clean_threshold
 from rgi.modules.inversion import InversionModule, TestModule, load
+from rgi.pixels import luminance
 
 Opinion = Callable[[Tensor], Tensor]
 JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is usual

@@ -5,20 +5,13 @@ import math
 import pytest
 import torch
 from conftest import tiny_gan
-from scipy import ndimage
 
 from rgi import SolverConfig, invert
-from rgi.inversion.maps import FLOOR, CleanStatistics, luminance, smooth
+from rgi.inversion.maps import FLOOR, CleanStatistics
 from rgi.metrics.curves import auroc_per_image
+from rgi.pixels import luminance, smooth
 
 SIZE = 16
-
-
-def test_smoothing_is_scipys_and_leaves_images_apart():
-    maps = torch.rand(3, SIZE, SIZE)
-    assert smooth(maps, 0) is maps
-    for one, expected in zip(smooth(maps, 1.5), maps, strict=True):
-        torch.testing.assert_close(one, torch.from_numpy(ndimage.gaussian_filter(expected.numpy(), 1.5)))
 
 
 def test_residuals_in_deviations_of_the_clean_ones():

@@ -7,13 +7,11 @@ from math import isfinite
 from typing import ClassVar, Self
 
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from rgi.errors import InputError
-
-LUMINANCE = (0.2989, 0.5870, 0.1140)  # as in `rgi.inversion.maps`, so that maps of all methods compare
+from rgi.pixels import luminance, smooth
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,7 @@ class Prediction:
         """
         if not 0 <= sigma < float("inf"):
             raise InputError(f"anomaly_map: sigma={sigma}: must be a number of at least 0")
-        if not sigma:
-            return self.scores
-        smooth = ndimage.gaussian_filter(self.scores.cpu().numpy(), (0, sigma, sigma))
-        return torch.from_numpy(smooth).to(self.scores.device)
+        return smooth(self.scores, sigma)
 
 
 class Baseline(ABC, nn.Module):
@@ -127,14 +122,7 @@ class Baseline(ABC, nn.Module):
 
     def _score(self, observed: Tensor, restored: Tensor) -> Tensor:
         """(B,H,W) >= 0: the residual, unless a method knows better."""
-        return residual(observed, restored)
-
-
-def residual(observed: Tensor, restored: Tensor) -> Tensor:
-    """(B,H,W) from two (B,C,H,W): absolute differences, three channels weighted by luminance."""
-    difference = (observed - restored).abs()
-    weights = difference.new_tensor(LUMINANCE if difference.shape[1] == 3 else (1.0,) * difference.shape[1])
-    return torch.einsum("bchw,c->bhw", difference, weights)
+        return luminance(observed - restored)
 
 
 def steps(count: int, name: str) -> "tqdm[int]":

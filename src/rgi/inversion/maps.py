@@ -1,4 +1,4 @@
-"""Pixel scores from residuals, as they are or judged by what clean images leave."""
+"""Pixel scores from residuals, judged by what clean images leave."""
 
 from collections.abc import Callable
 
@@ -8,22 +8,10 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import softplus
 
-LUMINANCE = (0.2989, 0.5870, 0.1140)
+from rgi.pixels import smooth
+
 NEAR = 2.0  # pixels: what is usual at a position is estimated from those around it, too
 FLOOR = 0.1  # of the mean deviation: positions where nothing ever varied must not decide alone
-
-
-def luminance(values: Tensor) -> Tensor:
-    """(B,C,H,W) -> (B,H,W): the absolute value, of three channels the weighted one."""
-    weights = values.new_tensor(LUMINANCE if values.shape[1] == 3 else (1.0,))
-    return torch.einsum("bchw,c->bhw", values.abs(), weights)
-
-
-def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """Maps (B,H,W) under a Gaussian whose standard deviation is ``sigma`` pixels; 0 leaves them as they are."""
-    if not sigma:
-        return maps
-    return torch.from_numpy(ndimage.gaussian_filter(maps.cpu().numpy(), (0, sigma, sigma))).to(maps.device)
 
 
 class CleanStatistics:

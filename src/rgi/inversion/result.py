@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rgi.inversion.maps import CleanStatistics, luminance, smooth
+from rgi.inversion.maps import CleanStatistics
+from rgi.pixels import luminance, smooth
 
 KINDS = ("mask", "residual", "normalised", "combined")  # of anomaly maps; the last two need clean images
 
