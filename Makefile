@@ -20,7 +20,7 @@ benchmark: setup
 	$(BIN)/python experiments/speed/benchmark.py $(BENCHMARK_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Steps on fixed inputs that all processes share: python joint_steps.py FLAVOUR PROCESSES FOLDER."""
+"""Steps on fixed inputs that all processes share: python joint_steps.py PROCESSES FOLDER."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from rgi.modules.growing import GrowingTraining
 from rgi.modules.small_data import SmallDataTraining
 
 JOINT, STEPS = 8, 4
+DRAWN = torch.rand
 SETTINGS = {"steps": 10, "lr": 1e-3, "betas": (0.0, 0.99), "ema": 0.9, "seed": 0, "latent_dim": 6, "channels": 1}
 FLAVOURS = {
     "growing": (GrowingTraining, {"family": "progressive", "resolution": 8, "options": {"widths": [8, 6]}}),
@@ -36,20 +37,17 @@ def make(flavour: str, world: int) -> AdversarialTraining:
 
     torch.manual_seed(0)
     training = Shared(**SETTINGS | options)
-    drawn = torch.rand
 
     def rand(count: int, *size: int, generator: torch.Generator) -> torch.Tensor:
         rank = training.global_rank
-        return drawn(JOINT, *size, generator=generator)[rank * count : (rank + 1) * count]
+        return DRAWN(JOINT, *size, generator=generator)[rank * count : (rank + 1) * count]
 
     torch.rand = rand
     return training
 
 
-def main() -> None:
-    """Train and leave every process's weights in the folder."""
-    flavour, world, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    torch.set_num_threads(1)
+def train(flavour: str, world: int, folder: Path) -> None:
+    """Leave every process's weights in the folder."""
     training = make(flavour, world)
     trainer = Trainer(
         accelerator="cpu",
@@ -71,4 +69,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    for name in FLAVOURS:  # in the same processes, which take longer to start than to train
+        train(name, int(sys.argv[1]), Path(sys.argv[2]))

@@ -11,20 +11,24 @@ from joint_steps import FLAVOURS, STEPS
 SCRIPT = Path(__file__).parent / "joint_steps.py"
 
 
-def train(flavour: str, processes: int, folder: Path) -> list[dict[str, torch.Tensor]]:
-    """The weights of every process."""
-    command = [sys.executable, str(SCRIPT), flavour, str(processes), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    files = [folder / f"{flavour}_{processes}_{rank}.pt" for rank in range(processes)]
-    return [torch.load(file, weights_only=True) for file in files]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder with the weights of every process, of trainings by one and by two."""
+    folder = tmp_path_factory.mktemp("joint")
+    for processes in ("1", "2"):
+        command = [sys.executable, str(SCRIPT), processes, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_the_step_of_two_processes_is_that_of_one(flavour, tmp_path):
+def test_the_step_of_two_processes_is_that_of_one(flavour, trained):
     """Over gloo, in float64, with the same images and random numbers: to 1e-10 after four steps, averages included."""
-    (one,) = train(flavour, 1, tmp_path)
-    first, second = train(flavour, 2, tmp_path)
+    one, first, second = (
+        torch.load(trained / f"{flavour}_{processes}_{rank}.pt", weights_only=True)
+        for processes, rank in ((1, 0), (2, 0), (2, 1))
+    )
     assert one.keys() == first.keys()
     for name, value in one.items():
         assert first[name].equal(second[name]), name
