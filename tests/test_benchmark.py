@@ -12,7 +12,7 @@ from test_run import in_process, interrupt, logged, run
 from rgi import benchmark
 from rgi.report.benchmark import Cell, best, draw, latex, markdown, side_by_side, table
 from rgi.report.results import Run
-from rgi.report.tables import MISSING
+from rgi.report.tables import METRICS, MISSING
 
 ROWS = [
     "task=benchmark",
@@ -151,6 +151,20 @@ def test_tables_in_words():
     tex = latex(sets, [])
     assert r"rgi & \textbf{30.00 $\pm$ 0.50} & -- \\" in tex
     assert tex.count(r"\begin{tabular}{lrr}") == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(1.254, 0.0646, 3), "1.25 ± 0.06"),
+        (Cell(231.6, 0.4, 3), "232 ± 0"),
+        (Cell(1.5e-6, 2e-7, 2), "1.50e-06 ± 2.00e-07"),
+        (Cell(1.254, 0, 1), "1.25"),
+        (Cell(float("nan"), 0, 3), MISSING),
+    ],
+)
+def test_a_spread_has_the_decimals_of_its_mean(cell, text):
+    assert cell.text(METRICS["seconds_per_image"]) == text
 
 
 @pytest.mark.parametrize("missing", ["task=benchmark", "task=benchmark benchmark=demo benchmark.methods=[nonsense]"])

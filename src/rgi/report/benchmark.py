@@ -14,7 +14,7 @@ from PIL import Image
 
 from rgi.report.pictures import data_uri, heat, heat_scale, photograph
 from rgi.report.results import Run, load
-from rgi.report.tables import METRICS, MISSING, Metric
+from rgi.report.tables import METRICS, MISSING, Metric, fixed
 
 SHOWN_IMAGES = 6  # per set, under every method
 FOUND, RESTORED = "standard/pixel_auroc", "standard/psnr"  # what the figure shows of defects, and of holes
@@ -30,9 +30,12 @@ class Cell:
     seeds: int
 
     def text(self, metric: Metric) -> str:
-        """As shown; a single seed has no spread to show."""
+        """As shown, the spread with as many decimals as the mean; a single seed has no spread to show."""
         mean = metric.show(self.mean)
-        return mean if self.seeds < 2 or mean == MISSING else f"{mean} ± {metric.show(self.spread)}"
+        if self.seeds < 2 or mean == MISSING:
+            return mean
+        spread = metric.show if "e" in mean else fixed(len(mean.partition(".")[2]))
+        return f"{mean} ± {spread(self.spread)}"
 
 
 Key = tuple[str, ...]  # dataset, category, corruption, method
