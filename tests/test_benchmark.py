@@ -144,12 +144,12 @@ def test_tables_in_words():
     }
     sets = table(scores)
     text = markdown(sets, [{"experiment": "a_b", "seed": 1, "reason": "no room"}])
-    assert f"| rgi | **30.00 ± 0.50** | {MISSING} |" in text
-    assert "| pca | 20.00 ± 0.50 | 60 ± 0 |" in text
+    assert f"| RGI | **30.00 ± 0.50** | {MISSING} |" in text
+    assert "| PCA | 20.00 ± 0.50 | 60 ± 0 |" in text
     assert "psnr std" not in text
     assert "failed: a_b, seed 1: no room" in text
     tex = latex(sets, [])
-    assert r"rgi & \textbf{30.00 $\pm$ 0.50} & -- \\" in tex
+    assert r"RGI & \textbf{30.00 $\pm$ 0.50} & -- \\" in tex
     assert tex.count(r"\begin{tabular}{lrr}") == 1
 
 

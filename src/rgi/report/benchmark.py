@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from rgi.report.pictures import data_uri, heat, heat_scale, photograph
-from rgi.report.results import Run, load
+from rgi.report.results import Run, label, load
 from rgi.report.tables import METRICS, MISSING, Metric, fixed
 
 SHOWN_IMAGES = 6  # per set, under every method
@@ -76,7 +76,7 @@ def table(scores: Scores) -> list[tuple[str, list[str], list[tuple[str, list[tup
             cells = [None if cell is None or not math.isfinite(cell.mean) else cell for cell in cells]
             texts = [MISSING if cell is None else cell.text(known(name)) for cell in cells]
             columns.append(list(zip(texts, best(cells, known(name).better), strict=True)))
-        lines = [(method, [column[i] for column in columns]) for i, method in enumerate(rows)]
+        lines = [(label(method), [column[i] for column in columns]) for i, method in enumerate(rows)]
         found.append((title(place), [known(m).label for m in metrics], lines))
     return found
 
@@ -121,7 +121,7 @@ def draw(scores: Scores) -> Figure:
         cells = {method: row[shown] for method, row in rows.items() if shown in row}
         means, spreads = [cell.mean for cell in cells.values()], [cell.spread for cell in cells.values()]
         axis.errorbar(means, range(len(cells)), xerr=spreads, fmt="o", capsize=3)
-        axis.set_yticks(range(len(cells)), list(cells))
+        axis.set_yticks(range(len(cells)), [label(method) for method in cells])
         axis.invert_yaxis()
         axis.grid(alpha=0.3)
         axis.set_title(title(place), fontsize=10)
@@ -183,7 +183,7 @@ def web(name: str, sets: list, failed: list[dict[str, Any]], galleries: dict[str
     if sets:
         parts.append('<img class=f src="figure.png" alt="Main score of every method on every set">')
     for heading, labels, lines in sets:
-        head = "".join(f"<th>{html.escape(label)}</th>" for label in ["method", *labels])
+        head = "".join(f"<th>{html.escape(word)}</th>" for word in ["method", *labels])
         body = "".join(
             f"<tr><td>{html.escape(method)}</td>"
             + "".join(f"<td>{'<b>' if b else ''}{html.escape(t)}{'</b>' if b else ''}</td>" for t, b in cells)

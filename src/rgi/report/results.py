@@ -48,9 +48,14 @@ class Run:
 
     @property
     def label(self) -> str:
-        name = self.method.removeprefix("reference_")
-        label = METHODS.get(name, name.replace("_", " "))
-        return label if name == self.method else f"{label} (as published)"
+        return label(self.method)
+
+
+def label(method: str) -> str:
+    """What people call a method of the configuration."""
+    name = method.removeprefix("reference_")
+    known = METHODS.get(name, name.replace("_", " "))
+    return known if name == method else f"{known} (as published)"
 
 
 def value(row: dict[str, Any], key: str) -> float:
