@@ -153,6 +153,15 @@ def test_tables_in_words():
     assert tex.count(r"\begin{tabular}{lrr}") == 1
 
 
+def test_what_looks_the_same_is_not_bold():
+    """A method without chance has no spread, so that the last digit of a float would do."""
+    key, means = ("mvtec_ad", "screw", ""), {"pca": 0.9627, "robust_pca": 0.9631, "padim": 0.9}
+    scores = {(*key, method): {"standard/pixel_auroc": Cell(mean, 0, 3)} for method, mean in means.items()}
+    assert "**" not in markdown(table(scores), [])
+    scores[(*key, "robust_pca")] = {"standard/pixel_auroc": Cell(0.9638, 0, 3)}
+    assert "| Robust PCA | **0.964 ± 0.000** |" in markdown(table(scores), [])
+
+
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
