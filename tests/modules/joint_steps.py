@@ -12,7 +12,7 @@ from rgi.modules.growing import GrowingTraining
 from rgi.modules.small_data import SmallDataTraining
 
 JOINT, STEPS = 8, 4
-DRAWN = torch.rand
+DRAWN = torch.rand  # before it is replaced, once for each training
 SETTINGS = {"steps": 10, "lr": 1e-3, "betas": (0.0, 0.99), "ema": 0.9, "seed": 0, "latent_dim": 6, "channels": 1}
 FLAVOURS = {
     "growing": (GrowingTraining, {"family": "progressive", "resolution": 8, "options": {"widths": [8, 6]}}),

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -39,8 +37,7 @@ class CleanStatistics:
     def unusual(self, residuals: Tensor, sigma: float) -> Tensor:
         """How many deviations the smoothed residuals of unsmoothed ones (B,H,W) lie above the clean ones' mean."""
         clean = smooth(self.residuals, sigma)
-        mean, variance = clean.mean(0), clean.var(0)
-        mean, variance = (torch.from_numpy(_near(each)).to(residuals) for each in (mean, variance))
+        mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEAR).to(residuals)
         deviation = variance.sqrt()
         return (smooth(residuals, sigma) - mean) / (deviation + FLOOR * deviation.mean())
 
@@ -56,7 +53,3 @@ class CleanStatistics:
                 raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with an opinion")
             score = score + (self.opinion(observed) - self.centre) / self.spread
         return softplus(score)  # monotone, as scores are to be >= 0
-
-
-def _near(values: Tensor) -> np.ndarray:
-    return ndimage.gaussian_filter(values.cpu().numpy(), NEAR)

@@ -75,8 +75,10 @@ def table(scores: Scores) -> list[tuple[str, list[str], list[tuple[str, list[tup
             cells = [row.get(name) for row in rows.values()]
             cells = [None if cell is None or not math.isfinite(cell.mean) else cell for cell in cells]
             texts = [MISSING if cell is None else cell.text(known(name)) for cell in cells]
-            marks = best(cells, known(name).better)  # which nobody would believe of two that look the same
-            columns.append([(text, mark and texts.count(text) == 1) for text, mark in zip(texts, marks, strict=True)])
+            means = [None if cell is None else known(name).show(cell.mean) for cell in cells]
+            marks = best(cells, known(name).better)  # which nobody would believe of two whose means look the same
+            marks = [mark and means.count(mean) == 1 for mark, mean in zip(marks, means, strict=True)]
+            columns.append(list(zip(texts, marks, strict=True)))
         lines = [(label(method), [column[i] for column in columns]) for i, method in enumerate(rows)]
         found.append((title(place), [known(m).label for m in metrics], lines))
     return found
