@@ -1,10 +1,10 @@
-# make demo | benchmark | test | setup | lint | format | clean
+# make demo | speed | test | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo benchmark test lint format clean
+.PHONY: setup demo speed test lint format clean
 
 setup: $(VENV)/ready
 
@@ -16,8 +16,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python run.py experiment=demo
 
-benchmark: setup
-	$(BIN)/python experiments/speed/benchmark.py $(BENCHMARK_ARGS)
+speed: setup
+	$(BIN)/python experiments/speed/speed.py $(SPEED_ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from rgi.generators import compact
 from rgi.generators.progressive import normalise
-from rgi.modules.small_data import SmallDataTraining
+from rgi.training.small_data import SmallDataTraining
 
 
 class Excited(nn.Module):

@@ -24,12 +24,13 @@ from alternatives import (
 )
 from pytorch_lightning import Trainer
 
-from rgi.data.magnetic_tile import MagneticTile
-from rgi.data.module import ImageData
+from rgi.data.sets.magnetic_tile import MagneticTile
 from rgi.generators.compact import Critic, Generator
 from rgi.generators.store import Card
-from rgi.metrics.generative import memorisation
-from rgi.modules.judging import Judge, TrainingProgress
+from rgi.metrics.generative.memorisation import memorisation
+from rgi.training.judging import Judge
+from rgi.training.loader import TrainingData
+from rgi.training.progress import TrainingProgress
 
 HERE = Path(__file__).parent
 PLAIN = {"generator": BatchNormGenerator, "critic": Critic, "r1": 0.1, "augment": 0.0, "batch_size": 32, "lr": 1e-3}
@@ -95,7 +96,7 @@ def train(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         callbacks=[TrainingProgress(name, batch_size), judge],
     )
     started = time.perf_counter()
-    trainer.fit(training, datamodule=ImageData(images, batch_size, 0, steps))
+    trainer.fit(training, datamodule=TrainingData(images.train(), batch_size, steps, seed=0))
     seconds = time.perf_counter() - started
     weights = sum(parameter.numel() for parameter in training.generator.parameters())
     copies = memorisation(training.samples(256), held_out, clean)

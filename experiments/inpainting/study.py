@@ -15,12 +15,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from rgi import experiments, invert, load_gan
+from rgi import invert, load_gan
+from rgi.app import grid as experiments
+from rgi.app.options import make, solver_config
 from rgi.data.batch import Batch
-from rgi.data.module import ImageSet
+from rgi.data.protocol import ImageSet
 from rgi.inversion.config import SolverConfig
 from rgi.metrics.standard import psnr, psnr_hole
-from rgi.options import make, solver_config
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE.parents[1] / "conf"

@@ -13,12 +13,12 @@ from hydra import compose, initialize_config_dir
 from tqdm import tqdm
 
 from rgi import invert, load_gan
+from rgi.app.options import solver_config
 from rgi.data.batch import Batch
-from rgi.data.magnetic_tile import MagneticTile
-from rgi.data.textures import Textures
+from rgi.data.sets.magnetic_tile import MagneticTile
+from rgi.data.sets.textures import Textures
 from rgi.inversion.problem import penalty
 from rgi.metrics.standard import PixelCurve
-from rgi.options import solver_config
 
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"

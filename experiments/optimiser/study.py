@@ -22,10 +22,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.data import defects
-from rgi.data.corruption import fill, regions
-from rgi.data.magnetic_tile import MagneticTile
-from rgi.data.textures import Textures
+from rgi.data.corruptions import defects
+from rgi.data.corruptions.fills import fill
+from rgi.data.corruptions.regions import regions
+from rgi.data.sets.magnetic_tile import MagneticTile
+from rgi.data.sets.textures import Textures
 from rgi.generators.store import GAN
 from rgi.inversion import solver
 from rgi.inversion.basis import metric_basis

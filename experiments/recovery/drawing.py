@@ -1,13 +1,11 @@
-"""The figure of the experiment `recovery`: errors over the corrupted fraction, and over λ at one fraction."""
+"""The figure of the recovery study: errors over the corrupted fraction, and over λ at one fraction."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Row = dict[str, Any]  # of table.csv
 STROKES = {"basin": "o--", "pool": "o-"}
 TITLES = {
     "rmse": "RMSE of the restored image, mean over images",
@@ -16,30 +14,32 @@ TITLES = {
 }
 
 
-def draw(file: Path, table: list[Row], fraction: float, penalty: float, begin: float, success: float) -> None:
+def draw(file: Path, table: pd.DataFrame, fraction: float, penalty: float, begin: float, success: float) -> None:
     """Write the figure.
 
     Args:
-        table: long form, as `rgi.recovery.long_form` makes it.
+        file: of the figure.
+        table: long form, as `study.long_form` makes it.
         fraction, penalty: where the two lines of the grid cross.
         begin: the λ that a continuation begins at.
         success: the RMSE below which an image counts as recovered.
     """
     figure = Figure(figsize=(12.5, 8), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 3, width_ratios=(1, 1, 0.45))
-    over_fraction = [row for row in table if row["lambda"] in ("", penalty) and not row["continuation"]]
+    no_mask, fixed = table["lambda"].isna(), ~table["continuation"]
+    over_fraction = table[(no_mask | (table["lambda"] == penalty)) & fixed]
     curves = [
-        (f"RGI, λ = {penalty:g}", "C0", lambda row: row["method"] == "rgi"),
-        ("plain L1", "C2", lambda row: row["method"] == "l1"),
-        ("plain L2", "C1", lambda row: row["method"] == "l2"),
+        (f"RGI, λ = {penalty:g}", "C0", over_fraction["method"] == "rgi"),
+        ("plain L1", "C2", over_fraction["method"] == "l1"),
+        ("plain L2", "C1", over_fraction["method"] == "l2"),
     ]
     for axes, metric in zip(above[:2], ("rmse", "success_rate"), strict=True):
         _plot(axes, over_fraction, "fraction", metric, curves)
         axes.set(xlabel="fraction of the pixels that is corrupted", title=TITLES[metric])
-    over_penalty = [row for row in table if row["lambda"] != "" and row["fraction"] == fraction]
+    over_penalty = table[~no_mask & (table["fraction"] == fraction)]
     curves = [
-        ("RGI, λ fixed", "C0", lambda row: not row["continuation"]),
-        (f"RGI, λ falls from {begin:g}", "C3", lambda row: row["continuation"]),
+        ("RGI, λ fixed", "C0", ~over_penalty["continuation"]),
+        (f"RGI, λ falls from {begin:g}", "C3", over_penalty["continuation"]),
     ]
     for axes, metric in zip(below[:2], ("rmse", "mask_error"), strict=True):
         _plot(axes, over_penalty, "lambda", metric, curves)
@@ -57,16 +57,12 @@ def draw(file: Path, table: list[Row], fraction: float, penalty: float, begin: f
     figure.savefig(file)
 
 
-def _plot(
-    axes: Axes, table: list[Row], over: str, metric: str, curves: list[tuple[str, str, Callable[[Row], bool]]]
-) -> None:
-    """A metric over a column; each curve (label, colour, its rows) has a stroke for each start."""
+def _plot(axes: Axes, table: pd.DataFrame, over: str, metric: str, curves: list[tuple[str, str, pd.Series]]) -> None:
+    """A metric over a column; each curve (label, colour, which rows) has a stroke for each start."""
     for label, colour, chosen in curves:
         for start, stroke in STROKES.items():
-            rows = [row for row in table if row["metric"] == metric and row["start"] == start and chosen(row)]
-            rows.sort(key=lambda row: row[over])
-            values = [[row[name] for row in rows] for name in (over, "value")]
-            axes.plot(*values, stroke, color=colour, label=f"{label},\nfrom the {start}")
+            rows = table[chosen & (table["metric"] == metric) & (table["start"] == start)].sort_values(over)
+            axes.plot(rows[over], rows["value"], stroke, color=colour, label=f"{label},\nfrom the {start}")
     axes.grid(alpha=0.3)
 
 

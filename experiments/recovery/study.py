@@ -1,37 +1,38 @@
-"""The paper's claim, put to the test: with λ → 0 the restored image and the mask tend to the truth.
+"""python experiments/recovery/study.py: with λ → 0, do the restored image and the mask tend to the truth?
 
-On x = G(z*) with a fraction of its pixels grossly corrupted everything is known, so that errors can be measured. The
-claim is about global minimisers; a descent method reaches them only from a start that lies near enough, or that a
-larger λ leads there. Cells of a grid, each a whole batch of images, show where that happens:
+The paper claims that they do. On x = G(z*) with a fraction of its pixels grossly corrupted everything is known, so
+errors can be measured. The claim is about global minimisers. A descent method reaches them only from a start that lies
+near enough, or from where a larger λ has led it. The cells of a grid show where that happens. A cell is a batch of
+images:
 
     every fraction, one λ   RGI, and without a mask least squares (L2) and least absolute deviations (L1)
     one fraction, every λ   RGI with λ fixed, and with λ falling from a larger value (continuation)
 
-all of them from the `basin`, z* and a little noise, and from the `pool`, which is what can be had without knowing z*.
+All of them start from the `basin`, z* plus a little noise, and from the `pool`, which needs no knowledge of z*. The
+finished cells are kept: the same command continues a killed study. About 20 minutes on one core.
 """
 
+import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from drawing import draw
 from torch import Tensor
 from tqdm import tqdm
 
-from rgi import runs
-from rgi.data.corruption import FILLS, fill, regions
-from rgi.errors import InputError
+from rgi import SolverConfig, invert, load_gan
+from rgi.data.corruptions.fills import FILLS, fill
+from rgi.data.corruptions.regions import regions
 from rgi.generators.store import GAN
-from rgi.inversion.config import SolverConfig
-from rgi.inversion.solver import invert
-from rgi.record import write_table
-from rgi.report.recovery import draw
 
 SUCCESS = 0.02  # RMSE in image units: 1 % of [-1, 1], a tenth of the deviation of brick patches; not told apart by eye
 GRAIN = 8.0  # pixels, of the corrupted regions
@@ -43,6 +44,7 @@ METHODS = {
     "l2": {"mask": "none", "data_term": "l2"},
     "l1": {"mask": "none", "data_term": "l1"},
 }
+KEYS = ["fraction", "lambda", "method", "start", "continuation"]  # columns that name a cell
 Errors = dict[str, list[float]]  # of a cell: by metric, one value per image
 
 
@@ -52,52 +54,39 @@ class Settings:
 
     Attributes:
         images: how many z* are drawn.
-        fractions: of corrupted pixels, at `penalty`.
-        penalties: λ of RGI, at `fraction`.
+        fractions: of corrupted pixels, at `penalty`; in (0, 1).
+        penalties: λ of RGI, at `fraction`; above 0, since λ = 0 masks everything.
         fraction, penalty: where the two lines of the grid cross.
-        continuation_from: the λ that a continuation begins at; what is larger has none.
-        fill: what replaces the pixels, see `rgi.data.corruption.fill`.
+        continuation_from: the λ that a continuation begins at; a larger λ has none. From 1 or 10, least squares leads
+            astray.
+        fill: what replaces the pixels, see `rgi.data.corruptions.fills.fill`.
         iterations: steps of each inversion.
-
-    Raises:
-        InputError: a value of the wrong type or out of range, called as on the command line.
     """
 
-    images: int
-    fractions: Sequence[float]
-    penalties: Sequence[float]
-    fraction: float
-    penalty: float
-    continuation_from: float
-    fill: str
-    iterations: int
-
-    def __post_init__(self) -> None:
-        for name in ("images", "iterations"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise _wrong(name, value, "a whole number of at least 1")
-        for name in ("fractions", "penalties"):
-            values = getattr(self, name)
-            if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-                raise _wrong(name, values, "a list of numbers, like [0.1,0.2]")
-        for name, values in (("fractions", self.fractions), ("fraction", [self.fraction])):
-            if not all(_positive(value) and value < 1 for value in values):
-                raise _wrong(name, getattr(self, name), "above 0 and below 1")
-        for name in ("penalties", "penalty", "continuation_from"):
-            value = getattr(self, name)
-            if not all(map(_positive, value if name == "penalties" else [value])):
-                raise _wrong(name, value, "above 0; λ = 0 masks everything")
-        if self.fill not in FILLS:
-            raise _wrong("fill", self.fill, f"one of {', '.join(FILLS)}")
+    images: int = 16
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    penalties: tuple[float, ...] = (10, 1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
+    fraction: float = 0.3
+    penalty: float = 1e-3
+    continuation_from: float = 0.1
+    fill: str = "constant"
+    iterations: int = 250
 
 
-def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
-
-
-def _wrong(name: str, value: Any, wanted: str) -> InputError:
-    return InputError(f"recovery.{name}={value}: must be {wanted}")
+def main() -> None:
+    """Run the study on the command line's settings."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--generator", default="textures-brick-64", help="shipped name, or path of a .safetensors file")
+    parser.add_argument("--output", type=Path, default=Path("outputs/recovery"), help="folder for tables and figure")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fill", choices=FILLS, default=Settings.fill, help="what replaces the corrupted pixels")
+    parser.add_argument("--fractions", type=float, nargs="+", default=Settings.fractions, help="of corrupted pixels")
+    parser.add_argument("--penalties", type=float, nargs="+", default=Settings.penalties, help="values of λ")
+    given = parser.parse_args()
+    gan = load_gan(given.generator).to("cuda" if torch.cuda.is_available() else "cpu")
+    settings = Settings(fractions=tuple(given.fractions), penalties=tuple(given.penalties), fill=given.fill)
+    run(gan, settings, given.output, given.seed)
+    print(given.output / "figure.png")
 
 
 @dataclass(frozen=True)
@@ -120,9 +109,9 @@ class Cell:
     @property
     def columns(self) -> dict[str, Any]:
         """Of the tables; the column `lambda` is empty for the methods without a mask."""
-        found = dataclasses.asdict(self)
-        penalty = found.pop("penalty")
-        return {"fraction": found.pop("fraction"), "lambda": "" if penalty is None else penalty, **found}
+        penalty = math.nan if self.penalty is None else float(self.penalty)
+        values = (self.fraction, penalty, self.method, self.start, self.continuation)
+        return dict(zip(KEYS, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -193,18 +182,17 @@ def measure(gan: GAN, truth: Truth, cell: Cell, settings: Settings, seed: int, b
     observed, mask = corrupt(truth, cell.fraction, settings.fill, seed)
     config = solver(cell, settings)
     start = truth.start if cell.start == "basin" else None
-    found = invert(gan, observed, config, latent_start=start, seed=seed, on_step=bar.update)
-    errors = {"rmse": (found.restored.cpu() - truth.clean).square().mean((1, 2, 3)).sqrt().tolist()}
-    if found.mask_optimised:
-        errors["mask_error"] = (found.mask.cpu() - mask).abs().mean((1, 2, 3)).tolist()
+    result = invert(gan, observed, config, latent_start=start, seed=seed, on_step=bar.update)
+    errors = {"rmse": (result.restored.cpu() - truth.clean).square().mean((1, 2, 3)).sqrt().tolist()}
+    if result.mask_optimised:
+        errors["mask_error"] = (result.mask.cpu() - mask).abs().mean((1, 2, 3)).tolist()
     return errors
 
 
 def measure_all(gan: GAN, settings: Settings, folder: Path, seed: int) -> dict[Cell, Errors]:
     """Measure the whole grid; a cell whose file is in ``folder`` is read back instead."""
     truth, cells = sample(gan, settings.images, seed), grid(settings)
-    found: dict[Cell, Errors] = {}
-    folder.mkdir(exist_ok=True)
+    errors: dict[Cell, Errors] = {}
     steps = settings.images * settings.iterations  # of a cell
     with tqdm(total=len(cells) * steps, unit="step", mininterval=1) as bar:
         for number, cell in enumerate(cells, 1):
@@ -213,37 +201,51 @@ def measure_all(gan: GAN, settings: Settings, folder: Path, seed: int) -> dict[C
             if file.exists():
                 bar.update(steps)
             else:
-                runs.write_json(file, measure(gan, truth, cell, settings, seed, bar))
-            found[cell] = json.loads(file.read_text())
-    return found
+                write_json(file, measure(gan, truth, cell, settings, seed, bar))
+            errors[cell] = json.loads(file.read_text())
+    return errors
 
 
 def run(gan: GAN, settings: Settings, folder: Path, seed: int) -> None:
-    """Measure, and write the tables and the figure; the finished cells of an interrupted run are taken over."""
-    found = measure_all(gan, settings, folder / "cells", seed)
-    scores = {cell: summary(errors) for cell, errors in found.items()}
-    write_table(folder / "per_image.csv", list(per_image(found)))
-    table = list(long_form(scores, seed))
-    write_table(folder / "table.csv", table)
+    """Measure, and write the tables and the figure."""
+    cells = folder / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    study = json.loads(json.dumps({**dataclasses.asdict(settings), "seed": seed, "generator": gan.card.sha256}))
+    file = folder / "study.json"
+    if file.exists() and json.loads(file.read_text()) != study:
+        sys.exit(f"error: {folder}: holds a study with other settings (see its study.json); name another --output")
+    write_json(file, study)
+    images = pd.concat(
+        [
+            pd.DataFrame({**cell.columns, "image": range(settings.images), **errors})
+            for cell, errors in measure_all(gan, settings, cells, seed).items()
+        ]
+    )
+    images.to_csv(folder / "per_image.csv", index=False)
+    table = long_form(images, seed)
+    table.to_csv(folder / "table.csv", index=False)
     draw(folder / "figure.png", table, settings.fraction, settings.penalty, settings.continuation_from, SUCCESS)
-    runs.write_json(folder / "metrics.json", {cell.name: values for cell, values in scores.items()})
 
 
-def summary(errors: Errors) -> dict[str, float]:
-    """Means over the images, and the share of images that are recovered."""
-    means = {name: fmean(values) for name, values in errors.items()}
-    return means | {"success_rate": fmean(error < SUCCESS for error in errors["rmse"])}
+def long_form(images: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Means over the images and the share of recovered images: one row for each cell and metric.
+
+    Args:
+        images: one row for each cell and image.
+        seed: of the study, a column of the table.
+    """
+    scored = images.assign(success_rate=(images["rmse"] < SUCCESS).astype(float))
+    means = scored.groupby(KEYS, sort=False, dropna=False)[["rmse", "mask_error", "success_rate"]].mean().reset_index()
+    table = means.melt(KEYS, var_name="metric", value_name="value", ignore_index=False).sort_index(kind="stable")
+    return table.dropna(subset="value").assign(seed=seed)[[*KEYS, "metric", "seed", "value"]].reset_index(drop=True)
 
 
-def per_image(found: dict[Cell, Errors]) -> Iterator[dict[str, Any]]:
-    """A row for each cell and image."""
-    for cell, errors in found.items():
-        for image, values in enumerate(zip(*errors.values(), strict=True)):
-            yield cell.columns | {"image": image} | dict(zip(errors, values, strict=True))
+def write_json(path: Path, content: object) -> None:
+    """Write a whole file or none."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(part, path)
 
 
-def long_form(scores: dict[Cell, dict[str, float]], seed: int) -> Iterator[dict[str, Any]]:
-    """A row for each cell and metric."""
-    for cell, values in scores.items():
-        for metric, value in values.items():
-            yield cell.columns | {"metric": metric, "seed": seed, "value": value}
+if __name__ == "__main__":
+    main()

@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from rgi import SolverConfig, load_gan
-from rgi.data.corruption import fill, regions
+from rgi.app.options import solver_config
+from rgi.data.corruptions.fills import fill
+from rgi.data.corruptions.regions import regions
 from rgi.generators import build
 from rgi.generators.store import GAN, Card
-from rgi.options import solver_config
 
 CONF = Path(__file__).parents[2] / "conf"
 PENALTY = 0.1  # λ of both

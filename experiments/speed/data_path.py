@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from rgi.data.folder import Folder
-from rgi.data.module import ImageData, ImageSet
-from rgi.modules.small_data import R1_EVERY, SmallDataTraining
+from rgi.data.protocol import ImageSet
+from rgi.data.sets.folder import Folder
+from rgi.training.loader import TrainingData
+from rgi.training.small_data import R1_EVERY, SmallDataTraining
 
 PIXELS, BATCH, LATENT = 64, 32, 128
 FIT = R1_EVERY  # steps of one fit; the first of them, with the penalty and the opening of the files, is not timed
@@ -115,5 +116,5 @@ def fit(images: ImageSet, width: int, device: torch.device) -> list[float]:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(training, datamodule=ImageData(images, BATCH, steps=FIT))
+        trainer.fit(training, datamodule=TrainingData(images.train(), BATCH, FIT, seed=0))
     return np.diff(stamps.seconds).tolist()

@@ -1,4 +1,4 @@
-"""The procedure as it was published, one image at a time: what `benchmark.py` measures ours against.
+"""The procedure as it was published, one image at a time: what `speed.py` measures ours against.
 
 Joint Adam steps on z, the mask M and, for R-RGI, a copy of the generator's weights θ, for
 

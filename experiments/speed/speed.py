@@ -1,4 +1,4 @@
-"""make benchmark: ours against the published procedure, inverting and training; writes table.csv and figure.png."""
+"""make speed: ours against the published procedure, inverting and training; writes table.csv and figure.png."""
 
 import argparse
 import dataclasses

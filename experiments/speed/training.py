@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from rgi.inversion.weights import native_bfloat16
-from rgi.modules.growing import DRIFT, PENALTY, GrowingTraining
+from rgi.training.growing import DRIFT, PENALTY, GrowingTraining
 
 # The paper's; SCHEDULE is the number of steps of the whole training.
 BATCH, LATENT, RESOLUTION, SCHEDULE = 16, 512, 128, 528_000

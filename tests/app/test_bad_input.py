@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_sets import write_folder, write_generator, write_mvtec
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import write_folder, write_generator, write_mvtec
 
 from rgi.generators import store
 
-RUN = Path(__file__).parents[1] / "run.py"
+RUN = Path(__file__).parents[2] / "run.py"
 SMALL = "dataset.resolution=32 dataset.channels=1 generator.path=gan.safetensors"
 MVTEC = f"experiment=mvtec_rrgi dataset.root=mvtec {SMALL}"
 FOLDER = f"experiment=folder_rgi dataset.root=mine/root {SMALL}"
@@ -175,10 +175,6 @@ OPTIONS = {
     "task=pretrain generator=progressive steps=5": "steps=5: too few for 5 scales; at least 9",
     "task=compare": "methods: not given",
     "task=compare methods={}": "methods={}: names no method",
-    "task=recovery recovery.images=0": "recovery.images=0: must be a whole number of at least 1",
-    "task=recovery recovery.fraction=1": "recovery.fraction=1: must be above 0 and below 1",
-    "task=recovery recovery.penalties=[1,0]": "recovery.penalties=[1, 0]: must be above 0",
-    "task=recovery +recovery.foo=1": "recovery: ... 'foo'",
     "task=report": "run: not given; add run=...",
     "task=report run=nonexistent": "run=nonexistent: no such folder",
     "task=report run=mine": "run=mine: holds no finished inversion",

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command_line import in_process, interrupt, run
+from helpers.wandb_log import logged
 from omegaconf import OmegaConf
-from test_run import in_process, interrupt, logged, run
 
-from rgi import benchmark
+from rgi.app import benchmark
 from rgi.report.benchmark import Cell, best, draw, latex, markdown, side_by_side, table
-from rgi.report.results import Run
+from rgi.report.methods import Run
 from rgi.report.tables import METRICS, MISSING
 
 ROWS = [

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 from hydra import compose, initialize_config_dir
 
 from rgi import SolverConfig, invert
+from rgi.app.options import solver_config
 from rgi.generators.store import GAN
-from rgi.options import solver_config
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 OURS = sorted(path.stem for path in CONF.glob("solver/*.yaml"))
 PUBLISHED = sorted(path.stem for path in CONF.glob("solver/reference/*.yaml"))
 PAPER = sorted(path.stem for path in CONF.glob("paper/*.yaml"))

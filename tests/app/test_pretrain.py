@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from helpers.command_line import in_process, interrupt, run
+from helpers.tiny_sets import ENCODER, LATENT, NETWORK, write_folder, write_mvtec
 from safetensors.torch import load_file
-from test_run import in_process, interrupt, run
-from tiny import ENCODER, LATENT, NETWORK, write_folder, write_mvtec
 
-from rgi import SolverConfig, invert, load_gan, options
+from rgi import SolverConfig, invert, load_gan
+from rgi.app import options
 from rgi.generators.store import read_card
-from rgi.modules.small_data import SmallDataTraining
+from rgi.training.small_data import SmallDataTraining
 
 WIDTHS = [4, 4, 2, 2]  # of the progressive family, up to 32 pixels
 
@@ -93,7 +94,7 @@ def test_the_best_state_is_kept(images, tmp_path, monkeypatch):
 
 
 def test_features_of_ones_own_add_fid_and_kid(images, tmp_path, monkeypatch):
-    features = "{_target_:rgi.metrics.generative.RandomFeatures,channels:3}"
+    features = "{_target_:rgi.metrics.generative.random_features.RandomFeatures,channels:3}"
     extra = [f"judge.features={features}", "judge.every=1", "steps=2", "generator.encoder=null"]
     command = training(images, tmp_path / "gan.safetensors", f"output_dir={tmp_path / 'run'}", *extra)
     assert in_process(monkeypatch, *command) == 0

@@ -2,32 +2,20 @@
 
 import csv
 import json
-import os
-import runpy
-import signal
-import struct
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
+from helpers.command_line import ROOT, in_process, interrupt, run
+from helpers.tiny_sets import write_generator
+from helpers.wandb_log import logged
 from omegaconf import OmegaConf
 from PIL import Image
-from tiny import write_generator
-from wandb.proto.wandb_internal_pb2 import Record
 
-ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, str(ROOT / "run.py")]
 IMAGES, STEPS = 5, 80
 METHODS = {"rgi": "textures_rgi", "r_rgi": "textures_rrgi"}
 TIMING = ("seconds", "seconds_per_image", "peak_memory_mib")
-LIMIT = 120  # seconds until a process counts as hanging
 
 
 @pytest.fixture(scope="module")
@@ -44,56 +32,6 @@ def inversion(home: Path, *overrides: str, iterations: int = STEPS) -> list[str]
     sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", f"solver.iterations={iterations}"]
     quick = ["trainer.accelerator=cpu", "map.false_positive_rate=null"]  # validation images are more than the tested
     return ["experiment=textures_rgi", generator, *quick, *sizes, *overrides]
-
-
-def environment(home: Path) -> dict[str, str]:
-    """One thread a process, as in the tests' own."""
-    wandb = {name: str(home / "wandb") for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    return inherited | wandb | {"OMP_NUM_THREADS": "1"}
-
-
-def run(home: Path, *overrides: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    """A command that must succeed."""
-    command = [*COMMAND, *overrides]
-    done = subprocess.run(
-        command, cwd=cwd or home, env=environment(home), capture_output=True, text=True, timeout=LIMIT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def interrupt(home: Path, reached: Callable[[], Any], *overrides: str, cwd: Path, then: Callable = lambda: None):
-    """Start a command; as soon as it has ``reached`` something, stop it, do something else ``then``, and kill it -9."""
-    with (home / "interrupted.txt").open("w+") as output:
-        process = subprocess.Popen([*COMMAND, *overrides], cwd=cwd, env=environment(home), stdout=output, stderr=output)
-        try:
-            deadline = time.monotonic() + LIMIT
-            while not reached():
-                assert process.poll() is None, (home / "interrupted.txt").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-            process.send_signal(signal.SIGSTOP)
-            then()
-        finally:
-            process.kill()
-            process.wait()
-    assert process.returncode == -signal.SIGKILL
-
-
-def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The real entry point without the seconds that a process takes to start; returns its exit status."""
-    GlobalHydra.instance().clear()
-    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
-    monkeypatch.setattr(sys, "argv", [str(ROOT / "run.py"), *arguments])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    try:
-        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
 
 
 def results(folder: Path) -> dict[str, Path]:
@@ -204,38 +142,6 @@ def test_two_processes_score_like_one(method, home, two_processes, tmp_path, mon
     for found, expected in zip(table(folder), table(tmp_path), strict=True):
         assert found["name"] == expected["name"]
         assert float(found["objective"]) == pytest.approx(float(expected["objective"]), rel=1e-5)
-
-
-def records(file: Path) -> Iterator[Record]:
-    """The records of W&B's offline file: a log of LevelDB's format, blocks of 32 KiB behind a header of 7 bytes."""
-    content, position, parts = file.read_bytes(), 7, []
-    while position < len(content):
-        room = 2**15 - position % 2**15
-        if room < 7:  # too little for a record's header
-            position += room
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, position)
-        parts.append(content[position + 7 : position + 7 + length])
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield Record.FromString(b"".join(parts))
-            parts = []
-
-
-def logged(file: Path) -> dict[str, Any]:
-    """What W&B holds of a run: the run itself, its configuration and summary, and the files of its table."""
-    found: dict[str, Any] = {"config": {}, "summary": {}}
-    for record in records(file):
-        if record.HasField("run"):
-            found["run"] = record.run
-            found["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
-        if record.HasField("summary"):
-            for item in record.summary.update:
-                key = "/".join([item.key] if item.key else item.nested_key)
-                found["summary"][key] = json.loads(item.value_json)
-        if record.HasField("artifact"):
-            found["files"] = {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
-    return found
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from patterns import clean_images
+from helpers.patterns import clean_images
 
 from rgi.baselines.autoencoder import Autoencoder
 from rgi.errors import InputError

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import tiny_gan
-from patterns import clean_images, with_defect
+from helpers.patterns import clean_images, with_defect
+from helpers.tiny_gan import tiny_gan
 from scipy import ndimage
 
 from rgi.baselines import baselines, build

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import tiny_gan
-from patterns import clean_images
+from helpers.patterns import clean_images
+from helpers.tiny_gan import tiny_gan
 
 from rgi.baselines.features import critic_features, embed, timm_features
 from rgi.errors import InputError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from patterns import DEFECT, clean_images, with_defect
+from helpers.patterns import DEFECT, clean_images, with_defect
 from scipy.optimize import minimize
 from sklearn.decomposition import PCA as ScikitPCA
 

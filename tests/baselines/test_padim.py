@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from patterns import clean_images
+from helpers.patterns import clean_images
 from scipy.spatial.distance import mahalanobis
 from torch.nn.functional import avg_pool2d
 

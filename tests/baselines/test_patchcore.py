@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from patterns import clean_images
+from helpers.patterns import clean_images
 from scipy.spatial.distance import cdist
 from torch.nn.functional import avg_pool2d, interpolate
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
 from rgi.generators.encoder import Encoder

@@ -1,10 +1,10 @@
-"""Maps judged by clean images: closed forms, and what they are for."""
+"""Anomaly maps normalised by clean images: closed forms, and what they are for."""
 
 import math
 
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
 from rgi.inversion.maps import FLOOR, CleanStatistics
@@ -21,10 +21,10 @@ def test_residuals_in_deviations_of_the_clean_ones():
     residuals = torch.rand(2, SIZE, SIZE)
     for sigma in (0, 2):
         expected = (smooth(residuals, sigma) - 2) / (1 + FLOOR)
-        torch.testing.assert_close(clean.unusual(residuals, sigma), expected, rtol=1e-4, atol=1e-4)
-    judged = clean.judge(torch.zeros(2, 1, SIZE, SIZE), residuals, 0, second=False)
-    torch.testing.assert_close(judged, clean.unusual(residuals, 0).exp().log1p())
-    assert (judged.flatten().argsort() == residuals.flatten().argsort()).all()
+        torch.testing.assert_close(clean.z_scores(residuals, sigma), expected, rtol=1e-4, atol=1e-4)
+    scores = clean.normalised(residuals, 0)
+    torch.testing.assert_close(scores, clean.z_scores(residuals, 0).exp().log1p())
+    assert (scores.flatten().argsort() == residuals.flatten().argsort()).all()
 
 
 def test_what_is_usual_at_its_place_is_no_anomaly():
@@ -36,20 +36,20 @@ def test_what_is_usual_at_its_place_is_no_anomaly():
     truth = torch.zeros(5, 1, SIZE, SIZE)
     truth[..., 5:8, 11:14] = 1
     residuals = (torch.randn(5, SIZE, SIZE) * scale + 0.5 * truth[:, 0]).abs()
-    judged = clean.judge(torch.zeros(5, 1, SIZE, SIZE), residuals, 0, second=False)
-    assert auroc_per_image(judged, truth).min() > 0.98
+    scores = clean.normalised(residuals, 0)
+    assert auroc_per_image(scores, truth).min() > 0.98
     assert auroc_per_image(residuals, truth).max() < 0.8
 
 
-def test_a_second_opinion_counts_in_its_own_deviations():
+def test_a_feature_map_is_standardised_by_clean_images():
     torch.manual_seed(0)
     observed = torch.randn(6, 3, SIZE, SIZE)
-    opinion = lambda images: 100 + 7 * luminance(images)  # noqa: E731
+    feature_map = lambda images: 100 + 7 * luminance(images)  # noqa: E731
     residuals = torch.rand(6, SIZE, SIZE)
-    clean = CleanStatistics(observed[:4], residuals[:4], opinion)
-    scores = opinion(observed)
-    expected = clean.unusual(residuals, 1) + (scores - scores[:4].mean()) / scores[:4].std()
-    torch.testing.assert_close(clean.judge(observed, residuals, 1, second=True), torch.nn.functional.softplus(expected))
+    clean = CleanStatistics(observed[:4], residuals[:4], feature_map)
+    scores = feature_map(observed)
+    expected = clean.z_scores(residuals, 1) + (scores - scores[:4].mean()) / scores[:4].std()
+    torch.testing.assert_close(clean.combined(observed, residuals, 1), torch.nn.functional.softplus(expected))
 
 
 @pytest.mark.parametrize("kind", ["normalised", "combined"])
@@ -75,7 +75,7 @@ def test_what_is_missing_is_said():
     for kind in ("normalised", "combined"):
         with pytest.raises(ValueError, match=f"kind='{kind}' needs clean="):
             found.anomaly_map(kind)
-    with pytest.raises(ValueError, match="with an opinion"):
+    with pytest.raises(ValueError, match="with a feature_map"):
         CleanStatistics(images, residuals).judge(images, residuals, 0, second=True)
     with pytest.raises(ValueError, match="residuals"):
         CleanStatistics(images, residuals[:1])

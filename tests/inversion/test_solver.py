@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
 from rgi.inversion import solver, weights

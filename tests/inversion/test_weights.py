@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 
 from rgi.inversion.weights import ImageWeights, SharedWeights
 

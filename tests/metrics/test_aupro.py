@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from helpers.two_processes import blobs, use_few_octaves
 from skimage.measure import label
-from two_processes import blobs, use_few_octaves
 
 from rgi.metrics import curves
 from rgi.metrics.regions import region_weights

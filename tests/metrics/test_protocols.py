@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from helpers.two_processes import scores_of, use_few_octaves, whole_set, work
 from torch import multiprocessing
-from two_processes import scores_of, use_few_octaves, whole_set, work
 
 from rgi.metrics import reference
 from rgi.metrics.protocols import Scores
@@ -46,7 +46,7 @@ def test_the_reference_protocol_has_the_authors_aggregates(together):
     assert together["reference/psnr_std"].item() == pytest.approx(np.std(psnr))
     defective = [2, 3, 4, 5, 6, 7, 8]  # the first has no defect, the second nothing else
     for name in ("auroc", "dice"):
-        values = getattr(reference, name)(DATA["found_mask"], DATA["true_mask"][:, 0])[defective]
+        values = getattr(reference, name)(DATA["estimated_mask"], DATA["true_mask"][:, 0])[defective]
         assert together[f"reference/{name}"].item() == pytest.approx(values.mean().item())
         assert together[f"reference/{name}_left_out"] == 2
 
@@ -56,7 +56,7 @@ def test_the_reference_protocol_has_the_authors_aggregates(together):
     [
         ({"clean": None}, ("psnr", "ssim")),
         ({"true_mask": None}, (*OF_THE_TRUTH, *OF_THE_HOLE)),
-        ({"found_mask": None}, ("mask_iou",)),
+        ({"estimated_mask": None}, ("mask_iou",)),
     ],
 )
 def test_what_is_not_known_is_not_scored(given, absent, together):
@@ -74,7 +74,7 @@ def test_nothing_given_is_no_score():
 
 def test_a_method_without_a_mask_is_ranked_by_its_residual():
     scores = Scores()
-    scores.update(**DATA | {"found_mask": None})
+    scores.update(**DATA | {"estimated_mask": None})
     residual = reference.auroc(DATA["observed"] - DATA["restored"], DATA["true_mask"][:, 0])
     assert scores.compute()["reference/auroc"].item() == pytest.approx(residual.nanmean().item())
 

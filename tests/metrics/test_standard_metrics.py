@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers.two_processes import blobs, images, residual_maps, use_few_octaves
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, precision_recall_curve, roc_auc_score
-from two_processes import blobs, images, residual_maps, use_few_octaves
 
 from rgi.errors import InputError
 from rgi.metrics import curves, standard

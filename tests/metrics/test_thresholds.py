@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from helpers.two_processes import blobs, residual_maps, use_few_octaves
 from sklearn.metrics import f1_score
-from two_processes import blobs, residual_maps, use_few_octaves
 
 from rgi.errors import InputError
 from rgi.metrics.thresholds import CleanThreshold, FixedThreshold, clean_threshold

@@ -4,28 +4,20 @@ import errno
 
 import pytest
 import torch
+from helpers.small_training import SIZES, small_training
+from helpers.steps import Steps
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from steps import Steps
 
 from rgi import SolverConfig, invert
 from rgi.errors import InputError
 from rgi.generators.store import Card
-from rgi.modules.adversarial import AtomicCheckpoints
-from rgi.modules.small_data import SmallDataTraining
-
-SIZES = {"family": "compact", "latent_dim": 8, "channels": 1, "resolution": 32, "options": {"width": 4}}
-
-
-def module(**changes) -> SmallDataTraining:
-    torch.manual_seed(0)
-    settings = {"steps": 100, "lr": 1e-2, "betas": (0.5, 0.99), "r1": 0.7, "augment": 0, "ema": 0.9, "seed": 0}
-    return SmallDataTraining(**SIZES | settings | changes)
+from rgi.training.adversarial import AtomicCheckpoints
 
 
 def test_latents_depend_on_seed_step_and_process_alone(monkeypatch):
     drawn = []
     for seed, rank, step in ((0, 0, 7), (0, 0, 7), (0, 0, 8), (1, 0, 7), (0, 1, 7)):
-        training = module(seed=seed)
+        training = small_training(seed=seed)
         Steps(training, monkeypatch).done = step
         monkeypatch.setattr(type(training), "global_rank", rank, raising=False)
         drawn.append(training.latents(4, training.random(training.steps_done)))
@@ -35,7 +27,7 @@ def test_latents_depend_on_seed_step_and_process_alone(monkeypatch):
 
 def test_average_follows_the_generator(monkeypatch):
     """The averaged weights are the exponential moving average of the trained ones."""
-    training = module()
+    training = small_training()
     steps, real = Steps(training, monkeypatch), torch.rand(8, 1, 32, 32) - 0.5
     expected = None
     for _ in range(4):
@@ -47,7 +39,7 @@ def test_average_follows_the_generator(monkeypatch):
 
 def test_a_step_under_autocast_uses_the_weights_as_they_are(monkeypatch):
     """PyTorch keeps bfloat16 copies of weights while an autocast lasts; ours takes both half-steps in one."""
-    training = module()
+    training = small_training()
     steps, real = Steps(training, monkeypatch), torch.rand(8, 1, 32, 32) - 0.5
     with torch.autocast("cpu", torch.bfloat16):
         before = training.critic(real, together=True)
@@ -60,7 +52,7 @@ def test_a_step_under_autocast_uses_the_weights_as_they_are(monkeypatch):
 
 
 def test_what_is_trained_inverts(monkeypatch):
-    training = module()
+    training = small_training()
     Steps(training, monkeypatch).run(torch.rand(8, 1, 32, 32) - 0.5)
     gan = training.gan(Card(**SIZES))
     found = invert(gan, torch.zeros(1, 1, 32, 32), SolverConfig(iterations=3, pool_size=5))
@@ -69,11 +61,11 @@ def test_what_is_trained_inverts(monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_is_saved(monkeypatch):
-    training = module()
+    training = small_training()
     steps = Steps(training, monkeypatch)
     with pytest.raises(InputError, match=r"training step 0.*generator.training.lr"):
         steps.run(torch.full((8, 1, 32, 32), torch.nan))
-    training = module()
+    training = small_training()
     steps = Steps(training, monkeypatch)
     steps.run(torch.zeros(8, 1, 32, 32))
     training.on_save_checkpoint({})
@@ -83,10 +75,10 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(monkeypatch):
 
 
 def test_a_training_goes_on_from_a_finished_one(monkeypatch):
-    first = module()
+    first = small_training()
     Steps(first, monkeypatch).run(torch.rand(8, 1, 32, 32) - 0.5)
     gan = first.gan(Card(**SIZES, steps=40))
-    second = module(seed=1)
+    second = small_training(seed=1)
     assert not second.samples(2).equal(first.samples(2))
     second.start_from(gan)
     steps = Steps(second, monkeypatch)
@@ -95,22 +87,22 @@ def test_a_training_goes_on_from_a_finished_one(monkeypatch):
     steps.run(torch.rand(8, 1, 32, 32) - 0.5)
     assert second.steps_done == 41
     with pytest.raises(InputError, match=r"generator file of 40 steps has latent_dim 8, the configuration 9"):
-        module(latent_dim=9).start_from(gan)
+        small_training(latent_dim=9).start_from(gan)
 
 
 def test_a_checkpoint_of_another_network_is_refused():
     checkpoint = {}
-    module().on_save_checkpoint(checkpoint)
-    module().on_load_checkpoint(checkpoint)
+    small_training().on_save_checkpoint(checkpoint)
+    small_training().on_load_checkpoint(checkpoint)
     with pytest.raises(InputError, match="the checkpoint has resolution 32, the configuration 64"):
-        module(resolution=64).on_load_checkpoint(checkpoint)
+        small_training(resolution=64).on_load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize("option", ["lr=0", "ema=1", "r1=-1", "augment=2"])
 def test_options_out_of_range(option):
     name, value = option.split("=")
     with pytest.raises(InputError, match=f"generator.training.{option}"):
-        module(**{name: float(value)})
+        small_training(**{name: float(value)})
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):

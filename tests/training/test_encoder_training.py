@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 
 from rgi.errors import InputError
-from rgi.modules.regression import EncoderTraining, corrupt
+from rgi.training.encoder import EncoderTraining, corrupt
 
 
 def training(gan, **changes) -> EncoderTraining:

@@ -5,11 +5,11 @@ from math import sqrt
 
 import pytest
 import torch
-from steps import Steps, fixed_latents
+from helpers.steps import Steps, fixed_latents
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
 
 from rgi.errors import InputError
-from rgi.modules.growing import GrowingTraining
+from rgi.training.growing import GrowingTraining
 
 SIZES = {"family": "progressive", "latent_dim": 6, "channels": 3, "resolution": 16, "options": {"widths": [8, 6, 4]}}
 

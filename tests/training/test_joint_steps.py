@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from joint_steps import FLAVOURS, STEPS
+from helpers.joint_steps import FLAVOURS, STEPS
 
-SCRIPT = Path(__file__).parent / "joint_steps.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "joint_steps.py"
 
 
 @pytest.fixture(scope="module")

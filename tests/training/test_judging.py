@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_gan
+from helpers.tiny_gan import tiny_gan
 from PIL import Image
 
-from rgi.modules.judging import inversion_gap, save_sheet
+from rgi.training.judging import inversion_gap, save_sheet
 
 
 def test_what_the_generator_makes_has_no_gap_and_what_it_cannot_has_one():

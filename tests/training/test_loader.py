@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 
-from rgi.data.folder import Folder
 from rgi.data.images import read_image
-from rgi.data.module import ImageData, StepBatches
-from rgi.data.textures import Textures
+from rgi.data.sets.folder import Folder
+from rgi.data.sets.textures import Textures
+from rgi.training.loader import StepBatches, TrainingData
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def batches_of(images, tmp_path, steps):
     recorder = Recorder()
     quiet = {name: False for name in ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")}
     trainer = Trainer(accelerator="cpu", max_epochs=1, default_root_dir=tmp_path, **quiet)
-    trainer.fit(recorder, datamodule=ImageData(images, batch_size=4, seed=1, steps=steps))
+    trainer.fit(recorder, datamodule=TrainingData(images.train(), batch_size=4, steps=steps, seed=1))
     return recorder.batches
 
 

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from steps import Steps, fixed_latents
-from test_adversarial import module
+from helpers.small_training import small_training
+from helpers.steps import Steps, fixed_latents
 from torch.nn.functional import softplus
 
-from rgi.modules.small_data import R1_EVERY, augmented
+from rgi.training.small_data import R1_EVERY, augmented
 
 
 def penalty(critic, images):
@@ -20,7 +20,7 @@ def penalty(critic, images):
 
 def test_one_step_follows_the_equations(monkeypatch):
     """A step in float64 equals Adam on the two losses, written out by hand."""
-    training = module().double()
+    training = small_training().double()
     fixed_latents(training, monkeypatch, torch.float64)
     real = torch.rand(8, 1, 32, 32).double() - 0.5
 
@@ -43,7 +43,7 @@ def test_one_step_follows_the_equations(monkeypatch):
 
 def test_penalty_is_the_squared_gradient_norm():
     """R1 of a linear critic is the squared norm of its weights."""
-    training = module()
+    training = small_training()
     weight = torch.randn(32 * 32)
     training.critic.forward = lambda image, together: image.flatten(1) @ weight
     torch.testing.assert_close(training.penalty(torch.randn(5, 1, 32, 32), None), weight.square().sum())
@@ -51,7 +51,7 @@ def test_penalty_is_the_squared_gradient_norm():
 
 def test_training_learns_a_trivial_distribution(monkeypatch):
     """Images of one constant grey: samples come near it within a few steps."""
-    training = module(lr=5e-3)
+    training = small_training(lr=5e-3)
     steps = Steps(training, monkeypatch)
     before = (training.samples(16) - 0.3).abs().mean()
     for _ in range(60):

@@ -13,20 +13,18 @@ from typing import Any
 from filelock import FileLock
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from rgi import runs
+from rgi.app import runs
+from rgi.app.options import make
+from rgi.app.record import write_table
 from rgi.data.files import FileSet
 from rgi.errors import InputError
 from rgi.generators import store
-from rgi.options import make
-from rgi.record import write_table
 from rgi.report.benchmark import Cell, write_benchmark
-from rgi.report.results import Run
+from rgi.report.methods import Run
 
 log = logging.getLogger(__name__)
 KEYS = ("dataset", "category", "corruption", "method")
@@ -98,7 +96,7 @@ def _key(row: Row) -> str:
 def _code() -> str:
     """A hash of this package's sources, which other commits may share."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -182,26 +180,3 @@ def summarise(table: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Ce
         }
         for key, row in values.items()
     }
-
-
-class SweepTable(Callback):
-    """After a multirun: the scores of all its jobs in one ``table.csv``, each with the options that it was given."""
-
-    def __init__(self) -> None:
-        self.jobs: list[tuple[Path, list[str]]] = []
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Remember where the job wrote."""
-        self.jobs.append((Path(config.hydra.runtime.output_dir), list(job_return.overrides)))
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Join what there is."""
-        lines = []
-        for folder, overrides in self.jobs:
-            if (folder / "table.csv").exists():
-                given = dict(option.split("=", 1) for option in overrides if "=" in option)
-                lines += [{"job": folder.name, **given, **line} for line in read_rows(folder)]
-        if lines:
-            path = self.jobs[0][0].parent / "table.csv"
-            write_table(path, lines)
-            print(path)

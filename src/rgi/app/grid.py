@@ -1,12 +1,21 @@
-"""The experiments that pair a dataset with a method: made of pieces here, for there would be a hundred files of them.
+"""The experiments that pair a dataset with a method: generated here instead of in a hundred files.
 
-They are chosen like files of `conf/experiment`: ``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``,
-``experiment=reference/mvtec_rgi``.
+They are chosen like the files of `conf/experiment`: ``experiment=magnetic_tile_padim``,
+``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``.
 """
 
+import dataclasses
+from functools import cache
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+
+from rgi.inversion.config import SolverConfig
 
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
@@ -36,32 +45,33 @@ HOLES = {
 SMALL = {"celeba": ""}  # the published corruptions of cars and bedrooms cover less
 
 
+@cache
 def grid() -> dict[str, dict[str, Any]]:
     """Every experiment's content by its name."""
-    found = {}
+    experiments = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = {} if method == "anogan" else MAPPED
-            found[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
-            found[f"reference/{prefix}_{method}"] = _content(
+            experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
+            experiments[f"reference/{prefix}_{method}"] = _content(
                 {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
             )
         for method in LEARNED:
-            found[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
+            experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
     for dataset in INPAINTING:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():
                 name = f"{dataset}_{corruption}_{method}"
                 options = HOLES.get(solver, {})
-                found[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
-                found[f"reference/{name}"] = _content(
+                experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
+                experiments[f"reference/{name}"] = _content(
                     {},
                     dataset=dataset,
                     corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
                     solver=f"reference/{solver}",
                     paper=f"{dataset}_{corruption}",
                 )
-    return found
+    return experiments
 
 
 def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
@@ -72,9 +82,62 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
     return content
 
 
+class GridSource(ConfigSource):
+    """Configurations without files: the generated experiments, and ``solver/base``, the defaults of `SolverConfig`.
+
+    Hydra's ConfigStore would do the same, but copies all of its content whenever it is asked for any of it.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        """The search path names this source as ``grid://``."""
+        return "grid"
+
+    def available(self) -> bool:
+        """Always."""
+        return True
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The configuration of this path, with or without ``.yaml``."""
+        name = config_path.removesuffix(".yaml")
+        if name == "solver/base":
+            content, package = dataclasses.asdict(SolverConfig()), None
+        else:
+            content, package = grid()[name.removeprefix("experiment/")], "_global_"
+        return ConfigResult(self.provider, self.full_path(), OmegaConf.create(content), {"package": package})
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether there are configurations below this path."""
+        inner = f"{config_path.strip('/')}/".lstrip("/")
+        return any(name.startswith(inner) for name in _names())
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether there is a configuration of this path, with or without ``.yaml``."""
+        return config_path.removesuffix(".yaml") in _names()
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The groups and configurations directly below a path, sorted."""
+        inner = f"{config_path.strip('/')}/".lstrip("/")
+        results: list[str] = []
+        for name in sorted({name.removeprefix(inner).partition("/")[0] for name in _names() if name.startswith(inner)}):
+            self._list_add_result(results, f"{inner}{name}", name, results_filter)
+        return sorted(set(results))
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset({"solver/base", *(f"experiment/{name}" for name in grid())})
+
+
+class GridPath(SearchPathPlugin):
+    """Puts `GridSource` behind the files of `conf` in Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the source."""
+        search_path.append(provider="rgi", path="grid://")
+
+
 def register() -> None:
-    """Make them choices of Hydra's group ``experiment``, beside the files of `conf/experiment`."""
-    for name, content in grid().items():
-        folder, _, stem = name.rpartition("/")
-        group = f"experiment/{folder}" if folder else "experiment"
-        ConfigStore.instance().store(group=group, name=stem, node=content, package="_global_")
+    """Make both plugins known to Hydra, before it composes a configuration."""
+    Plugins.instance().register(GridSource)
+    Plugins.instance().register(GridPath)

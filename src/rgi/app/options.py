@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
-from rgi.data.corrupted import Corrupted
-from rgi.data.module import ImageSet
+from rgi.data.corruptions.corrupted_set import Corrupted
+from rgi.data.protocol import ImageSet
 from rgi.errors import InputError
 from rgi.generators import store
 from rgi.generators.store import GAN
@@ -39,9 +39,6 @@ LEAST = {
     "judge.samples": 16,
     "generator.latent_dim": 1,
 }
-
-# The solver's defaults live in one place; conf/solver/*.yaml start from them.
-ConfigStore.instance().store("base", dataclasses.asdict(SolverConfig()), group="solver")
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -114,11 +111,17 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
         raise InputError(f"{place}.{str(error).removeprefix('solver.')}") from error
 
 
-def rehearse(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:
-    """Meet what would stop a method half-way: too many processes, or things it needs and does not find.
+def prepare(images: ImageSet) -> None:
+    """Check the data, on one process only."""
+    if rank_zero_only.rank == 0:
+        images.prepare()
+
+
+def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:
+    """Check, before work starts, that every method has what it needs of the images and the generator.
 
     Raises:
-        InputError: one of these.
+        InputError: more processes than images, no masks where they are required, or what `rgi.invert` refuses.
     """
     tests = images.test()
     processes = make(cfg, "trainer", logger=False).world_size

@@ -2,18 +2,18 @@
 
 import csv
 import json
+import sys
 from math import nan
 from pathlib import Path
 from typing import Any
 
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from rgi import runs
-from rgi.modules.inversion import load
+from rgi.app import runs
+from rgi.evaluation.results import load_result
 from rgi.report.page import Run, write_report
 from rgi.report.pictures import heat, heat_scale, photograph
 
@@ -36,6 +36,12 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
     return instantiate(cfg.logger, _partial_=True)(**settings)
 
 
+def close_loggers() -> None:
+    """End the W&B run, if there is one, so that the next method, training or job does not go on in it."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
+
+
 def finish_logger(logger: Logger, table: list[dict[str, Any]], cost: dict[str, float], results: Path) -> None:
     """Log what the run cost and, in W&B, a table of pictures, and end it so that the next method gets its own."""
     logger.log_metrics(cost)
@@ -47,7 +53,9 @@ def finish_logger(logger: Logger, table: list[dict[str, Any]], cost: dict[str, f
 
 def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
     """Rows of a W&B table; the maps share one scale."""
-    arrays = [load(results / f"{row['name']}.npz") for row in table]
+    import wandb
+
+    arrays = [load_result(results, row["name"]) for row in table]
     scale = heat_scale(each["map"] for each in arrays)
     lines = []
     for row, each in zip(table, arrays, strict=True):

@@ -1,192 +1,168 @@
-"""What the command line can do: each task is a short function of the composed configuration.
+"""The tasks that make generators: pretrain, encode, calibrate, convert.
 
-Every task checks in the same order: options, dataset, generator. Work starts when all of it holds.
+Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
 
 import dataclasses
-import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rgi import benchmark as tables
-from rgi import experiments, runs
-from rgi import recovery as known_truth
-from rgi.clean import JUDGED, fix_threshold, judge_by_clean, rehearse_judging
-from rgi.data.module import ImageData, ImageSet, spread
+from rgi.app import runs
+from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
+from rgi.app.record import close_loggers, method_logger, write_table
+from rgi.data.protocol import ImageSet, stack
 from rgi.errors import InputError
-from rgi.generators import store, zoo
-from rgi.generators.pca import fit
+from rgi.generators import pca, store, zoo
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import clean_residuals
 from rgi.inversion.config import SolverConfig
-from rgi.metrics.generative import memorisation
-from rgi.modules.adversarial import AdversarialTraining, AtomicCheckpoints
-from rgi.modules.inversion import BaselineModule, InversionModule, TestModule, rows
-from rgi.modules.judging import Judge, TrainingProgress
-from rgi.modules.regression import EncoderTraining
-from rgi.options import (
-    baseline,
-    check_options,
-    generator,
-    generator_file,
-    image_set,
-    make,
-    path_option,
-    rehearse,
-    solver_config,
-)
-from rgi.record import finish_logger, long_form, method_logger, write_page, write_table
+from rgi.metrics.generative.memorisation import memorisation
+from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints
+from rgi.training.encoder import EncoderTraining
+from rgi.training.judging import Judge
+from rgi.training.loader import TrainingData
+from rgi.training.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
-experiments.register()
 CALIBRATION_IMAGES = 64
-SHOWN = (  # of the scores, on the last lines that a run prints; metrics.json has all
-    *(f"standard/{name}" for name in ("pixel_auroc", "aupro", "pixel_ap", "best_f1", "image_auroc", "psnr", "ssim")),
-    "images",
-    "seconds_per_image",
-)
-FITTED_IMAGES = 5000  # plenty for the few hundred directions of a PCA, and no burden on memory
-COMPARED_IMAGES = 20000  # training images among which a sample's nearest is looked for
+PCA_IMAGES = 5000  # enough for a few hundred components, and little memory
+COMPARED_IMAGES = 20000  # training images that a sample is compared with, to detect copies
 
 
-def main(cfg: DictConfig) -> None:
-    """Run ``cfg.task``; bad input prints one line on stderr and exits with status 1."""
-    try:
-        task = TASKS.get(cfg.task)
-        if task is None:
-            raise InputError(f"task={cfg.task}: unknown; one of {', '.join(TASKS)}")
-        cfg.name = str(cfg.name or cfg.task)
-        cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
-        check_options(cfg)
-        task(cfg)
-        wandb.finish()  # so that the next job of a sweep does not go on in this run
-    except (InputError, OmegaConfBaseException) as error:
-        if cfg.debug:
-            raise
-        missing = isinstance(error, MissingMandatoryValue)
-        message = f"{error.full_key}: not given; add {error.full_key}=..." if missing else str(error)
-        print("error: " + " ".join(message.split()), file=sys.stderr)
-        sys.exit(1)
-    finally:
-        runs.close_run()
+class Plan(NamedTuple):
+    """What a training needs: its modules, the card of its generator, and the user's features for FID and KID."""
+
+    training: AdversarialTraining
+    encoder: EncoderTraining | None
+    card: Card
+    features: nn.Module | None
 
 
 def pretrain(cfg: DictConfig) -> None:
     """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``.
 
-    A generator that is there already is trained on until it has had ``steps``.
+    If the file exists, the training continues from it until ``steps``.
     """
-    calibrated = solver_config(cfg.solver, "", cfg.task)
+    calibration = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    training = None if cfg.generator.family == "pca" else _training(cfg, images)
-    draft = None if training is None else training.draft(Card(**_architecture(cfg, images)))
-    encoder = None if draft is None else _encoder_training(cfg, draft)
-    features = make(cfg, "judge.features")
-    target = path_option(cfg, "generator.path")
-    if target.suffix != ".safetensors":
-        raise InputError(f"generator.path={target}: must end in .safetensors")
-    _prepare(images)
-    clean, held_out = images.train(), images.validation()  # too few of them must not come out after hours
+    plan = None if cfg.generator.family == "pca" else _plan(cfg, images)
+    target = _target(cfg)
+    prepare(images)
+    clean, held_out = images.train(), images.validation()  # too few images are an error now, not after hours
     if target.exists():
-        _go_on(cfg, training, target)
+        _continue_from(cfg, plan, target)
     runs.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training will write it")
     make(cfg, "trainer", logger=False)
-    gan = fit(_stack(clean, FITTED_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if training is None else None
-    folder = runs.open_run(cfg)
-    report: dict[str, Any] = {}
-    if training is not None:
-        real, gap_images = _stack(clean, cfg.judge.samples), _stack(held_out, cfg.judge.images)
-        judge = Judge(folder, cfg.judge.every, gap_images, real, draft.card, features)
-        _fit(cfg, training, folder, "newest", ImageData(images, cfg.batch_size, cfg.seed, cfg.steps), [judge])
-        gan, report = _best(training, judge, draft.card)
-        _add_encoder(cfg, gan, encoder, folder)
+    gan = pca.fit(stack(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
+    folder, report = runs.open_run(cfg), {}
+    if plan is not None:
+        gan, report = _train(cfg, plan, clean, held_out, folder)
     if rank_zero_only.rank:
         return
-    card = dataclasses.replace(
+    gan.card = dataclasses.replace(
         gan.card,
         dataset=HydraConfig.get().runtime.choices.dataset,
         category=images.category,
         terms=images.terms,
         seed=cfg.seed,
         command=" ".join(["python", *sys.argv]),
-        residuals=clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES), calibrated),
+        residuals=clean_residuals(gan, stack(held_out, CALIBRATION_IMAGES), calibration),
     )
-    if training is not None:
-        seen = memorisation(training.samples(cfg.judge.samples), _stack(held_out), _stack(clean, COMPARED_IMAGES))
-        card = dataclasses.replace(card, quality={**card.quality, **seen})
-    gan.card = card
     path = store.save_gan(gan, target)
-    found = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
-    runs.write_json(folder / "metrics.json", found | report)
+    measured = {"steps": gan.card.steps, "residuals": gan.card.residuals, "quality": gan.card.quality}
+    runs.write_json(folder / "metrics.json", measured | report)
     print(path)
 
 
-def _training(cfg: DictConfig, images: ImageSet) -> AdversarialTraining:
-    """The networks and how they are trained."""
+def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
+    """The networks, and how they are trained."""
     if cfg.generator.training is None:
         raise InputError("generator.training=null: says how to train it; see conf/generator/compact.yaml")
+    architecture = {
+        "family": cfg.generator.family,
+        "latent_dim": cfg.generator.latent_dim,
+        "channels": images.channels,
+        "resolution": images.resolution,
+        "options": OmegaConf.to_container(cfg.generator.options, resolve=True),
+    }
     torch.manual_seed(cfg.seed)  # of the initial weights
-    settings = {**_architecture(cfg, images), "steps": cfg.steps, "seed": cfg.seed}
-    return make(cfg, "generator.training", **settings, _convert_="all")
+    training = make(cfg, "generator.training", **architecture, steps=cfg.steps, seed=cfg.seed, _convert_="all")
+    card = Card(**architecture)
+    return Plan(training, _encoder_training(cfg, training.draft(card)), card, make(cfg, "judge.features"))
 
 
-def _architecture(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
-    sizes = {"latent_dim": cfg.generator.latent_dim, "channels": images.channels, "resolution": images.resolution}
-    options = OmegaConf.to_container(cfg.generator.options, resolve=True)
-    return {"family": cfg.generator.family, **sizes, "options": options}
+def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
+    """How an encoder for this GAN is trained; None if there is to be none."""
+    if cfg.generator.encoder is None:
+        return None
+    torch.manual_seed(cfg.seed)  # of the initial weights
+    # Hydra would turn a GAN, which is a dataclass, into a configuration; a partial object takes it as it is.
+    return make(cfg, "generator.encoder", _partial_=True)(gan=gan, seed=cfg.seed)
 
 
-def _go_on(cfg: DictConfig, training: AdversarialTraining | None, target: Path) -> None:
-    """Begin with the generator that is there."""
-    known = f"generator.path={target}: exists already"
-    if training is None:
-        raise InputError(f"{known}; name another file, or move this one away first")
+def _target(cfg: DictConfig) -> Path:
+    """The file that the generator is written to."""
+    target = path_option(cfg, "generator.path")
+    if target.suffix != ".safetensors":
+        raise InputError(f"generator.path={target}: must end in .safetensors")
+    return target
+
+
+def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path) -> None:
+    """Start the training with the weights of the file that exists."""
+    exists = f"generator.path={target}: exists already"
+    if plan is None:
+        raise InputError(f"{exists}; name another file, or move this one away first")
     gan = store.load_gan(target)
     if gan.card.steps >= cfg.steps:
         raise InputError(
-            f"{known}, trained for {gan.card.steps} steps; ask for more with steps=..., name another file, or move "
+            f"{exists}, trained for {gan.card.steps} steps; ask for more with steps=..., name another file, or move "
             "this one away first"
         )
     try:
-        training.start_from(gan)
+        plan.training.start_from(gan)
     except InputError as error:
-        raise InputError(f"{known}, but {error}") from error
-    log.info("training on from %s, which has had %d of %d steps", target, gan.card.steps, cfg.steps)
+        raise InputError(f"{exists}, but {error}") from error
+    log.info("training continues from %s, which has had %d of %d steps", target, gan.card.steps, cfg.steps)
 
 
-def _best(training: AdversarialTraining, judge: Judge, card: Card) -> tuple[GAN, dict[str, Any]]:
-    """The state with the lowest inversion gap, and what is reported of the way to it."""
+def _train(
+    cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Dataset[Tensor], folder: Path
+) -> tuple[GAN, dict[str, Any]]:
+    """Train the generator, then its encoder; returns the best GAN and what is reported of its training."""
+    training, judging = plan.training, cfg.judge
+    judge = Judge(
+        folder, judging.every, stack(held_out, judging.images), stack(clean, judging.samples), plan.card, plan.features
+    )
+    _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
+    gan = _best(training, judge, plan.card)
+    _add_encoder(cfg, gan, plan.encoder, folder)
+    if rank_zero_only.rank == 0:
+        copies = memorisation(training.samples(judging.samples), stack(held_out), stack(clean, COMPARED_IMAGES))
+        gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
+    return gan, {"steps_trained": training.steps}
+
+
+def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
+    """The state with the lowest inversion gap; the numbers of every state go to ``training.csv``."""
     best = min(judge.rows, key=lambda row: row["inversion_gap"])
     training.load_state_dict(torch.load(judge.best, map_location="cpu", weights_only=True)["state_dict"])
     write_table(judge.folder / "training.csv", judge.rows)
     quality = {name: value for name, value in best.items() if name != "step" and not name.endswith("_loss")}
-    card = dataclasses.replace(card, steps=int(best["step"]), quality=quality)
-    return training.gan(card), {"steps_trained": training.steps}
-
-
-def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
-    """How an encoder for this GAN is trained, or None if there is to be none."""
-    if cfg.generator.encoder is None:
-        return None
-    torch.manual_seed(cfg.seed)  # of the initial weights
-    # Partial, since Hydra would turn a GAN, which is a dataclass, into a configuration.
-    return make(cfg, "generator.encoder", _partial_=True)(gan=gan, seed=cfg.seed)
+    return training.gan(dataclasses.replace(card, steps=int(best["step"]), quality=quality))
 
 
 def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
@@ -202,17 +178,17 @@ def _fit(
     training: AdversarialTraining | EncoderTraining,
     folder: Path,
     name: str,
-    data: ImageData | None = None,
+    data: TrainingData | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
     """Run a training, from its checkpoint in the folder if there is one."""
     newest = folder / "checkpoints" / f"{name}.ckpt"
     kind, batch_size = ("encode", training.batch_size) if name == "encoder" else ("pretrain", cfg.batch_size)
-    logged = kind
-    if newest.exists():
+    resumed, logged = (newest if newest.exists() else None), kind
+    if resumed is not None:
         done = torch.load(newest, map_location="cpu", weights_only=True, mmap=True)["global_step"]
         log.info("continuing from %s, step %d", newest, done)
-        logged = f"{kind}_from_{done}"  # Lightning's CSV logger deletes what it finds
+        logged = f"{kind}_from_{done}"  # Lightning's CSV logger would delete the log of the first part
     checkpoints = ModelCheckpoint(
         newest.parent, name, every_n_train_steps=cfg.checkpoint_every, enable_version_counter=False
     )
@@ -225,18 +201,17 @@ def _fit(
         plugins=[AtomicCheckpoints()],
         enable_progress_bar=False,
     )
-    resumed = newest if newest.exists() else None
-    training.train()  # a draft of the generator may have been looked at
+    training.train()  # making the draft of the generator may have switched it to evaluation
     try:
         trainer.fit(training, datamodule=data, ckpt_path=resumed, weights_only=True)
     except InputError as error:
         kept = f" (the last good checkpoint is {newest})" if newest.exists() else ""
         raise InputError(f"{error}{kept}") from error
-    wandb.finish()  # so that the next training gets a run of its own
+    close_loggers()  # the next training gets a run of its own
 
 
 def encode(cfg: DictConfig) -> None:
-    """Train an encoder for a generator that has none, or another one, and write it into the generator's file."""
+    """Train an encoder for the generator and write it into the generator's file; an older encoder is replaced."""
     if cfg.generator.encoder is None:
         raise InputError("generator.encoder=null: says how to train one; see conf/generator/compact.yaml")
     path = generator_file(cfg)
@@ -251,144 +226,16 @@ def encode(cfg: DictConfig) -> None:
         print(path)
 
 
-def invert(cfg: DictConfig) -> None:
-    """Invert the test images with one method, score them, and write the report."""
-    _solve(cfg, _chosen(cfg), Trainer.test)
-
-
-def predict(cfg: DictConfig) -> None:
-    """Invert the test images with one method and write the report, without scores."""
-    _solve(cfg, _chosen(cfg), Trainer.predict)
-
-
-def benchmark(cfg: DictConfig) -> None:
-    """Run every row of a benchmark that is not finished yet, and write its table."""
-    print(tables.run(cfg))
-
-
-def compare(cfg: DictConfig) -> None:
-    """Invert the same images with several methods, score them, and compare them in one report."""
-    if not cfg.methods:
-        raise InputError(f"methods={cfg.methods}: names no method; see conf/experiment/demo.yaml")
-    _solve(cfg, dict(cfg.methods), Trainer.test)
-
-
-def _chosen(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The method of ``solver``; that of `conf/solver/reference/rgi.yaml` is called reference_rgi."""
-    return {str(HydraConfig.get().runtime.choices.solver).replace("/", "_"): cfg.solver}
-
-
-def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
-    """Run every method on the test images, then write what a run leaves behind."""
-    learns = OmegaConf.select(cfg, "baseline") is not None
-    configs = {} if learns else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
-    images = image_set(cfg)
-    _prepare(images)
-    methods = _baseline(cfg, images) if learns else _inversions(cfg, configs, images)
-    folder = runs.open_run(cfg)
-    scores, table = {}, []
-    for method, module_for in methods.items():
-        results = folder / "results" / method
-        module = module_for(results)
-        logger = method_logger(cfg, method, folder)
-        # Inference mode would keep the solver from differentiating.
-        trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
-        if isinstance(module, InversionModule) and cfg.map.kind in JUDGED:
-            judge_by_clean(cfg, trainer, module, images)
-        if loop is Trainer.test:
-            fix_threshold(cfg, trainer, module, images)
-        quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
-        loop(trainer, module, datamodule=ImageData(images, cfg.batch_size), **quiet)
-        trainer.strategy.barrier()  # every process has written its images
-        if trainer.is_global_zero:
-            found = rows(results, images.test().names, method)
-            scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
-            cost = {"images": len(found), "seconds_per_image": fmean(row["seconds"] for row in found)}
-            cost["peak_memory_mib"] = runs.peak_memory()
-            if "evaluations" in found[0]:
-                cost["evaluations_per_image"] = fmean(row["evaluations"] for row in found)
-            scores[method] |= cost
-            table += found
-            finish_logger(logger, found, cost, results)
-    if trainer.is_global_zero:
-        write_table(folder / "per_image.csv", table)
-        write_table(folder / "table.csv", long_form(scores, cfg, images.category))
-        for method, values in scores.items():
-            shown = {name: values[name] for name in SHOWN if name in values}
-            print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
-        page = write_page(folder, cfg.name, scores)
-        runs.write_json(folder / "metrics.json", scores)  # last: it marks the run as finished
-        print(page)
-
-
-def _inversions(
-    cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet
-) -> dict[str, Callable[[Path], TestModule]]:
-    """What solves with each configuration, given the folder for its results."""
-    gan = generator(cfg, images)
-    rehearse(cfg, configs, images, gan)
-    rehearse_judging(cfg.map.kind, images, gan)
-    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
-    return {
-        method: partial(
-            InversionModule,
-            gan,
-            config,
-            method,
-            map_kind=cfg.map.kind,
-            sigma=cfg.map.sigma,
-            seed=cfg.seed,
-        )
-        for method, config in configs.items()
-    }
-
-
-def _baseline(cfg: DictConfig, images: ImageSet) -> dict[str, Callable[[Path], TestModule]]:
-    """The same of the baseline, which is fitted when its turn has come."""
-    method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
-    unfitted = baseline(cfg, images)
-    device = make(cfg, "trainer", logger=False).strategy.root_device
-
-    def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(_stack(clean, FITTED_IMAGES).to(device))
-        log.info("%s: fitted in %.1f s", method, learned.seconds)
-        return BaselineModule(learned, method, results, cfg.map.sigma)
-
-    return {method: fitted}
-
-
-def report(cfg: DictConfig) -> None:
-    """Write the report of a finished run anew."""
-    folder = path_option(cfg, "run")
-    if not folder.is_dir():
-        raise InputError(f"run={folder}: no such folder; a run's is outputs/<experiment>/<date_time>")
-    if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
-        raise InputError(f"run={folder}: holds no finished inversion; start its command again to finish it")
-    scores = json.loads((folder / "metrics.json").read_text())
-    config = OmegaConf.load(folder / "config.yaml")
-    print(write_page(folder, config.name, scores))
-
-
 def calibrate(cfg: DictConfig) -> None:
     """Measure the generator's residuals on clean validation images and write them to its card."""
-    config = solver_config(cfg.solver, "", cfg.task)
+    config: SolverConfig = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    _prepare(images)
+    prepare(images)
     held_out = images.validation()
     gan, path = generator(cfg, images), generator_file(cfg)
-    residuals = clean_residuals(gan, _stack(held_out, CALIBRATION_IMAGES), config)
+    residuals = clean_residuals(gan, stack(held_out, CALIBRATION_IMAGES), config)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
     print(f"{path.with_suffix('.json')}: residuals {residuals}")
-
-
-def recovery(cfg: DictConfig) -> None:
-    """Corrupt images of the generator's own, restore them in many ways, and measure how near they come to the truth."""
-    settings = make(cfg, "recovery", _convert_="all")
-    gan = store.load_gan(generator_file(cfg)).to(make(cfg, "trainer", logger=False).strategy.root_device)
-    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
-    folder = runs.open_run(cfg)
-    known_truth.run(gan, settings, folder, cfg.seed)
-    print(folder / "figure.png")
 
 
 def convert(cfg: DictConfig) -> None:
@@ -398,20 +245,3 @@ def convert(cfg: DictConfig) -> None:
         print(zoo.convert(source, target))
     except OSError as error:
         raise InputError(f"target={target}: cannot be written ({error.strerror}); name another place") from error
-
-
-def _stack(images: Dataset[torch.Tensor], most: int | None = None) -> torch.Tensor:
-    """Images (N,C,H,W) of a dataset, at most so many, evenly spread."""
-    return torch.stack([images[i] for i in spread(len(images), most)])
-
-
-def _prepare(images: ImageSet) -> None:
-    """Check the data once, however many processes there are."""
-    if rank_zero_only.rank == 0:
-        images.prepare()
-
-
-TASKS = {
-    task.__name__: task
-    for task in (pretrain, invert, predict, compare, benchmark, recovery, report, calibrate, encode, convert)
-}

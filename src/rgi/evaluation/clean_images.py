@@ -1,106 +1,127 @@
-"""What a run learns from clean images before it solves the first test image: what is usual, and a threshold."""
+"""What a run learns from clean images before it solves the first test image.
 
-from collections.abc import Callable
-from typing import Any
+Statistics of the residuals normalise the anomaly map, PaDiM on the critic's features adds a second map, and a threshold
+is fixed. Clean images are solved by the run's own method; their results are kept beside those of the test images.
+"""
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from rgi.baselines.features import critic_features
 from rgi.baselines.padim import PaDiM
-from rgi.data.module import CleanSample, ImageData, ImageSet, spread
+from rgi.data.corruptions.corrupted_set import Corrupted
+from rgi.data.protocol import ImageSet, spread
 from rgi.errors import InputError
+from rgi.evaluation.loader import CleanBatches, TestData
+from rgi.evaluation.modules import InversionModule, TestModule
+from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
-from rgi.inversion.maps import CleanStatistics
+from rgi.inversion.maps import CleanStatistics, FeatureMap
 from rgi.metrics.thresholds import clean_threshold
-from rgi.modules.inversion import InversionModule, TestModule, load
 from rgi.pixels import luminance
 
-Opinion = Callable[[Tensor], Tensor]
-JUDGED = ("normalised", "combined")  # kinds of maps that need to know what is usual
-USUAL_IMAGES = 32  # inverted for it, at most; half of the images if there are fewer than twice as many
+KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
 LEAST_IMAGES = 4
+STATISTICS_IMAGES = 32  # inverted for the statistics, at most; half of the clean images if they are fewer than 64
+FEATURE_IMAGES = 1000  # that PaDiM is fitted to, at most; its authors use about 250
 THRESHOLD_IMAGES = 16
-OPINION_IMAGES = 1000  # that PaDiM is fitted to; its authors have some 250
 
 
-def rehearse_judging(kind: str | None, images: ImageSet, gan: GAN) -> None:
-    """Meet what would stop `judge_by_clean`.
+def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
+    """Check, before work starts, that `learn_from_clean_images` will have what it needs.
 
     Raises:
         InputError: no clean images, too few of them, or a critic without features to compare.
     """
-    if kind not in JUDGED:
+    if kind not in KINDS_FROM_CLEAN:
         return
     count = len(images.train())
     if count < LEAST_IMAGES:
         raise InputError(
-            f"map.kind={kind}: {count} clean training images are too few to say what is usual; add some, to "
-            f"{LEAST_IMAGES} at least, or take map.kind=residual"
+            f"map.kind={kind}: needs at least {LEAST_IMAGES} clean training images, and there are {count}; add some, "
+            "or set map.kind=residual"
         )
     try:
         if kind == "combined":
             critic_features(gan)
     except InputError as error:
-        raise InputError(f"map.kind=combined: {error}, or map.kind=normalised") from error
+        raise InputError(f"map.kind=combined: {error}, or set map.kind=normalised") from error
 
 
-def judge_by_clean(cfg: DictConfig, trainer: Trainer, module: InversionModule, images: ImageSet) -> None:
-    """Invert some clean training images for what is usual, and fit the second opinion of a combined map to the others.
+def learn_from_clean_images(
+    module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int, seed: int
+) -> None:
+    """Give the module the statistics that its kind of anomaly map needs.
 
-    The second opinion is PaDiM on the critic's features, as conf/baseline/padim.yaml has it.
+    Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the others.
     """
-    clean, kind = images.train(), cfg.map.kind
-    chosen = spread(len(clean), min(USUAL_IMAGES, len(clean) // 2))
-    module.map_kind = None  # until there is something to judge by
-    found = _solve(cfg, trainer, module, "clean", [clean[i] for i in chosen], images.category)
+    clean, kind = images.train(), module.map_kind
+    chosen = spread(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
+    module.map_kind = None  # no statistics exist yet
+    results = _solve(module, trainer, "clean", [clean[i] for i in chosen], images.category, batch_size)
     module.map_kind = kind
-    opinion = padim_opinion(module.gan, clean, chosen, cfg.seed, module.device) if kind == "combined" else None
-    module.clean = usual(found, opinion, module.device)
+    feature_map = padim_map(module.gan, clean, chosen, seed, module.device) if kind == "combined" else None
+    module.clean = clean_statistics(results, feature_map, module.device)
 
 
-def padim_opinion(gan: GAN, clean: Dataset, without: list[int], seed: int, device: torch.device) -> Opinion:
-    """PaDiM's scores (B,H,W) of images; it is fitted to clean ones (C,H,W) except those at some positions."""
-    left = sorted(set(range(len(clean))) - set(without))
-    others = torch.stack([clean[left[i]] for i in spread(len(left), OPINION_IMAGES)])
-    padim = PaDiM(critic_features(gan), seed=seed).fit(others.to(device))
-    return lambda pictures: padim.predict(pictures).scores
+def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
+    """PaDiM on the critic's features, as conf/baseline/padim.yaml has it.
+
+    Args:
+        gan: whose critic gives the features.
+        clean: clean images (C,H,W).
+        excluded: positions of the images that PaDiM is not fitted to.
+        seed: of PaDiM's choice of channels.
+        device: that PaDiM is fitted on.
+
+    Returns:
+        A function from images (B,C,H,W) to scores (B,H,W).
+    """
+    rest = sorted(set(range(len(clean))) - set(excluded))
+    chosen = torch.stack([clean[rest[i]] for i in spread(len(rest), FEATURE_IMAGES)])
+    padim = PaDiM(critic_features(gan), seed=seed).fit(chosen.to(device))
+    return lambda images: padim.predict(images).scores
 
 
-def usual(found: list[dict[str, Any]], opinion: Opinion | None, device: torch.device) -> CleanStatistics:
-    """What is usual in clean images, from their results."""
+def clean_statistics(results: list[Result], feature_map: FeatureMap | None, device: torch.device) -> CleanStatistics:
+    """The statistics of clean images, from the results of their inversion."""
     observed, restored = (
-        torch.stack([torch.from_numpy(each[name]) for each in found]).to(device) for name in ("observed", "restored")
+        torch.stack([torch.from_numpy(result[name]) for result in results]).to(device)
+        for name in ("observed", "restored")
     )
-    return CleanStatistics(observed, luminance(observed - restored), opinion)
+    return CleanStatistics(observed, luminance(observed - restored), feature_map)
 
 
-def fix_threshold(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet) -> None:
-    """Solve clean validation images for the threshold that so many of their pixels exceed, where defects are sought."""
-    seeks_defects = OmegaConf.select(cfg, "corruption") is None and images.test()[0].mask is not None
-    if cfg.map.false_positive_rate is None or not seeks_defects:
+def fix_threshold(
+    module: TestModule, trainer: Trainer, images: ImageSet, batch_size: int, false_positive_rate: float | None
+) -> None:
+    """Give the module a threshold of its anomaly map that this share of clean validation pixels exceeds.
+
+    Nothing happens without a rate, where the test images have no masks or painted corruptions, or where the dataset has
+    no validation images.
+    """
+    if false_positive_rate is None or isinstance(images, Corrupted) or images.test()[0].mask is None:
         return
     try:
         held_out = images.validation()
-    except InputError:  # there are none
+    except InputError:  # the dataset has none
         return
     pictures = [held_out[i] for i in spread(len(held_out), THRESHOLD_IMAGES)]
-    found = _solve(cfg, trainer, module, "validation", pictures, images.category)
-    maps = (torch.from_numpy(each["map"])[None] for each in found)
-    module.set_threshold(clean_threshold(maps, cfg.map.false_positive_rate))
+    results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
+    maps = (torch.from_numpy(result["map"])[None] for result in results)
+    module.set_threshold(clean_threshold(maps, false_positive_rate))
 
 
 def _solve(
-    cfg: DictConfig, trainer: Trainer, module: TestModule, name: str, pictures: list[torch.Tensor], category: str
-) -> list[dict[str, Any]]:
-    """Results of clean images, which are kept in a folder beside those of the test images."""
-    sample, results = CleanSample(pictures, category), module.results
-    module.results = results.parents[1] / name / module.method
-    trainer.predict(module, datamodule=ImageData(sample, cfg.batch_size), return_predictions=False)
+    module: TestModule, trainer: Trainer, folder: str, pictures: list[Tensor], category: str, batch_size: int
+) -> list[Result]:
+    """Results of clean images, kept in a folder beside that of the test images."""
+    batches, results = CleanBatches(pictures, category), module.results
+    module.results = results.parents[1] / folder / module.method
+    trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)
     trainer.strategy.barrier()  # every process has written its images
-    found = [load(module.results / f"{each}.npz") for each in sample.test().names]
+    clean = [load_result(module.results, name) for name in batches.names]
     module.results = results
-    return found
+    return clean

@@ -1,10 +1,8 @@
-"""Methods under Lightning: solve each batch, keep every image's result as soon as it is there, score the whole."""
+"""Methods under Lightning: solve each batch, write every image's result as soon as it is known, score the whole."""
 
-import os
 import time
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from tqdm import tqdm
 
 from rgi.baselines.base import Baseline
 from rgi.data.batch import Batch
+from rgi.evaluation.results import Result, load_result, result_path, save_result
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
@@ -22,24 +21,22 @@ from rgi.metrics.curves import auroc_per_image
 from rgi.metrics.protocols import Scores
 from rgi.metrics.standard import psnr, ssim
 
-Result = dict[str, np.ndarray]  # one image's arrays and numbers, as its file holds them
-
 
 class TestModule(LightningModule):
-    """The test step solves and scores, the predict step only solves; a subclass says how images are solved.
+    """The test step solves and scores; the predict step only solves. A subclass implements `solve`.
 
-    Each image's result goes to ``<results>/<name>.npz`` when its batch is done; an image whose file is there already
-    is read back and not solved again. Since no result depends on the neighbours in a batch, an interrupted run ends
-    with the numbers of an uninterrupted one.
+    Each image's result is written to ``<results>/<name>.npz`` when its batch is done. An image whose file exists is
+    read back and not solved again. No result depends on the other images of a batch, so an interrupted run ends with
+    the numbers of an uninterrupted one.
 
     Args:
-        method: its name, shown and recorded.
-        results: the folder of this method's results.
-        steps: that an image takes, for the progress bar.
+        method: name of the method, for the progress bar and the tables.
+        results: folder of this method's results.
+        steps: optimisation steps per image, the unit of the progress bar.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
-    found_mask = False  # whether a result's ``mask`` was optimised, for the reference protocol to rank
+    optimises_mask = False  # whether a result's ``mask`` is an estimate, which the reference protocol ranks
 
     def __init__(self, method: str, results: Path, steps: int) -> None:
         super().__init__()
@@ -49,16 +46,16 @@ class TestModule(LightningModule):
 
     @abstractmethod
     def solve(self, batch: Batch) -> dict[str, Tensor]:
-        """What is found of a batch, one row per image: ``map`` (B,H,W) and whatever else the method finds."""
+        """Tensors with one row per image: the anomaly ``map`` (B,H,W), and whatever else the method estimates."""
 
     def set_threshold(self, threshold: float) -> None:
-        """A threshold of the map, fixed on clean images, whose F1 is scored, too."""
+        """Also score the F1 at this threshold of the anomaly map, which was fixed on clean images."""
         self.scores = Scores(threshold)
 
     def on_test_start(self) -> None:
         loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders
         total, disable = len(loaders.sampler) * self.steps, self.global_rank != 0
-        kind = self.results.parent.name  # of images: clean ones may come first
+        kind = self.results.parent.name  # "results" for test images; clean images have a folder of their own
         name = self.method if kind == "results" else f"{self.method}, {kind} images"
         self.bar = tqdm(total=total, desc=name, unit="step", mininterval=1, disable=disable)
 
@@ -70,13 +67,13 @@ class TestModule(LightningModule):
     on_predict_end = on_test_end
 
     def test_step(self, batch: Batch, index: int) -> None:
-        found = self.results_of(batch)
+        results = self.results_of(batch)
         self.scores.update(
-            anomaly_map=self._stack(found, "map"),
-            restored=self._stack(found, "restored") if "restored" in found[0] else None,
+            anomaly_map=self._stack(results, "map"),
+            restored=self._stack(results, "restored"),
             observed=batch.observed,
-            paper_map=self._stack(found, "paper_map") if "paper_map" in found[0] else None,
-            found_mask=self._stack(found, "mask") if self.found_mask else None,
+            paper_map=self._stack(results, "paper_map"),
+            estimated_mask=self._stack(results, "mask") if self.optimises_mask else None,
             true_mask=batch.mask,
             clean=batch.clean,
         )
@@ -85,19 +82,18 @@ class TestModule(LightningModule):
         return self.results_of(batch)
 
     def on_test_epoch_end(self) -> None:
-        """Scores of the whole set; torchmetrics adds the processes up."""
+        """Log the scores of the whole set; torchmetrics joins the processes."""
         values = {name: torch.as_tensor(value).float() for name, value in self.scores.compute().items()}
         self.log_dict(values, sync_dist=True)  # the same on every process already; Lightning warns without
 
     def results_of(self, batch: Batch) -> list[Result]:
-        """Results of a batch, those on disk as they are."""
-        files = [self.results / f"{name}.npz" for name in batch.name]
-        missing = [i for i, file in enumerate(files) if not file.exists()]
+        """Results of a batch; only images without a file are solved."""
+        missing = [i for i, name in enumerate(batch.name) if not result_path(self.results, name).exists()]
         if missing:
             for i, result in zip(missing, self._solve(batch.select(missing)), strict=True):
-                save(files[i], result)
-        self.bar.update((len(files) - len(missing)) * self.steps)
-        return [load(file) for file in files]
+                save_result(self.results, batch.name[i], result)
+        self.bar.update((len(batch) - len(missing)) * self.steps)
+        return [load_result(self.results, name) for name in batch.name]
 
     def _solve(self, batch: Batch) -> list[Result]:
         started = time.perf_counter()
@@ -118,8 +114,11 @@ class TestModule(LightningModule):
             for i in range(len(batch))
         ]
 
-    def _stack(self, found: list[Result], key: str) -> Tensor:
-        return torch.from_numpy(np.stack([result[key] for result in found])).to(self.device)
+    def _stack(self, results: list[Result], key: str) -> Tensor | None:
+        """One tensor (B,...) of an array of every result, or None where the method has no such array."""
+        if key not in results[0]:
+            return None
+        return torch.from_numpy(np.stack([result[key] for result in results])).to(self.device)
 
 
 class InversionModule(TestModule):
@@ -141,7 +140,7 @@ class InversionModule(TestModule):
         self.map_kind, self.sigma, self.pool_seed = map_kind, sigma, seed
         self.clean: CleanStatistics | None = None  # what the map's kind may need
         self.networks = nn.ModuleDict(gan.modules())  # for Lightning to move
-        self.found_mask = config.mask in ("profiled", "adam")
+        self.optimises_mask = config.mask in ("profiled", "adam")
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """The fields of an `Inversion`."""
@@ -187,29 +186,3 @@ class BaselineModule(TestModule):
         self.bar.update(len(batch))
         restored = {} if found.restored is None else {"restored": found.restored}
         return {**restored, "map": found.anomaly_map(self.sigma)}
-
-
-def save(file: Path, result: Result) -> None:
-    """Write one image's result; a kill leaves no half file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, **result)
-    os.replace(part, file)
-
-
-def load(file: Path) -> Result:
-    """Read one image's result."""
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def rows(results: Path, names: list[str], method: str) -> list[dict[str, Any]]:
-    """One row of numbers per image, read back from the results folder."""
-    columns = ("category", "score", "objective", "iterations", "evaluations", "seconds", "pixel_auroc", "psnr", "ssim")
-    table = []
-    for name in names:
-        result = load(results / f"{name}.npz")
-        row = {"method": method, "name": name, "kind": name.rpartition("/")[0]}
-        table.append(row | {column: result[column].item() for column in columns if column in result})
-    return table

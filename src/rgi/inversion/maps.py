@@ -1,4 +1,4 @@
-"""Pixel scores from residuals, judged by what clean images leave."""
+"""Anomaly maps that are normalised by the residuals of clean images."""
 
 from collections.abc import Callable
 
@@ -8,48 +8,59 @@ from torch.nn.functional import softplus
 
 from rgi.pixels import smooth
 
-NEAR = 2.0  # pixels: what is usual at a position is estimated from those around it, too
-FLOOR = 0.1  # of the mean deviation: positions where nothing ever varied must not decide alone
+NEAR = 2.0  # pixels: mean and variance at a position are smoothed over its neighbours
+FLOOR = 0.1  # of the mean deviation, added to each: positions that never vary must not dominate
+
+FeatureMap = Callable[[Tensor], Tensor]
+"""A second anomaly map: images (B,C,H,W) to scores (B,H,W), higher is more anomalous."""
 
 
 class CleanStatistics:
-    """What is usual in clean images: their residuals at each position, and what a second opinion says of them.
+    """Mean and variance of the residuals of clean images, at each position.
 
     Args:
         observed: clean images (N,C,H,W), two at least.
-        residuals: their maps (N,H,W), unsmoothed, after inversion by the method whose maps are to be judged.
-        opinion: scores (B,H,W) of images (B,C,H,W), higher is more anomalous, such as a fitted baseline's
-            ``predict(images).scores``; fitted to other images than these, or what is usual would look too small.
+        residuals: their residual maps (N,H,W), unsmoothed, after inversion by the method whose maps are to be
+            normalised.
+        feature_map: a second anomaly map, such as a fitted baseline's ``predict(images).scores``. It must be fitted to
+            other images than these: on its own training images its scores are too low.
 
     Raises:
         ValueError: shapes that do not fit, or fewer than two images.
     """
 
-    def __init__(self, observed: Tensor, residuals: Tensor, opinion: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, observed: Tensor, residuals: Tensor, feature_map: FeatureMap | None = None) -> None:
         count, _, *size = observed.shape
         if tuple(residuals.shape) != (count, *size) or count < 2:
             raise ValueError(f"residuals {tuple(residuals.shape)}: must be (N,H,W) of N >= 2 images {(count, *size)}")
-        self.residuals, self.opinion = residuals, opinion
-        if opinion is not None:
-            scores = opinion(observed)
-            self.centre, self.spread = scores.mean(), scores.std()
+        self.residuals, self.feature_map = residuals, feature_map
+        if feature_map is not None:
+            scores = feature_map(observed)
+            self.feature_mean, self.feature_deviation = scores.mean(), scores.std()
 
-    def unusual(self, residuals: Tensor, sigma: float) -> Tensor:
-        """How many deviations the smoothed residuals of unsmoothed ones (B,H,W) lie above the clean ones' mean."""
+    def z_scores(self, residuals: Tensor, sigma: float) -> Tensor:
+        """Smoothed residuals minus the clean mean, in clean standard deviations of their position.
+
+        Args:
+            residuals: residual maps (B,H,W), unsmoothed.
+            sigma: of the Gaussian smoothing, in pixels.
+        """
         clean = smooth(self.residuals, sigma)
         mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEAR).to(residuals)
         deviation = variance.sqrt()
         return (smooth(residuals, sigma) - mean) / (deviation + FLOOR * deviation.mean())
 
-    def judge(self, observed: Tensor, residuals: Tensor, sigma: float, second: bool) -> Tensor:
-        """Scores (B,H,W) > 0 that rank as `unusual` does, or as its sum with the second opinion in its own deviations.
+    def normalised(self, residuals: Tensor, sigma: float) -> Tensor:
+        """Scores (B,H,W) > 0 that rank as `z_scores` does."""
+        return softplus(self.z_scores(residuals, sigma))
+
+    def combined(self, observed: Tensor, residuals: Tensor, sigma: float) -> Tensor:
+        """Scores (B,H,W) > 0 that rank as the sum of `z_scores` and the standardised feature map does.
 
         Raises:
-            ValueError: there is no second opinion.
+            ValueError: there is no feature map.
         """
-        score = self.unusual(residuals, sigma)
-        if second:
-            if self.opinion is None:
-                raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with an opinion")
-            score = score + (self.opinion(observed) - self.centre) / self.spread
-        return softplus(score)  # monotone, as scores are to be >= 0
+        if self.feature_map is None:
+            raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with a feature_map")
+        features = (self.feature_map(observed) - self.feature_mean) / self.feature_deviation
+        return softplus(self.z_scores(residuals, sigma) + features)

@@ -44,16 +44,16 @@ class Inversion:
 
         Args:
             kind: ``mask``, |M| (the paper); ``residual``, |x - G(z)|, which ranks also below the mask's threshold;
-                ``normalised``, the residual in deviations from what is usual at its position in clean images;
-                ``combined``, that and a second opinion, a map of features say; None takes the mask if one was
-                optimised, else the residual (the paper).
+                ``normalised``, the residual minus the mean of clean images, in clean standard deviations of its
+                position; ``combined``, the normalised residual plus the feature map of `clean`; None, the mask if one
+                was optimised, else the residual (the paper).
             sigma: standard deviation in pixels of a Gaussian smoothing of mask or residual; 0 leaves them as they are.
-            clean: what is usual; used and required with the last two kinds.
+            clean: statistics of clean images; used and required with the last two kinds.
 
         Three channels weigh 0.2989, 0.5870, 0.1140.
 
         Raises:
-            ValueError: an unknown kind, a negative sigma, or nothing to judge by.
+            ValueError: an unknown kind, a negative sigma, or no statistics where they are required.
         """
         kind = kind or ("mask" if self.mask_optimised else "residual")
         if kind not in KINDS or sigma < 0:
@@ -67,4 +67,6 @@ class Inversion:
             return smooth(residual, sigma)
         if clean is None:
             raise ValueError(f"anomaly_map: kind={kind!r} needs clean=CleanStatistics(...)")
-        return clean.judge(self.observed, residual, sigma, second=kind == "combined")
+        if kind == "normalised":
+            return clean.normalised(residual, sigma)
+        return clean.combined(self.observed, residual, sigma)

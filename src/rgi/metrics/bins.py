@@ -16,7 +16,7 @@ BINS = 1 + POSITIVE_BINS
 FIRST = (EXPONENT_BIAS + OCTAVES.start) << (MANTISSA_BITS - DROPPED_BITS)
 
 
-def every(value: float, dtype: torch.dtype) -> Tensor:
+def default_state(value: float, dtype: torch.dtype) -> Tensor:
     """Default state of a metric, (BINS,), in the memory of one number: torchmetrics keeps defaults beside the states.
 
     Call ``reset`` after the last ``add_state``, which makes writable states of them.

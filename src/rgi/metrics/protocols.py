@@ -29,7 +29,7 @@ PER_IMAGE = {  # name, function, what it takes
     "standard/psnr_hole": (standard.psnr_hole, ("restored", "clean", "true_mask")),
     "standard/psnr_composited": (standard.psnr_composited, ("restored", "clean", "true_mask", "observed")),
     "standard/ssim_composited": (standard.ssim_composited, ("restored", "clean", "true_mask", "observed")),
-    "standard/mask_iou": (standard.mask_iou, ("found_mask", "true_mask")),
+    "standard/mask_iou": (standard.mask_iou, ("estimated_mask", "true_mask")),
     "reference/psnr": (reference.psnr, ("restored", "clean")),
     "reference/ssim": (reference.ssim, ("restored", "clean")),
     "reference/auroc": (reference_auroc, ("explained", "true_mask")),
@@ -89,7 +89,7 @@ class Scores(nn.Module):
         restored: Tensor | None,
         observed: Tensor,
         paper_map: Tensor | None = None,
-        found_mask: Tensor | None = None,
+        estimated_mask: Tensor | None = None,
         true_mask: Tensor | None = None,
         clean: Tensor | None = None,
     ) -> None:
@@ -100,15 +100,15 @@ class Scores(nn.Module):
             restored: (B,C,H,W), one or three channels, neither clamped nor composited; None where nothing is restored.
             observed: (B,C,H,W).
             paper_map: (B,H,W) >= 0, the map that the paper ranks, to be scored beside the other; or None.
-            found_mask: (B,C,H,W) as optimised, which the reference protocol ranks; None for a method without one, whose
-                residual it ranks instead.
+            estimated_mask: (B,C,H,W) as optimised, which the reference protocol ranks; None for a method that estimates
+                none, whose residual it ranks instead.
             true_mask: (B,1,H,W) in {0,1}, 1 = corrupted, or None.
             clean: (B,C,H,W), or None.
 
         Raises:
             InputError: shapes or values that a metric refuses.
         """
-        explained = found_mask
+        explained = estimated_mask
         if explained is None and restored is not None:
             explained = observed - restored
         given = {
@@ -116,7 +116,7 @@ class Scores(nn.Module):
             "restored": restored,
             "observed": observed,
             "paper_map": paper_map,
-            "found_mask": found_mask,
+            "estimated_mask": estimated_mask,
             "explained": explained,
             "true_mask": true_mask,
             "clean": clean,

@@ -185,11 +185,11 @@ class PixelCurve(Metric):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("defect", bins.every(0, torch.int64), dist_reduce_fx="sum")
-        self.add_state("sound", bins.every(0, torch.int64), dist_reduce_fx="sum")
-        self.add_state("overlap", bins.every(0, torch.float64), dist_reduce_fx="sum")
-        self.add_state("lowest", bins.every(torch.inf, torch.float32), dist_reduce_fx="min")
-        self.add_state("highest", bins.every(0, torch.float32), dist_reduce_fx="max")
+        self.add_state("defect", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("sound", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("overlap", bins.default_state(0, torch.float64), dist_reduce_fx="sum")
+        self.add_state("lowest", bins.default_state(torch.inf, torch.float32), dist_reduce_fx="min")
+        self.add_state("highest", bins.default_state(0, torch.float32), dist_reduce_fx="max")
         self.reset()
 
     def update(self, anomaly_map: Tensor, mask: Tensor) -> None:

@@ -48,8 +48,8 @@ class CleanThreshold(Metric):
         if not 0 <= false_positive_rate < 1:
             raise InputError(f"false_positive_rate: is {false_positive_rate}; pass a share in [0,1), such as 0.01")
         self.false_positive_rate = false_positive_rate
-        self.add_state("pixels", bins.every(0, torch.int64), dist_reduce_fx="sum")
-        self.add_state("highest", bins.every(0, torch.float32), dist_reduce_fx="max")
+        self.add_state("pixels", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("highest", bins.default_state(0, torch.float32), dist_reduce_fx="max")
         self.reset()
 
     def update(self, anomaly_map: Tensor) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from rgi.evaluation.results import load_result
+from rgi.report.methods import Run, label
 from rgi.report.pictures import data_uri, heat, heat_scale, photograph
-from rgi.report.results import Run, label, load
 from rgi.report.tables import METRICS, MISSING, Metric, fixed
 
 SHOWN_IMAGES = 6  # per set, under every method
@@ -202,14 +203,14 @@ def side_by_side(runs: list[Run]) -> str:
     """Some images, two rows each, and a column for every method: what it restored, and its map."""
     names = sorted(set.intersection(*(_names(run) for run in runs)))
     names = [names[i * len(names) // SHOWN_IMAGES] for i in range(SHOWN_IMAGES)] if len(names) > SHOWN_IMAGES else names
-    scales = [heat_scale(load(run, name, ("map",), ())["map"] for name in names) for run in runs]
+    scales = [heat_scale(load_result(run.results, name, ("map",), ())["map"] for name in names) for run in runs]
     rows = ["<tr><th>image</th><th></th>" + "".join(f"<th>{html.escape(run.label)}</th>" for run in runs) + "</tr>"]
     for name in names:
-        image = load(runs[0], name, ("observed",), ("truth", "clean"))
+        image = load_result(runs[0].results, name, ("observed",), ("truth", "clean"))
         above = [photograph(image["observed"]), photograph(image["clean"]) if "clean" in image else None]
         below = [Image.fromarray(image["truth"][0] > 0.5) if "truth" in image else None, None]
         for run, scale in zip(runs, scales, strict=True):
-            found = load(run, name, ("map",), ("restored",))
+            found = load_result(run.results, name, ("map",), ("restored",))
             above.append(photograph(found["restored"]) if "restored" in found else None)
             below.append(heat(found["map"], scale))
         rows += ["<tr>" + "".join(_cell(name, picture) for picture in line) + "</tr>" for line in (above, below)]

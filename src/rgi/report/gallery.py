@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rgi.report.results import value
+from rgi.report.methods import value
 
 PLACES = 60  # images, at most
 

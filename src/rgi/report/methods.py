@@ -1,15 +1,14 @@
 """What a report is made from: a method's scores, its numbers per image, and the arrays on disk."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from rgi.errors import InputError
+from rgi.evaluation.results import load_result
 
 METHODS = {
     "anogan": "AnoGAN",
@@ -86,23 +85,7 @@ def check(runs: list[Run]) -> None:
             raise InputError(f"report: the image name {name} leads out of the report's folder; rename the image")
 
 
-def load(run: Run, name: str, required: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
-    """Arrays of one image's file by name, the optional ones where they are there."""
-    path = run.results / f"{name}.npz"
-    try:
-        with np.load(path) as file:
-            arrays = {key: file[key] for key in (*required, *optional) if key in file}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; run {run.method} again, a report needs every image's file") from error
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: is no results file ({error}); run {run.method} again") from error
-    for key in required:
-        if key not in arrays:
-            raise InputError(f"{path}: lacks the array {key!r}; run {run.method} again")
-    return arrays
-
-
 def scored(run: Run, names: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Every anomaly map (H,W) and every history (T,) of a run."""
-    files = [load(run, name, ("observed", "map"), ("history",)) for name in names]
+    files = [load_result(run.results, name, ("observed", "map"), ("history",)) for name in names]
     return [file["map"] for file in files], [file["history"] for file in files if "history" in file]

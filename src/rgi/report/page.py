@@ -10,11 +10,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from rgi.evaluation.results import load_result
 from rgi.report import pictures
 from rgi.report.curves import convergence
 from rgi.report.gallery import PLACES, gallery, typical_name
+from rgi.report.methods import Run, check, scored, value
 from rgi.report.pictures import Panel
-from rgi.report.results import Run, check, load, scored, value
 from rgi.report.tables import METRICS, accuracies, fixed, kind_table, metric, score_table, significant
 
 __all__ = ["Run", "write_report"]
@@ -135,8 +136,8 @@ def tables(runs: list[Run]) -> dict[str, Any]:
 
 
 def draw(runs: list[Run], name: str, scales: list[float]) -> Drawn:
-    known = load(runs[0], name, ("observed",), ("clean", "truth"))
-    results = [load(run, name, ("map",), ("restored",)) for run in runs]
+    known = load_result(runs[0].results, name, ("observed",), ("clean", "truth"))
+    results = [load_result(run.results, name, ("map",), ("restored",)) for run in runs]
     return Drawn(
         pictures.photograph(known["observed"]),
         pictures.photograph(known["clean"]) if "clean" in known else None,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rgi.report.results import Run, value
+from rgi.report.methods import Run, value
 
 MISSING = "\u2013"
 

@@ -14,12 +14,13 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rgi.data.corruption import FILLS, fill, regions
-from rgi.data.module import StepLoader
+from rgi.data.corruptions.fills import FILLS, fill
+from rgi.data.corruptions.regions import regions
 from rgi.errors import InputError
 from rgi.generators.encoder import Encoder
 from rgi.generators.store import GAN
 from rgi.inversion.weights import SharedWeights, native_bfloat16
+from rgi.training.loader import StepLoader
 
 LARGEST = 0.5  # a corrupted image has lost up to this part of its pixels
 INTACT = 0.25  # of the images are not corrupted

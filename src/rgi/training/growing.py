@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from rgi.errors import InputError
 from rgi.generators.progressive import upsample
-from rgi.modules.adversarial import AdversarialTraining
+from rgi.training.adversarial import AdversarialTraining
 
 PENALTY, DRIFT = 10.0, 0.001
 JUMPS = 600

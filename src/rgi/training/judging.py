@@ -1,25 +1,22 @@
-"""What is said of a training while it runs: how good its samples are, how well it inverts, and how fast it goes."""
+"""Judging a generator while it is trained: the quality of its samples, and how well it explains held-out images."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
-from rgi.metrics.generative import frechet_and_kernel, judge
-from rgi.modules.adversarial import AdversarialTraining
+from rgi.metrics.generative.frechet import frechet_and_kernel
+from rgi.metrics.generative.quality import sample_quality
+from rgi.training.adversarial import AdversarialTraining
 
 # Cheap enough to be asked every few hundred steps; the same for every generator, so that their gaps compare.
 PLAIN = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
-SHOWN_EVERY = 10  # steps
 
 
 def inversion_gap(gan: GAN, clean: Tensor) -> float:
@@ -77,25 +74,25 @@ class Judge(Callback):
         if trainer.is_global_zero:
             sheet = self.folder / "samples" / f"{module.steps_done:06d}.png"
             save_sheet(samples[:64], sheet)
-            if isinstance(trainer.logger, WandbLogger):
+            if hasattr(trainer.logger, "log_image"):  # W&B's
                 trainer.logger.log_image("samples", [str(sheet)])
         if not module.complete:
             return
-        row = {"step": module.steps_done, **self.judge(module, samples), **module.losses}
+        row = {"step": module.steps_done, **self.measure(module, samples), **module.losses}
         module.log_dict({name: value for name, value in row.items() if name != "step"})
         self.rows.append(row)
         lowest = min(self.rows, key=lambda row: row["inversion_gap"])
         if trainer.strategy.reduce_boolean_decision(lowest is row):
             trainer.save_checkpoint(self.best)
 
-    def judge(self, module: AdversarialTraining, samples: Tensor) -> dict[str, float]:
-        """Numbers of a complete generator."""
-        found = {"inversion_gap": inversion_gap(module.draft(self.card), self.held_out.to(module.device))}
+    def measure(self, module: AdversarialTraining, samples: Tensor) -> dict[str, float]:
+        """The inversion gap and the quality of samples (N,C,H,W) of a complete generator."""
+        numbers = {"inversion_gap": inversion_gap(module.draft(self.card), self.held_out.to(module.device))}
         real = self.real.to(module.device)
-        found |= judge(real, samples)
+        numbers |= sample_quality(real, samples)
         if self.features is not None:
-            found |= frechet_and_kernel(real, samples, self.features.to(module.device))
-        return found
+            numbers |= frechet_and_kernel(real, samples, self.features.to(module.device))
+        return numbers
 
 
 def save_sheet(samples: Tensor, path: Path) -> None:
@@ -104,44 +101,3 @@ def save_sheet(samples: Tensor, path: Path) -> None:
     pixels = ((torch.cat(rows, 1).clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).squeeze(2).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
-
-
-class TrainingProgress(Callback):
-    """A bar with the steps done and left, images per second, and the losses; the rate is logged, too.
-
-    Args:
-        name: what is trained.
-        batch_size: images in a step of one process.
-    """
-
-    def __init__(self, name: str, batch_size: int) -> None:
-        self.name, self.batch_size = name, batch_size
-        self.bar = tqdm(disable=True)
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        done, disable = module.steps_done, not trainer.is_global_zero
-        self.bar = tqdm(
-            total=module.steps, initial=done, desc=self.name, unit="step", mininterval=1, miniters=1, disable=disable
-        )
-        self.since, self.seconds = time.perf_counter(), 0.0
-        self.steps = 0
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        self.since = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        self.seconds += time.perf_counter() - self.since
-        self.steps += 1
-        self.bar.update()
-        if self.steps % SHOWN_EVERY == 0:
-            rate = SHOWN_EVERY * self.batch_size * trainer.world_size / self.seconds
-            module.log("images_per_second", rate)
-            losses = {n: f"{v:.3g}" for n, v in trainer.callback_metrics.items() if n.endswith(("_loss", "_gap"))}
-            self.bar.set_postfix({"images/s": f"{rate:.0f}", **losses}, refresh=False)
-            self.seconds = 0.0
-
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.bar.close()
-
-    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        self.bar.close()

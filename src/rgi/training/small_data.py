@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from rgi.modules.adversarial import AdversarialTraining
+from rgi.training.adversarial import AdversarialTraining
 
 R1_EVERY = 16
 

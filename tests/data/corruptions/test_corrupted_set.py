@@ -6,24 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_sets import CELEBA_TEST, write_celeba, write_folder, write_mvtec
 from hydra import compose, initialize_config_dir
 from PIL import Image
-from tiny import CELEBA_TEST, write_celeba, write_folder, write_mvtec
 
+from rgi.app.options import make
 from rgi.data.batch import Batch
-from rgi.data.celeba import CelebA
-from rgi.data.corrupted import Corrupted, Defects
-from rgi.data.corruption import CONTENTS, fill
-from rgi.data.defects import PAINTERS
-from rgi.data.folder import Folder
-from rgi.data.holes import Central, Irregular, MaskFolder, RandomPixels, strokes
-from rgi.data.module import ImageData
-from rgi.data.mvtec_ad import MVTecAD
-from rgi.data.textures import Textures
+from rgi.data.corruptions.corrupted_set import Corrupted
+from rgi.data.corruptions.defects import PAINTERS, Defects
+from rgi.data.corruptions.fills import CONTENTS, fill
+from rgi.data.corruptions.holes import Central, Irregular, RandomPixels
+from rgi.data.corruptions.mask_folder import MaskFolder
+from rgi.data.corruptions.strokes import strokes
+from rgi.data.sets.celeba import CelebA
+from rgi.data.sets.folder import Folder
+from rgi.data.sets.mvtec_ad import MVTecAD
+from rgi.data.sets.textures import Textures
 from rgi.errors import InputError
-from rgi.options import make
+from rgi.evaluation.loader import TestData
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 FILES = sorted((CONF / "corruption").rglob("*.yaml"))
 CORRUPTIONS = [path.relative_to(CONF / "corruption").with_suffix("").as_posix() for path in FILES]
 
@@ -106,11 +108,10 @@ def test_everything_else_is_the_datasets_own(faces):
 
 
 def test_batches_reach_lightning(faces):
-    loader = ImageData(Corrupted(faces, Irregular(0.2, "noise", 0)), batch_size=2)
+    loader = TestData(Corrupted(faces, Irregular(0.2, "noise", 0)).test(), batch_size=2)
     loader.trainer = type("Alone", (), {"global_rank": 0, "world_size": 1})
     (batch,) = loader.test_dataloader()
-    test = loader.images.test()
-    assert same(batch, Batch.collate([test[0], test[1]]))
+    assert same(batch, Batch.collate([loader.images[0], loader.images[1]]))
 
 
 CENTRAL = {

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rgi.data.corruption import CONTENTS, fill, random_field, regions
+from rgi.data.corruptions.fills import CONTENTS, fill, random_field
+from rgi.data.corruptions.regions import regions
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -1,9 +1,9 @@
 import pytest
-from checks import refused
-from tiny import BTAD_TEST, write_btad
+from helpers.set_checks import refused
+from helpers.tiny_sets import BTAD_TEST, write_btad
 
 from rgi.data.batch import Batch
-from rgi.data.btad import BTAD, PAGE
+from rgi.data.sets.btad import BTAD, PAGE
 
 
 def product(root, category="03"):

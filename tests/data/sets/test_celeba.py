@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
-from checks import CLEAN, check_clean_tests, check_common_mistakes, check_red, paint, parts, refused
-from tiny import CELEBA_TEST, write_celeba
+from helpers.set_checks import CLEAN, check_clean_tests, check_common_mistakes, check_red, paint, parts, refused
+from helpers.tiny_sets import CELEBA_TEST, write_celeba
 
-from rgi.data import celeba
-from rgi.data.celeba import IMAGES, LAST_TRAIN, LAST_VALIDATION, PAGE, CelebA
+from rgi.data.sets import celeba
+from rgi.data.sets.celeba import IMAGES, LAST_TRAIN, LAST_VALIDATION, PAGE, CelebA
 from rgi.errors import InputError
 
-SHARED = Path(__file__).parents[2] / "../shared/data/celeba/celebA"
+SHARED = Path(__file__).parents[3] / "../shared/data/celeba/celebA"
 FACE = {"left": 25, "top": 57, "right": 153, "bottom": 185}  # of 178x218: 128 pixels around column 89, row 121
 
 

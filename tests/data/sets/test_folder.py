@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from rgi.data.batch import Batch
-from rgi.data.folder import Folder
 from rgi.data.images import read_image
+from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
 
 

@@ -2,12 +2,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checks import CLEAN, check_clean_tests, check_common_mistakes, parts, refused
-from tiny import CLEAN_TEST, write_lsun_bedroom
+from helpers.set_checks import CLEAN, check_clean_tests, check_common_mistakes, parts, refused
+from helpers.tiny_sets import CLEAN_TEST, write_lsun_bedroom
 
-from rgi.data.lsun_bedroom import PAGE, LSUNBedroom
+from rgi.data.sets.lsun_bedroom import PAGE, LSUNBedroom
 
-SHARED = Path(__file__).parents[2] / "../shared/data/bedrooms"
+SHARED = Path(__file__).parents[3] / "../shared/data/bedrooms"
 
 
 def bedrooms(root, **changes):

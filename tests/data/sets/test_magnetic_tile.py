@@ -2,14 +2,14 @@ import re
 from pathlib import Path
 
 import pytest
-from checks import refused
+from helpers.set_checks import refused
+from helpers.tiny_sets import TILE_TEST, write_magnetic_tile
 from PIL import Image
-from tiny import TILE_TEST, write_magnetic_tile
 
-from rgi.data.magnetic_tile import GAP, PAGE, MagneticTile
+from rgi.data.sets.magnetic_tile import GAP, PAGE, MagneticTile
 from rgi.errors import InputError
 
-SHARED = Path(__file__).parents[2] / "../shared/data/magnetic_tile"
+SHARED = Path(__file__).parents[3] / "../shared/data/magnetic_tile"
 
 
 def tiles(root, **changes):

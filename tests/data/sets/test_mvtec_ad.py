@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checks import refused
+from helpers.set_checks import refused
 from PIL import Image
 
-from rgi.data import mvtec_ad
 from rgi.data.batch import Batch
-from rgi.data.mvtec_ad import CATEGORIES, MVTecAD
+from rgi.data.sets import mvtec_ad
+from rgi.data.sets.mvtec_ad import CATEGORIES, MVTecAD
 
-SHARED = Path(__file__).parents[2] / "../shared/data/mvtec_ad"
+SHARED = Path(__file__).parents[3] / "../shared/data/mvtec_ad"
 
 
 def save(path, pixels):

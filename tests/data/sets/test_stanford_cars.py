@@ -2,13 +2,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checks import CLEAN, check_clean_tests, check_common_mistakes, check_red, paint, parts, refused
+from helpers.set_checks import CLEAN, check_clean_tests, check_common_mistakes, check_red, paint, parts, refused
+from helpers.tiny_sets import CLEAN_TEST, write_boxes, write_stanford_cars
 from PIL import Image
-from tiny import CLEAN_TEST, write_boxes, write_stanford_cars
 
-from rgi.data.stanford_cars import PAGE, StanfordCars, read_boxes
+from rgi.data.sets.stanford_cars import PAGE, StanfordCars, read_boxes
 
-SHARED = Path(__file__).parents[2] / "../shared/data/stanford_cars"
+SHARED = Path(__file__).parents[3] / "../shared/data/stanford_cars"
 DEVKIT = "devkit/cars_train_annos.mat"
 
 

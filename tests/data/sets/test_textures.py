@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rgi.data import defects
-from rgi.data.textures import CATEGORIES, RESOLUTION, WINDOW, Textures, corners, cut
+from rgi.data.corruptions import defects
+from rgi.data.sets.textures import CATEGORIES, RESOLUTION, WINDOW, Textures, corners, cut
 from rgi.errors import InputError
 
 

@@ -13,7 +13,14 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from rgi.errors import InputError
-from rgi.metrics import generative
+from rgi.metrics.generative.embedding import embed
+from rgi.metrics.generative.frechet import frechet_and_kernel
+from rgi.metrics.generative.kernel_distance import kernel_distance
+from rgi.metrics.generative.memorisation import memorisation, nearest_training
+from rgi.metrics.generative.precision_recall import precision_recall
+from rgi.metrics.generative.quality import sample_quality
+from rgi.metrics.generative.random_features import RandomFeatures
+from rgi.metrics.generative.sliced_wasserstein import expand, laplacian_pyramid, sliced_distance, sliced_wasserstein
 
 GOLDEN = [-0.007205, 0.171191, 0.089048, 0.338159, 0.033983, 0.026565]
 
@@ -56,11 +63,11 @@ def untouched():
 @pytest.mark.parametrize("side", [16, 64])
 def test_pyramid_leads_back_to_the_image(side):
     clean = images(3, side, channels=3)
-    *levels, restored = generative.laplacian_pyramid(clean)
+    *levels, restored = laplacian_pyramid(clean)
     assert [level.shape[-1] for level in levels] == [64, 32][: len(levels)]
     assert restored.shape == (3, 3, 16, 16)
     for level in reversed(levels):
-        restored = level + generative.expand(restored)
+        restored = level + expand(restored)
     assert torch.allclose(restored, clean, atol=1e-6)
 
 
@@ -75,13 +82,13 @@ def test_pyramid_equals_scipy():
     coarse = filtered(image)[::2, ::2]
     spread = np.zeros_like(image)
     spread[::2, ::2] = 4 * coarse
-    fine, low = generative.laplacian_pyramid(torch.from_numpy(image)[None, None])
+    fine, low = laplacian_pyramid(torch.from_numpy(image)[None, None])
     assert np.allclose(low[0, 0], coarse, atol=1e-12)
     assert np.allclose(fine[0, 0], image - filtered(spread), atol=1e-12)
 
 
 def test_a_constant_image_has_no_detail():
-    detail, low = generative.laplacian_pyramid(torch.full((1, 1, 32, 32), 0.7))
+    detail, low = laplacian_pyramid(torch.full((1, 1, 32, 32), 0.7))
     assert torch.allclose(detail, torch.zeros(1), atol=1e-6)
     assert torch.allclose(low, torch.tensor(0.7))
 
@@ -90,16 +97,16 @@ def test_sliced_distance_is_the_mean_of_scipys_wasserstein_distances():
     a, b, directions = cloud(60), cloud(60, seed=1, shift=0.5), cloud(200, seed=2)
     unit = directions / directions.norm(dim=1, keepdim=True)
     expected = np.mean([stats.wasserstein_distance(a @ line, b @ line) for line in unit])
-    assert generative.sliced_distance(a, b, directions) == pytest.approx(expected, rel=1e-5)
+    assert sliced_distance(a, b, directions) == pytest.approx(expected, rel=1e-5)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    assert generative.sliced_distance(a[order], b, directions) == pytest.approx(expected, rel=1e-5)
+    assert sliced_distance(a[order], b, directions) == pytest.approx(expected, rel=1e-5)
 
 
 def test_sliced_distance_of_a_shift():
     """Moved by v, every projection moves by |v·direction|."""
     a, directions, shift = cloud(50), cloud(30, seed=1), torch.tensor([3.0, 0, 0, -1, 0, 2])
     expected = (directions @ shift / directions.norm(dim=1)).abs().mean().item()
-    assert generative.sliced_distance(a, a + shift, directions) == pytest.approx(expected, rel=1e-5)
+    assert sliced_distance(a, a + shift, directions) == pytest.approx(expected, rel=1e-5)
 
 
 def swd_in_numpy(real, fake, descriptors, seed):
@@ -123,42 +130,42 @@ def test_sliced_wasserstein_equals_numpy_within_sampling_error():
     real = images(64)
     fake = blurred(images(64, seed=1), 1)
     expected = np.mean([swd_in_numpy(real, fake, 16, seed) for seed in range(4)])
-    found = np.mean([generative.sliced_wasserstein(real, fake, seed, 16, 2048)[32] for seed in range(4)])
+    found = np.mean([sliced_wasserstein(real, fake, seed, 16, 2048)[32] for seed in range(4)])
     assert found == pytest.approx(expected, rel=0.05)
 
 
 def test_sliced_wasserstein_of_equal_sets_is_zero_and_its_seed_decides(untouched):
     real, fake = images(side=64), images(side=64, seed=1)
-    assert generative.sliced_wasserstein(real, real, 0, 8, 16) == {64: 0, 32: 0, 16: 0}
-    first = generative.sliced_wasserstein(real, fake, 5, 8, 16)
-    assert generative.sliced_wasserstein(real, fake, 5, 8, 16) == first
-    assert generative.sliced_wasserstein(real, fake, 6, 8, 16) != first
-    assert generative.sliced_wasserstein(real, torch.cat([fake, fake]), 5, 8, 16) == first
-    assert generative.sliced_wasserstein(fake, real, 5, 8, 16) == pytest.approx(first)
+    assert sliced_wasserstein(real, real, 0, 8, 16) == {64: 0, 32: 0, 16: 0}
+    first = sliced_wasserstein(real, fake, 5, 8, 16)
+    assert sliced_wasserstein(real, fake, 5, 8, 16) == first
+    assert sliced_wasserstein(real, fake, 6, 8, 16) != first
+    assert sliced_wasserstein(real, torch.cat([fake, fake]), 5, 8, 16) == first
+    assert sliced_wasserstein(fake, real, 5, 8, 16) == pytest.approx(first)
 
 
 def test_sliced_wasserstein_hardly_depends_on_the_order_of_the_images():
     real, fake = images(), blurred(images(seed=1), 1)
-    there = generative.sliced_wasserstein(real, fake, 0, 64, 128)
-    assert generative.sliced_wasserstein(real, fake.flip(0), 0, 64, 128) == pytest.approx(there, rel=0.1)
+    there = sliced_wasserstein(real, fake, 0, 64, 128)
+    assert sliced_wasserstein(real, fake.flip(0), 0, 64, 128) == pytest.approx(there, rel=0.1)
 
 
 def test_sliced_wasserstein_does_not_see_brightness_and_contrast_of_a_channel():
     real, fake = images(channels=3), images(seed=1, channels=3)
     gain, offset = torch.tensor([0.5, 0.7, 0.9])[:, None, None], torch.tensor([0.1, -0.1, 0.05])[:, None, None]
-    expected = generative.sliced_wasserstein(real, fake, 0, 8, 16)
-    assert generative.sliced_wasserstein(real, fake * gain + offset, 0, 8, 16) == pytest.approx(expected, rel=1e-3)
+    expected = sliced_wasserstein(real, fake, 0, 8, 16)
+    assert sliced_wasserstein(real, fake * gain + offset, 0, 8, 16) == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_generator_of_constant_images_is_far_from_real_ones():
     constant = torch.full((48, 1, 32, 32), 0.3)
-    assert generative.sliced_wasserstein(constant, constant, 0, 8, 16)[32] == 0
-    assert generative.sliced_wasserstein(images(), constant, 0, 8, 16)[32] > 500
+    assert sliced_wasserstein(constant, constant, 0, 8, 16)[32] == 0
+    assert sliced_wasserstein(images(), constant, 0, 8, 16)[32] > 500
 
 
 def test_fine_noise_shows_at_fine_levels_only():
     real, fake = blurred(images(side=64), 1), blurred(images(side=64, seed=1), 1)
-    before, after = (generative.sliced_wasserstein(real, x, 0, 32, 128) for x in (fake, noisy(fake, 0.2)))
+    before, after = (sliced_wasserstein(real, x, 0, 32, 128) for x in (fake, noisy(fake, 0.2)))
     assert after[64] > 1.5 * before[64]
     assert after[16] == pytest.approx(before[16], rel=0.1)
 
@@ -166,26 +173,26 @@ def test_fine_noise_shows_at_fine_levels_only():
 def test_random_features_are_the_same_everywhere(untouched):
     """Numbers computed once; they change only if the network does."""
     ramp = torch.linspace(-1, 1, 20 * 24).view(1, 1, 20, 24)
-    found = generative.RandomFeatures(1, seed=3)(ramp)[0]
+    found = RandomFeatures(1, seed=3)(ramp)[0]
     assert found[[0, 20, 40, 100, 300, 479]].tolist() == pytest.approx(GOLDEN, rel=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [16, 33, 64])
 def test_random_features_of_any_size(channels, side):
-    network = generative.RandomFeatures(channels)
+    network = RandomFeatures(channels)
     clean = torch.rand(5, channels, side, side + 1) * 2 - 1
     found = network(clean)
     assert found.shape == (5, network.num_features) == (5, 480)
     assert found.std(0).min() > 0
-    assert torch.allclose(generative.embed(clean, network, batch=2), found, atol=1e-5)
+    assert torch.allclose(embed(clean, network, batch=2), found, atol=1e-5)
     assert not list(network.buffers())
     assert not any(weight.requires_grad for weight in network.parameters())
 
 
 def test_random_features_depend_on_their_seed():
     clean = images(2)
-    first, again, other = (generative.RandomFeatures(1, seed)(clean) for seed in (0, 0, 1))
+    first, again, other = (RandomFeatures(1, seed)(clean) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other, rtol=0.1)
 
@@ -193,19 +200,19 @@ def test_random_features_depend_on_their_seed():
 def test_random_features_keep_their_scale_with_depth():
     """What He-normal weights are for: the mean square of a stage is within a factor of ten of the image's, 1."""
     noise = torch.randn(8, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    found = generative.RandomFeatures(1)(noise).square()
+    found = RandomFeatures(1)(noise).square()
     for stage in found.split([2 * width for width in (16, 32, 64, 128)], 1):
         assert 0.1 < 2 * stage.mean() < 10  # squared mean + variance = mean square, of each channel
 
 
 @pytest.mark.parametrize(("corrupt", "strengths"), [(noisy, (0, 0.05, 0.1, 0.2, 0.4)), (blurred, (0, 0.5, 1, 2, 4))])
 def test_distances_grow_with_the_corruption(corrupt, strengths):
-    network = generative.RandomFeatures(1)
+    network = RandomFeatures(1)
     real, fake = images(128), images(128, seed=1)
-    reals = generative.embed(real, network)
-    fakes = [generative.embed(corrupt(fake, strength), network) for strength in strengths]
-    assert increases([generative.kernel_distance(reals, x) for x in fakes])
-    scores = torch.tensor([generative.precision_recall(reals, x) for x in fakes])
+    reals = embed(real, network)
+    fakes = [embed(corrupt(fake, strength), network) for strength in strengths]
+    assert increases([kernel_distance(reals, x) for x in fakes])
+    scores = torch.tensor([precision_recall(reals, x) for x in fakes])
     assert (scores.diff(dim=0) <= 0).all()
     assert scores[0].min() > 0.7
     assert scores[-1].max() < 0.3
@@ -227,27 +234,27 @@ def test_precision_and_recall_equal_brute_force(k, monkeypatch):
     a, b = standardised(real, fake)
     expected = covered_in_numpy(b, a, k), covered_in_numpy(a, b, k)
     assert 0 < expected[1] < 1
-    assert generative.precision_recall(real, fake, k) == expected
-    monkeypatch.setattr(generative, "CHUNK", 7)
-    assert generative.precision_recall(real, fake, k) == expected
+    assert precision_recall(real, fake, k) == expected
+    monkeypatch.setattr("rgi.metrics.generative.precision_recall.CHUNK", 7)
+    assert precision_recall(real, fake, k) == expected
 
 
 def test_precision_and_recall_of_equal_and_of_distant_sets():
     real = cloud(40)
-    assert generative.precision_recall(real, real.flip(0)) == (1, 1)
-    assert generative.precision_recall(real, real + 100) == (0, 0)
+    assert precision_recall(real, real.flip(0)) == (1, 1)
+    assert precision_recall(real, real + 100) == (0, 0)
 
 
 def test_lost_modes_cost_recall_and_invented_ones_precision():
     left, right = cloud(100), cloud(100, seed=1) + 100
     both = torch.cat([left, right])
-    assert generative.precision_recall(both, left) == (1, 0.5)
-    assert generative.precision_recall(left, both) == (0.5, 1)
-    precision, recall = generative.precision_recall(both, both[:1].expand(200, -1))
+    assert precision_recall(both, left) == (1, 0.5)
+    assert precision_recall(left, both) == (0.5, 1)
+    precision, recall = precision_recall(both, both[:1].expand(200, -1))
     assert (precision, recall) == (1, 1 / 200)
 
 
-@pytest.mark.parametrize("metric", [generative.precision_recall, generative.kernel_distance])
+@pytest.mark.parametrize("metric", [precision_recall, kernel_distance])
 def test_features_may_have_any_units_and_any_order(metric):
     real, fake = cloud(60), cloud(60, seed=1)
     scale, shift = torch.tensor([1e-3, 1, 1e3, 5, 2, 0.1]), torch.tensor([0, 1, -1e3, 5, 0, 3])
@@ -259,9 +266,9 @@ def test_features_may_have_any_units_and_any_order(metric):
 def test_a_feature_that_is_constant_among_the_reals_keeps_its_units():
     real, fake = cloud(60), cloud(50, seed=1)
     flat = [torch.cat([x, torch.full((len(x), 1), 3.3)], 1) for x in (real, fake)]
-    assert generative.precision_recall(*flat) == generative.precision_recall(real, fake)
+    assert precision_recall(*flat) == precision_recall(real, fake)
     flat[1][:, -1] += 50
-    assert generative.precision_recall(*flat) == (0, 0)
+    assert precision_recall(*flat) == (0, 0)
 
 
 def mmd_in_python(a, b):
@@ -277,21 +284,21 @@ def mmd_in_python(a, b):
 def test_kernel_distance_equals_a_double_loop(monkeypatch):
     real, fake = cloud(30), cloud(25, seed=1, shift=0.3)
     expected = mmd_in_python(*standardised(real, fake))
-    assert generative.kernel_distance(real, fake) == pytest.approx(expected, rel=1e-4)
-    monkeypatch.setattr(generative, "CHUNK", 7)
-    assert generative.kernel_distance(real, fake) == pytest.approx(expected, rel=1e-4)
+    assert kernel_distance(real, fake) == pytest.approx(expected, rel=1e-4)
+    monkeypatch.setattr("rgi.metrics.generative.kernel_distance.CHUNK", 7)
+    assert kernel_distance(real, fake) == pytest.approx(expected, rel=1e-4)
     itself = mmd_in_python(*standardised(real, real))
     assert itself < 0
-    assert generative.kernel_distance(real, real) == pytest.approx(itself, rel=1e-4)
+    assert kernel_distance(real, real) == pytest.approx(itself, rel=1e-4)
 
 
 def test_kernel_distance_is_unbiased():
     """Fakes drawn from the reals themselves: of the distance to the reals, the one half that compares fakes is 0 on
     average, and the other half is that of the reals to themselves."""
     real, random = cloud(30), torch.Generator().manual_seed(0)
-    found = [generative.kernel_distance(real, real[torch.randint(30, (10,), generator=random)]) for _ in range(1000)]
+    found = [kernel_distance(real, real[torch.randint(30, (10,), generator=random)]) for _ in range(1000)]
     error = np.std(found) / math.sqrt(len(found))
-    assert np.mean(found) == pytest.approx(generative.kernel_distance(real, real) / 2, abs=3 * error)
+    assert np.mean(found) == pytest.approx(kernel_distance(real, real) / 2, abs=3 * error)
     assert error < 0.02  # fine enough: comparing every row with itself, too, would add about 0.9
 
 
@@ -308,7 +315,7 @@ def test_fid_and_kid_without_torch_fidelity(untouched):
     covariances = [x @ x.T + np.eye(4) for x in half]
     means = np.array([[0.0, 1, 2, 3], [1, 1, 0, 5]])
     sets = [gaussian(*moments, 300, seed) for seed, moments in enumerate(zip(means, covariances, strict=True))]
-    found = generative.frechet_and_kernel(*sets, nn.Flatten(), subsets=2)
+    found = frechet_and_kernel(*sets, nn.Flatten(), subsets=2)
     root = sqrtm(covariances[0] @ covariances[1]).real
     expected = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
     assert found["fid"] == pytest.approx(expected, rel=1e-4)
@@ -318,10 +325,10 @@ def test_fid_and_kid_without_torch_fidelity(untouched):
 
 
 def test_fid_of_equal_sets_is_zero_and_the_seed_decides_kids_subsets():
-    real, fake, network = images(60), images(60, seed=1), generative.RandomFeatures(1)
-    assert generative.frechet_and_kernel(real, real, network, subsets=1)["fid"] == pytest.approx(0, abs=1e-3)
+    real, fake, network = images(60), images(60, seed=1), RandomFeatures(1)
+    assert frechet_and_kernel(real, real, network, subsets=1)["fid"] == pytest.approx(0, abs=1e-3)
     first, again, other = (
-        generative.frechet_and_kernel(real, fake, network, seed, subsets=3, subset_size=20) for seed in (0, 0, 1)
+        frechet_and_kernel(real, fake, network, seed, subsets=3, subset_size=20) for seed in (0, 0, 1)
     )
     assert first == again
     assert first["kid"] != other["kid"]
@@ -332,7 +339,7 @@ def test_nearest_training_equals_brute_force(chunk):
     clean, training = images(20, 16, channels=3), images(30, 16, seed=1, channels=3)
     rows = [x.flatten(1).double().numpy() for x in (clean, training)]
     expected = cdist(*rows).min(1) / math.sqrt(rows[0].shape[1])
-    found = generative.nearest_training(clean, training, chunk)
+    found = nearest_training(clean, training, chunk)
     assert found.shape == (20,)
     assert np.allclose(found, expected, atol=1e-6)
 
@@ -341,7 +348,7 @@ def test_nearest_training_is_exact_for_near_copies():
     """Distances from the matrix product alone would be off by more than the smallest of these."""
     training, steps = images(40, 64), torch.tensor([0, 1e-5, 1e-4, 1e-3])
     copies = training[:4] + steps[:, None, None, None]
-    assert torch.allclose(generative.nearest_training(copies, training), steps, rtol=1e-2, atol=1e-7)
+    assert torch.allclose(nearest_training(copies, training), steps, rtol=1e-2, atol=1e-7)
 
 
 def test_nearest_training_is_near_enough_in_a_crowd_of_near_copies():
@@ -350,51 +357,51 @@ def test_nearest_training_is_near_enough_in_a_crowd_of_near_copies():
     crowd = torch.cat([base + spread * torch.randn(200, 1, 64, 64, generator=random), images(20, 64, seed=1)])
     queries = base + torch.randn(30, 1, 64, 64, generator=random) * spread[:30]
     exact = torch.stack([(crowd.double() - x.double()).square().mean((1, 2, 3)).sqrt().min() for x in queries])
-    assert torch.allclose(generative.nearest_training(queries, crowd).double(), exact, rtol=0, atol=1e-4)
+    assert torch.allclose(nearest_training(queries, crowd).double(), exact, rtol=0, atol=1e-4)
 
 
 def test_memorisation_finds_planted_copies_and_nothing_else():
     training, held_out, samples = images(200, 16), images(400, 16, seed=1), images(400, 16, seed=2)
-    honest = generative.memorisation(samples, held_out, training)
+    honest = memorisation(samples, held_out, training)
     assert honest["copies"] == pytest.approx(0.05, abs=0.03)
     assert honest["sample_distance"] == pytest.approx(honest["held_out_distance"], rel=0.05)
-    assert generative.memorisation(held_out, held_out, training)["copies"] == pytest.approx(0.05)
+    assert memorisation(held_out, held_out, training)["copies"] == pytest.approx(0.05)
     samples[:120] = noisy(training[:120], 0.02)
-    cheating = generative.memorisation(samples, held_out, training)
+    cheating = memorisation(samples, held_out, training)
     assert cheating["copies"] == pytest.approx(0.3 + 0.7 * honest["copies"], abs=0.02)
     assert cheating["held_out_distance"] == honest["held_out_distance"]
-    every = generative.memorisation(training[:50], held_out, training)
+    every = memorisation(training[:50], held_out, training)
     assert (every["copies"], every["sample_distance"]) == (1, 0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_judge_puts_the_four_together(channels, untouched):
     real, fake = images(40, 64, channels=channels), blurred(images(40, 64, seed=1, channels=channels), 1)
-    found = generative.judge(real, fake, seed=2)
-    swd = generative.sliced_wasserstein(real, fake, 2, 32, 128)
-    sets = [generative.embed(x, generative.RandomFeatures(channels, 2)) for x in (real, fake)]
-    precision, recall = generative.precision_recall(*sets)
+    found = sample_quality(real, fake, seed=2)
+    swd = sliced_wasserstein(real, fake, 2, 32, 128)
+    sets = [embed(x, RandomFeatures(channels, 2)) for x in (real, fake)]
+    precision, recall = precision_recall(*sets)
     assert found == {
         **{f"swd_{side}": swd[side] for side in (64, 32, 16)},
         "swd": pytest.approx(np.mean(list(swd.values()))),
         "precision": precision,
         "recall": recall,
-        "kernel_distance": generative.kernel_distance(*sets),
+        "kernel_distance": kernel_distance(*sets),
     }
 
 
 def test_judge_takes_any_network_and_does_not_count_gradients():
     weights = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(16, 5))
     real = images(20)
-    found = generative.judge(real, real.requires_grad_(), weights, descriptors=4, projections=8)
+    found = sample_quality(real, real.requires_grad_(), weights, descriptors=4, projections=8)
     assert found["swd"] == 0
     assert found["precision"] == found["recall"] == 1
-    assert not generative.embed(real, weights).requires_grad
+    assert not embed(real, weights).requires_grad
 
 
 def test_half_precision_and_doubles_are_judged_alike():
     real, fake = images(24, 16).bfloat16(), images(24, 16, seed=1).bfloat16()
-    assert generative.judge(real, fake) == generative.judge(real.double(), fake.double())
+    assert sample_quality(real, fake) == sample_quality(real.double(), fake.double())
 
 
 NAN = torch.full((8, 1, 32, 32), torch.nan)
@@ -404,26 +411,26 @@ OK = torch.zeros(8, 1, 32, 32)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: generative.judge(OK, NAN), "fake: holds NaN"),
-        (lambda: generative.judge(OK[0], OK), r"real \(1, 32, 32\)"),
-        (lambda: generative.judge(OK, OK[:, :, 1:]), r"real \(8, 1, 32, 32\) and fake \(8, 1, 31, 32\)"),
-        (lambda: generative.judge(OK[:0], OK), r"real \(0, 1, 32, 32\)"),
-        (lambda: generative.judge(OK[..., 1:], OK[..., 1:]), "32 x 31 pixels.*16, 32, 64"),
-        (lambda: generative.judge(torch.ones(4, 1, 48, 48), torch.ones(4, 1, 48, 48)), "48 x 48 pixels"),
-        (lambda: generative.judge(torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8)), "8 x 8 pixels"),
-        (lambda: generative.judge(OK[:3], OK[:3]), "at least 4 rows"),
-        (lambda: generative.RandomFeatures(2), "channels=2"),
-        (lambda: generative.RandomFeatures(3)(OK), r"images \(8, 1, 32, 32\): pass \(N,3,H,W\)"),
-        (lambda: generative.RandomFeatures(1)(OK[..., :15]), "at least 16 pixels"),
-        (lambda: generative.embed(OK, nn.Identity()), "flatten its output"),
-        (lambda: generative.precision_recall(cloud(3), cloud(9)), r"real_features \(3, 6\)"),
-        (lambda: generative.precision_recall(cloud(9), cloud(9), k=9), "at least 10 rows"),
-        (lambda: generative.kernel_distance(cloud(9), cloud(9, 5)), r"fake_features \(9, 5\)"),
-        (lambda: generative.kernel_distance(cloud(9), cloud(9) / 0), "fake_features: holds NaN or infinities"),
-        (lambda: generative.frechet_and_kernel(OK[:1], OK, nn.Flatten()), "at least 2 rows"),
-        (lambda: generative.frechet_and_kernel(OK, NAN, nn.Flatten()), "fake: holds NaN"),
-        (lambda: generative.nearest_training(OK, OK[..., 1:]), r"training \(8, 1, 32, 31\)"),
-        (lambda: generative.memorisation(OK, NAN, OK), "held_out: holds NaN"),
+        (lambda: sample_quality(OK, NAN), "fake: holds NaN"),
+        (lambda: sample_quality(OK[0], OK), r"real \(1, 32, 32\)"),
+        (lambda: sample_quality(OK, OK[:, :, 1:]), r"real \(8, 1, 32, 32\) and fake \(8, 1, 31, 32\)"),
+        (lambda: sample_quality(OK[:0], OK), r"real \(0, 1, 32, 32\)"),
+        (lambda: sample_quality(OK[..., 1:], OK[..., 1:]), "32 x 31 pixels.*16, 32, 64"),
+        (lambda: sample_quality(torch.ones(4, 1, 48, 48), torch.ones(4, 1, 48, 48)), "48 x 48 pixels"),
+        (lambda: sample_quality(torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8)), "8 x 8 pixels"),
+        (lambda: sample_quality(OK[:3], OK[:3]), "at least 4 rows"),
+        (lambda: RandomFeatures(2), "channels=2"),
+        (lambda: RandomFeatures(3)(OK), r"images \(8, 1, 32, 32\): pass \(N,3,H,W\)"),
+        (lambda: RandomFeatures(1)(OK[..., :15]), "at least 16 pixels"),
+        (lambda: embed(OK, nn.Identity()), "flatten its output"),
+        (lambda: precision_recall(cloud(3), cloud(9)), r"real_features \(3, 6\)"),
+        (lambda: precision_recall(cloud(9), cloud(9), k=9), "at least 10 rows"),
+        (lambda: kernel_distance(cloud(9), cloud(9, 5)), r"fake_features \(9, 5\)"),
+        (lambda: kernel_distance(cloud(9), cloud(9) / 0), "fake_features: holds NaN or infinities"),
+        (lambda: frechet_and_kernel(OK[:1], OK, nn.Flatten()), "at least 2 rows"),
+        (lambda: frechet_and_kernel(OK, NAN, nn.Flatten()), "fake: holds NaN"),
+        (lambda: nearest_training(OK, OK[..., 1:]), r"training \(8, 1, 32, 31\)"),
+        (lambda: memorisation(OK, NAN, OK), "held_out: holds NaN"),
     ],
 )
 def test_bad_input_is_refused(call, message):

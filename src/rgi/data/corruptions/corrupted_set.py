@@ -1,93 +1,15 @@
 """Any dataset for mask-free inpainting: its clean test images, corrupted in a known way."""
 
-import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from math import inf
-from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from rgi.data import defects
 from rgi.data.batch import Batch
-from rgi.data.clean import CleanTests
+from rgi.data.corruptions.corruption import Corruption, Others
 from rgi.data.files import FileSet
+from rgi.data.protocol import ImageSet, TestSet
+from rgi.data.sets.clean_set import CleanTests
 from rgi.errors import InputError
-
-if TYPE_CHECKING:  # that module loads Lightning
-    from rgi.data.module import ImageSet, TestSet
-
-Others = Callable[[], Dataset[Tensor]]  # clean images (C,H,W) of the same set that are not for testing
-
-
-class Corruption(ABC):
-    """What is done to a clean image: a function of the image, its name and the seed, whatever else is in the set.
-
-    Args:
-        seed: another one, other corruptions.
-
-    Raises:
-        InputError: the seed is no whole number of at least 0.
-    """
-
-    kinds: tuple[str, ...] = ()  # each image appears once with every kind, which its name then begins with
-
-    def __init__(self, seed: int) -> None:
-        if type(seed) is not int or seed < 0:
-            raise InputError(f"corruption.seed={seed}: must be a whole number of at least 0")
-        self.seed = seed
-
-    @abstractmethod
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
-        """The corrupted image (1,C,H,W) of a clean one in [-1, 1], and the true mask (1,1,H,W) in {0, 1}."""
-
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:  # noqa: B027
-        """Look for what can be wrong with the corruption of these images.
-
-        Raises:
-            InputError: something is.
-        """
-
-    def randomness(self, name: str, use: int = 0) -> np.random.Generator:
-        """For an image; each use has a stream of its own, so that another content leaves the region as it is."""
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), use])
-
-
-class Defects(Corruption):
-    """The defects of `rgi.data.defects`; every image is painted once with each kind.
-
-    Args:
-        kinds: of `rgi.data.defects.PAINTERS`.
-        contrast: the least and the largest distance of a defect from its surroundings, in standard deviations of the
-            image.
-        seed: see `Corruption`.
-
-    Raises:
-        InputError: an unknown or repeated kind, or an impossible contrast.
-    """
-
-    def __init__(self, kinds: Sequence[str], contrast: Sequence[float], seed: int) -> None:
-        super().__init__(seed)
-        if not _listed(kinds) or not kinds or len(set(kinds)) < len(kinds) or set(kinds) - defects.PAINTERS.keys():
-            raise InputError(f"corruption.kinds={kinds}: must be a list of some of {', '.join(defects.PAINTERS)}")
-        numbers = _listed(contrast) and len(contrast) == 2 and all(type(value) in (int, float) for value in contrast)
-        if not (numbers and 0 < contrast[0] <= contrast[1] < inf):
-            raise InputError(f"corruption.contrast={contrast}: must be two numbers above 0, like [1,3]")
-        self.kinds, self.contrast = tuple(kinds), tuple(contrast)
-
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
-        """Paint the kind that the name begins with."""
-        rng = self.randomness(name)
-        observed, mask = defects.paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
-        return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]
-
-
-def _listed(value: Sequence) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 class Corrupted:
@@ -102,7 +24,7 @@ class Corrupted:
         corruption: what is done to the test images.
     """
 
-    def __init__(self, images: "ImageSet", corruption: Corruption) -> None:
+    def __init__(self, images: ImageSet, corruption: Corruption) -> None:
         self.images, self.corruption = images, corruption
         self.name, self.category, self.terms = images.name, images.category, images.terms
         self.channels, self.resolution = images.channels, images.resolution
@@ -162,7 +84,7 @@ class CorruptedTests(Dataset[Batch]):
         InputError: images of two folders have one name, of which painted ones keep nothing else.
     """
 
-    def __init__(self, tests: "TestSet", clean: list[int], corruption: Corruption, others: Others) -> None:
+    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, others: Others) -> None:
         self.tests, self.corruption, self.others = tests, corruption, cache(others)
         found = [(tests.names[index], index) for index in clean]
         if corruption.kinds:

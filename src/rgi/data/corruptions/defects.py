@@ -5,13 +5,19 @@ painter draws a region of 0.5 to 6 % of the image; `paint` then moves the region
 by a stated number of the image's standard deviations, so that a set can be made as easy or as hard as one likes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import inf
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from scipy import ndimage
 from skimage import draw
+from torch import Tensor
+
+from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.errors import InputError
 
 MIN_AREA, MAX_AREA = 0.005, 0.06
 DOWN = np.array([1, 0])
@@ -144,3 +150,36 @@ def _line(region: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     rows, columns = draw.line(*np.rint(start).astype(int), *np.rint(end).astype(int))
     inside = (rows >= 0) & (rows < len(region)) & (columns >= 0) & (columns < len(region))
     region[rows[inside], columns[inside]] = True
+
+
+class Defects(Corruption):
+    """Every image is painted once with each kind of defect.
+
+    Args:
+        kinds: of `PAINTERS`.
+        contrast: the least and the largest distance of a defect from its surroundings, in standard deviations of the
+            image.
+        seed: see `Corruption`.
+
+    Raises:
+        InputError: an unknown or repeated kind, or an impossible contrast.
+    """
+
+    def __init__(self, kinds: Sequence[str], contrast: Sequence[float], seed: int) -> None:
+        super().__init__(seed)
+        if not _listed(kinds) or not kinds or len(set(kinds)) < len(kinds) or set(kinds) - PAINTERS.keys():
+            raise InputError(f"corruption.kinds={kinds}: must be a list of some of {', '.join(PAINTERS)}")
+        numbers = _listed(contrast) and len(contrast) == 2 and all(type(value) in (int, float) for value in contrast)
+        if not (numbers and 0 < contrast[0] <= contrast[1] < inf):
+            raise InputError(f"corruption.contrast={contrast}: must be two numbers above 0, like [1,3]")
+        self.kinds, self.contrast = tuple(kinds), tuple(contrast)
+
+    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
+        """Paint the kind that the name begins with."""
+        rng = self.randomness(name)
+        observed, mask = paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
+        return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]
+
+
+def _listed(value: Sequence) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -6,7 +6,7 @@ Localization", ISIE 2021. The archive (https://avires.dimi.uniud.it/papers/btad/
 461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a, which we have not checked.
 """
 
-from rgi.data.categories import CategorySet
+from rgi.data.sets.category_set import CategorySet
 
 PAGE = "https://github.com/pankajmishra000/VT-ADL"
 

@@ -7,8 +7,8 @@ we know no SHA-256 of it.
 import re
 from pathlib import Path
 
-from rgi.data.clean import CleanSet, Parts, by_number
 from rgi.data.images import Box
+from rgi.data.sets.clean_set import CleanSet, Parts, by_number
 from rgi.errors import InputError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"

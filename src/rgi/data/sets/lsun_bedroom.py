@@ -6,7 +6,7 @@ Loop", arXiv 1506.03365 (2015). The archive ``bedroom_train_lmdb.zip`` is an LMD
 
 from pathlib import Path
 
-from rgi.data.clean import CleanSet
+from rgi.data.sets.clean_set import CleanSet
 from rgi.errors import InputError
 
 PAGE = "https://github.com/fyu/lsun"

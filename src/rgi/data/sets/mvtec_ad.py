@@ -5,8 +5,8 @@ Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 
 from pathlib import Path
 
-from rgi.data.categories import CategorySet
 from rgi.data.download import download
+from rgi.data.sets.category_set import CategorySet
 from rgi.errors import InputError
 
 CATEGORIES = (

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from rgi.data.clean import CleanSet
 from rgi.data.images import Box
+from rgi.data.sets.clean_set import CleanSet
 from rgi.errors import InputError
 
 PAGE = "https://github.com/pytorch/vision/issues/7545"

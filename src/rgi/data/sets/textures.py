@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rgi.data import defects
 from rgi.data.batch import Batch
+from rgi.data.corruptions import defects
 from rgi.errors import InputError
 
 CATEGORIES = ("brick", "grass", "gravel")
@@ -74,7 +74,8 @@ class Textures:
 
     def photograph(self) -> np.ndarray:
         """The photograph, (512,512) float32 in [-1, 1]."""
-        path = Path(skimage.data_dir) / f"{self.category}.png"
+        # Not skimage.data_dir: where pooch is installed, that is a cache, which scikit-image fills on demand.
+        path = Path(skimage.__file__).parent / "data" / f"{self.category}.png"
         if not path.is_file():
             raise InputError(f"{path}: missing from the scikit-image installation; reinstall scikit-image")
         with Image.open(path) as image:

@@ -51,7 +51,7 @@ def whole_set(count=9):
         "anomaly_map": found.mean(1),
         "restored": restored,
         "observed": observed,
-        "found_mask": found,
+        "estimated_mask": found,
         "true_mask": true_mask,
         "clean": clean,
     }

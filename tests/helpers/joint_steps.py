@@ -7,9 +7,9 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-from rgi.modules.adversarial import AdversarialTraining
-from rgi.modules.growing import GrowingTraining
-from rgi.modules.small_data import SmallDataTraining
+from rgi.training.adversarial import AdversarialTraining
+from rgi.training.growing import GrowingTraining
+from rgi.training.small_data import SmallDataTraining
 
 JOINT, STEPS = 8, 4
 DRAWN = torch.rand  # before it is replaced, once for each training

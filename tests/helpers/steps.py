@@ -5,7 +5,7 @@ import types
 import pytest
 import torch
 
-from rgi.modules.adversarial import AdversarialTraining
+from rgi.training.adversarial import AdversarialTraining
 
 
 class Steps:

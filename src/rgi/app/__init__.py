@@ -1,0 +1,1 @@
+"""The command line: all that knows Hydra, W&B and run folders."""

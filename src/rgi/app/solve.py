@@ -1,0 +1,154 @@
+"""The tasks that solve test images: invert, predict, compare, and the report of a finished run.
+
+Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+
+from rgi.app import runs
+from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
+from rgi.app.record import finish_logger, long_form, method_logger, write_page, write_table
+from rgi.data.protocol import ImageSet, stack
+from rgi.errors import InputError
+from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
+from rgi.evaluation.loader import TestData
+from rgi.evaluation.modules import BaselineModule, InversionModule, TestModule
+from rgi.evaluation.results import image_rows
+from rgi.inversion.config import SolverConfig
+
+log = logging.getLogger(__name__)
+BASELINE_IMAGES = 5000  # that a baseline is fitted to, at most
+SHOWN = (  # scores on the last lines that a run prints; metrics.json has all of them
+    *(f"standard/{name}" for name in ("pixel_auroc", "aupro", "pixel_ap", "best_f1", "image_auroc", "psnr", "ssim")),
+    "images",
+    "seconds_per_image",
+)
+Methods = dict[str, Callable[[Path], TestModule]]  # name: from the folder of its results to its module
+
+
+def invert(cfg: DictConfig) -> None:
+    """Solve the test images with one method, score the results, and write the report."""
+    _solve(cfg, _solver_of(cfg), Trainer.test)
+
+
+def predict(cfg: DictConfig) -> None:
+    """Solve the test images with one method and write the report, without scores."""
+    _solve(cfg, _solver_of(cfg), Trainer.predict)
+
+
+def compare(cfg: DictConfig) -> None:
+    """Solve the same test images with several methods, score the results, and compare them in one report."""
+    if not cfg.methods:
+        raise InputError(f"methods={cfg.methods}: names no method; see conf/experiment/demo.yaml")
+    _solve(cfg, dict(cfg.methods), Trainer.test)
+
+
+def report(cfg: DictConfig) -> None:
+    """Write the report of a finished run anew."""
+    folder = path_option(cfg, "run")
+    if not folder.is_dir():
+        raise InputError(f"run={folder}: no such folder; a run's is outputs/<experiment>/<date_time>")
+    if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
+        raise InputError(f"run={folder}: holds no finished inversion; start its command again to finish it")
+    scores = json.loads((folder / "metrics.json").read_text())
+    config = OmegaConf.load(folder / "config.yaml")
+    print(write_page(folder, config.name, scores))
+
+
+def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The chosen solver by its method's name: conf/solver/reference/rgi.yaml is called reference_rgi."""
+    return {str(HydraConfig.get().runtime.choices.solver).replace("/", "_"): cfg.solver}
+
+
+def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
+    """Run every method on the test images, then write the run's tables and its page."""
+    is_baseline = OmegaConf.select(cfg, "baseline") is not None
+    configs = {} if is_baseline else {name: solver_config(each, name, cfg.task) for name, each in solvers.items()}
+    images = image_set(cfg)
+    prepare(images)
+    methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+    folder = runs.open_run(cfg)
+    scores: dict[str, dict[str, float]] = {}
+    table: list[dict[str, Any]] = []
+    for method, module_for in methods.items():
+        module = module_for(folder / "results" / method)
+        logger = method_logger(cfg, method, folder)
+        # Lightning's inference mode would keep the solver from differentiating.
+        trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
+        _run(cfg, trainer, module, images, loop)
+        if trainer.is_global_zero:
+            rows = image_rows(module.results, images.test().names, method)
+            cost = _cost(rows)
+            scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()} | cost
+            table += rows
+            finish_logger(logger, rows, cost, module.results)
+    if scores:  # empty on all processes but the first
+        _record(cfg, folder, images.category, scores, table)
+
+
+def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
+    """Solve what the method needs of the clean images, then the test images."""
+    if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
+        learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
+    if loop is Trainer.test:
+        fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
+    quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
+    loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
+    trainer.strategy.barrier()  # every process has written its images
+
+
+def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What the images took; memory is the most that this process has held so far."""
+    cost = {"images": len(rows), "seconds_per_image": fmean(row["seconds"] for row in rows)}
+    cost["peak_memory_mib"] = runs.peak_memory()
+    if "evaluations" in rows[0]:
+        cost["evaluations_per_image"] = fmean(row["evaluations"] for row in rows)
+    return cost
+
+
+def _record(
+    cfg: DictConfig, folder: Path, category: str, scores: dict[str, dict[str, float]], table: list[dict[str, Any]]
+) -> None:
+    """Write tables and page, and print the scores."""
+    write_table(folder / "per_image.csv", table)
+    write_table(folder / "table.csv", long_form(scores, cfg, category))
+    for method, values in scores.items():
+        shown = {name: values[name] for name in SHOWN if name in values}
+        print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
+    page = write_page(folder, cfg.name, scores)
+    runs.write_json(folder / "metrics.json", scores)  # last: this file marks the run as finished
+    print(page)
+
+
+def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet) -> Methods:
+    """The modules of the solvers."""
+    gan = generator(cfg, images)
+    check_methods(cfg, configs, images, gan)
+    check_clean_images(cfg.map.kind, images, gan)
+    OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
+    options = {"map_kind": cfg.map.kind, "sigma": cfg.map.sigma, "seed": cfg.seed}
+    return {name: partial(InversionModule, gan, config, name, **options) for name, config in configs.items()}
+
+
+def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
+    """The module of the chosen baseline, which is fitted when its module is made."""
+    method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
+    unfitted = baseline(cfg, images)
+    device = make(cfg, "trainer", logger=False).strategy.root_device
+
+    def fitted(results: Path) -> TestModule:
+        learned = unfitted.fit(stack(clean, BASELINE_IMAGES).to(device))
+        log.info("%s: fitted in %.1f s", method, learned.seconds)
+        return BaselineModule(learned, method, results, cfg.map.sigma)
+
+    return {method: fitted}

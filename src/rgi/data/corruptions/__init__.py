@@ -1,0 +1,1 @@
+"""Known corruptions of clean images: holes and painted defects."""

@@ -1,0 +1,1 @@
+"""LightningModules that solve test images and score the results."""

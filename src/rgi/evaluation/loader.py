@@ -1,0 +1,51 @@
+"""Test images for Lightning: in order, each image on exactly one process."""
+
+from pytorch_lightning import LightningDataModule
+from torch import Tensor, zeros_like
+from torch.utils.data import DataLoader, Dataset
+
+from rgi.data.batch import Batch
+from rgi.data.protocol import TestSet
+
+
+class TestData(LightningDataModule):
+    """Batches of test images; process r of w takes the images r, r+w, r+2w, ...
+
+    Args:
+        images: the test images.
+        batch_size: images in a batch, at least 1.
+    """
+
+    __test__ = False  # pytest would take the class for a test case
+
+    def __init__(self, images: TestSet, batch_size: int) -> None:
+        super().__init__()
+        self.images, self.batch_size = images, batch_size
+
+    def test_dataloader(self) -> DataLoader:
+        """This process's share of the test images. Every process needs at least one: the others wait for it."""
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        share = range(rank, len(self.images), world)
+        return DataLoader(self.images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
+
+    predict_dataloader = test_dataloader
+
+
+class CleanBatches(Dataset[Batch]):
+    """Clean images as test images: each a `Batch` of one with an empty mask, named by its number.
+
+    Args:
+        images: (C,H,W) each.
+        category: the name of their dataset's category.
+    """
+
+    def __init__(self, images: list[Tensor], category: str) -> None:
+        self.images, self.category = images, category
+        self.names = [f"{number:03d}" for number in range(len(images))]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        image = self.images[index][None]
+        return Batch(image, zeros_like(image[:, :1]), None, [self.names[index]], [self.category])

@@ -1,0 +1,1 @@
+"""LightningModules that learn a generator or its encoder."""

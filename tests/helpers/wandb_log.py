@@ -1,0 +1,41 @@
+"""What W&B stored of an offline run."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+
+def records(file: Path) -> Iterator[Record]:
+    """The records of W&B's offline file: a log of LevelDB's format, blocks of 32 KiB behind a header of 7 bytes."""
+    content, position, parts = file.read_bytes(), 7, []
+    while position < len(content):
+        room = 2**15 - position % 2**15
+        if room < 7:  # too little for a record's header
+            position += room
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        parts.append(content[position + 7 : position + 7 + length])
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield Record.FromString(b"".join(parts))
+            parts = []
+
+
+def logged(file: Path) -> dict[str, Any]:
+    """What W&B holds of a run: the run itself, its configuration and summary, and the files of its table."""
+    found: dict[str, Any] = {"config": {}, "summary": {}}
+    for record in records(file):
+        if record.HasField("run"):
+            found["run"] = record.run
+            found["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        if record.HasField("summary"):
+            for item in record.summary.update:
+                key = "/".join([item.key] if item.key else item.nested_key)
+                found["summary"][key] = json.loads(item.value_json)
+        if record.HasField("artifact"):
+            found["files"] = {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
+    return found
