@@ -330,8 +330,11 @@ def test_anomaly_map():
     assert (found.anomaly_map() >= 0).all()
     plain = invert(gan, observed, SolverConfig(iterations=2, mask="none"))
     assert plain.anomaly_map().equal(plain.anomaly_map("residual"))
-    with pytest.raises(ValueError, match="kind"):
+    with pytest.raises(ValueError, match="kind=nonsense: must be one of mask, residual, normalised, combined"):
         found.anomaly_map("nonsense")
+    for sigma in (-1, float("nan")):
+        with pytest.raises(ValueError, match=f"sigma={sigma}: must be a number of at least 0"):
+            found.anomaly_map(sigma=sigma)
 
 
 def test_automatic_penalty_comes_from_clean_residuals():
