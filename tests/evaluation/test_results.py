@@ -38,7 +38,12 @@ def test_rows_hold_the_numbers_of_each_image(tmp_path):
         save_result(tmp_path, name, RESULT)
     first, second = image_rows(tmp_path, ["scratch/001", "002"], "rgi")
     assert list(first) == ["method", "name", "kind", "category", "score", "iterations", "seconds", "pixel_auroc"]
-    assert (first["method"], first["name"], first["kind"], first["category"]) == ("rgi", "scratch/001", "scratch", "screw")
+    assert (first["method"], first["name"], first["kind"], first["category"]) == (
+        "rgi",
+        "scratch/001",
+        "scratch",
+        "screw",
+    )
     assert (second["name"], second["kind"]) == ("002", "")
     assert (first["score"], first["iterations"], first["seconds"]) == (pytest.approx(0.1), 7, 0.25)
     assert type(first["iterations"]) is int

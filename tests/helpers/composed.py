@@ -1,14 +1,11 @@
 """Configurations as the command line composes them."""
 
-from pathlib import Path
-
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from rgi.app import grid
-
-CONF = Path(__file__).parents[2] / "conf"
+from rgi.app.grid import CONF
 
 
 def composed(*overrides: str) -> DictConfig:

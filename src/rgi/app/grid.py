@@ -6,17 +6,21 @@ They are chosen like the files of `conf/experiment`: ``experiment=magnetic_tile_
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from rgi.inversion.config import SolverConfig
 
+CONF = Path(__file__).parents[3] / "conf"
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
@@ -141,3 +145,10 @@ def register() -> None:
     """Make both plugins known to Hydra, before it composes a configuration."""
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration that a command line composes, for scripts: ``compose("experiment=celeba_central_rgi")``."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", list(overrides))
