@@ -16,14 +16,15 @@ LIBRARY = {
     "__init__": {"generators", "inversion"},
     "errors": set(),
     "pixels": set(),
+    "validation": {"errors"},
     "generators": {"errors"},
-    "inversion": {"errors", "generators", "pixels"},
-    "baselines": {"errors", "generators", "pixels"},
-    "data": {"errors"},
+    "inversion": {"errors", "generators", "pixels", "validation"},
+    "baselines": {"errors", "generators", "pixels", "validation"},
+    "data": {"errors", "validation"},
     "metrics": {"errors"},
 }
 ALLOWED = LIBRARY | {
-    "training": {"errors", "generators", "inversion", "data", "metrics"},
+    "training": {"errors", "generators", "inversion", "data", "metrics", "validation"},
     "evaluation": {"errors", "pixels", "generators", "inversion", "baselines", "data", "metrics"},
     "report": {"errors", "evaluation"},
 }

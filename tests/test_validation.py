@@ -1,12 +1,14 @@
 """Options are validated against their annotations, and a message says what is allowed."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from rgi.errors import InputError
-from rgi.validation import Betas, Count, Positive, Share, Switch, Text, check, checked
+from rgi.validation import Allowed, Betas, Count, Name, Positive, Share, Switch, Text, check, checked, number, one_of
 
 
 @checked("group")
@@ -22,15 +24,21 @@ class Options:
 
 class Base:
     @checked("group")
-    def __init__(self, size: Count, root: Text):
-        self.size, self.root = size, root
+    def __init__(self, size: Count, root: Text, anything: Any = None):
+        self.size, self.root, self.anything = size, root, anything
 
 
 class Derived(Base):
     @checked("group")
-    def __init__(self, share: Share, **others):
+    def __init__(self, share: Share, **others: Any):
         super().__init__(**others)
         self.share = share
+
+
+class WithoutOptions:
+    @checked("group")
+    def __init__(self):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,7 @@ class Derived(Base):
         ({"penalty": "large"}, "group.penalty=large: must be a number above 0, or auto"),
         ({"switch": 1}, "group.switch=1: must be true or false"),
         ({"betas": [0.5, 1]}, r"group.betas=\[0.5, 1\]: must be two numbers of at least 0 and below 1"),
+        ({"betas": [0.5]}, r"group.betas=\[0.5\]: must be two numbers"),
         ({"betas": 0.5}, "group.betas=0.5: must be two numbers"),
         ({"colour": 1}, "group.colour: no such option; one of rate, steps, word, penalty, switch, betas"),
     ],
@@ -68,8 +77,49 @@ def test_a_subclass_names_the_options_of_its_base():
     with pytest.raises(InputError, match=r"^group.root: not given; add group.root=\.\.\.$"):
         Derived(0.5, size=1)
 
+    with pytest.raises(InputError, match=r"^group.colour: no such option; one of share, size, root, anything$"):
+        Derived(0.5, size=1, root="", colour="red")
+    with pytest.raises(InputError, match=r"^group.colour: no such option; there are none$"):
+        WithoutOptions(colour="red")
+
+
+def test_what_has_no_range_is_handed_on_as_it_is():
+    tensor = np.zeros(3)
+    assert Base(1, "", tensor).anything is tensor
+
+
+def test_a_wrong_call_is_no_wrong_input():
+    for arguments, options in (((1, "", None, 4), {}), ((1, ""), {"size": 2})):
+        with pytest.raises(TypeError):
+            Base(*arguments, **options)
+
+
+@pytest.mark.parametrize(("value", "text"), [("a", "a"), (2024, "2024"), (0.5, "0.5"), (Path("a/b"), "a/b")])
+def test_texts(value, text):
+    assert Base(1, value).root == text
+
 
 def test_one_value():
     check("map.sigma", 3, Count)
     with pytest.raises(InputError, match=r"^map.sigma=-1: must be a whole number of at least 1, or null$"):
         check("map.sigma", -1, Count | None)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right", "wrong", "words"),
+    [
+        (number(1), [1, 2.5, np.float64(3)], [0.5, True, "2", np.bool_(True), np.float32(3)], "a number of at least 1"),
+        (one_of("a", "b"), ["a", "b"], ["c", None, 1, ["a"]], "one of a, b"),
+        (one_of(1, 3), [1, 3], [2, True, 1.0, "1"], "one of 1, 3"),
+        (Annotated[one_of(1), Allowed("one"), Allowed("1 alone")], [1], [2], "1 alone"),
+        (Text | None, [None, "", 3], [[], {}], "a name or a path, or null"),
+        (Name, ["screw", 3], ["", "a/b", None, []], "a plain name, without a slash"),
+    ],
+)
+def test_ranges(annotation, right, wrong, words):
+    for value in right:
+        check("option", value, annotation)
+    for value in wrong:
+        with pytest.raises(InputError) as error:
+            check("option", value, annotation)
+        assert str(error.value) == f"option={value}: must be {words}"

@@ -5,6 +5,7 @@ pydantic validates. A wrong value ends in one `InputError`: the option as the us
 
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,30 @@ STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # no "3" for 3, 
 
 @dataclass(frozen=True)
 class Allowed:
-    """The range of an annotation in words, for messages."""
+    """What an annotation allows in words, for messages; of several the last one counts."""
 
     words: str
+
+
+def _number(value: Any) -> Any:
+    """Pass Python's own numbers alone: pydantic takes whatever has ``__float__``, a NumPy truth value for one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("is no number")
+    return value
+
+
+def _text(value: Any) -> Any:
+    """YAML makes a number of a folder called 2024."""
+    return str(value) if isinstance(value, int | float | os.PathLike) else value
+
+
+def _tuple(value: Any) -> Any:
+    """YAML has lists, the command line Hydra's."""
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False), Allowed("a number")]
+AsTuple = BeforeValidator(_tuple)
 
 
 def whole(least: int) -> Any:
@@ -30,24 +52,37 @@ def whole(least: int) -> Any:
     return Annotated[int, Field(ge=least), Allowed(f"a whole number of at least {least}")]
 
 
+def number(least: float) -> Any:
+    """The annotation of a number of at least ``least``."""
+    return Annotated[Number, Field(ge=least), Allowed(f"a number of at least {least}")]
+
+
+def one_of(*choices: str | int) -> Any:
+    """The annotation of one of some words or whole numbers, where these come from a table; else write a Literal."""
+
+    def same_type(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, tuple({type(choice) for choice in choices})):
+            raise ValueError("is of another type")  # for Python, 1 == True == 1.0
+        return value
+
+    return Annotated[Literal[choices], BeforeValidator(same_type)]
+
+
 Count = whole(1)
 Index = whole(0)
 Seed = Annotated[int, Field(ge=0, lt=2**32), Allowed("a whole number of at least 0 and below 2^32")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("a number above 0")]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("a number of at least 0")]
-Share = Annotated[float, Field(ge=0, lt=1), Allowed("a number of at least 0 and below 1")]
-Fraction = Annotated[float, Field(gt=0, lt=1), Allowed("a number above 0 and below 1")]
+Positive = Annotated[Number, Field(gt=0), Allowed("a number above 0")]
+NotNegative = number(0)
+Share = Annotated[Number, Field(ge=0, lt=1), Allowed("a number of at least 0 and below 1")]
+Fraction = Annotated[Number, Field(gt=0, lt=1), Allowed("a number above 0 and below 1")]
 Switch = Annotated[bool, Allowed("true or false")]
-Betas = Annotated[
-    tuple[Share, Share],
-    BeforeValidator(lambda value: tuple(value) if isinstance(value, Sequence) else value),
-    Allowed("two numbers of at least 0 and below 1"),
-]
-Text = Annotated[str, BeforeValidator(str), Allowed("a text")]  # a path, or what YAML makes a number of
+Betas = Annotated[tuple[Share, Share], AsTuple, Allowed("two numbers of at least 0 and below 1")]  # of Adam
+Text = Annotated[str, BeforeValidator(_text), Allowed("a name or a path")]
+Name = Annotated[Text, Field(pattern="^[^/]+$"), Allowed("a plain name, without a slash")]
 
 
 def checked(group: str) -> Callable[[Target], Target]:
-    """Decorate a class, or a function, so that its arguments are validated against their annotations.
+    """Decorate a class, or its ``__init__``, so that its arguments are validated against their annotations.
 
     Args:
         group: what the user calls the options: argument ``sigma`` of group ``map`` is ``map.sigma``.
@@ -80,7 +115,7 @@ def allowed(annotation: Any) -> str:
     if annotation in (None, type(None)):
         return "null"
     if kind is Annotated:
-        return next((part.words for part in parts if isinstance(part, Allowed)), allowed(parts[0]))
+        return next((part.words for part in reversed(parts) if isinstance(part, Allowed)), allowed(parts[0]))
     if kind is Literal:
         return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else str(parts[0])
     if kind in (Union, types.UnionType):
@@ -88,24 +123,36 @@ def allowed(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def _validated(function: Callable[..., Any], group: str) -> Callable[..., Any]:
-    validated, signature = validate_call(function, config=STRICT), inspect.signature(function)
-    annotations = get_type_hints(function, include_extras=True)
+def _validated(constructor: Callable[..., None], group: str) -> Callable[..., None]:
+    validated, signature = validate_call(constructor, config=STRICT), inspect.signature(constructor)
+    annotations = get_type_hints(constructor, include_extras=True)
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(constructor)
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
-            return validated(*args, **kwargs)
+            validated(self, *args, **kwargs)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = first["loc"][0]
-            name = list(signature.parameters)[place] if isinstance(place, int) else place
+            first = error.errors(include_url=False)[0]
+            name = first["loc"][0]
             if first["type"] == "unexpected_keyword_argument":
-                options = ", ".join(other for other in signature.parameters if other != "self")
-                raise InputError(f"{group}.{name}: no such option; one of {options}") from error
-            if first["type"].startswith("missing"):
+                options = _options(type(self))
+                known = f"one of {', '.join(options)}" if options else "there are none"
+                raise InputError(f"{group}.{name}: no such option; {known}") from error
+            if first["type"].startswith("missing_"):  # of an argument; of a pair it would be "missing"
                 raise InputError(f"{group}.{name}: not given; add {group}.{name}=...") from error
-            value = signature.bind_partial(*args, **kwargs).arguments[name]
-            raise InputError(f"{group}.{name}={value}: must be {allowed(annotations[name])}") from error
+            given = signature.bind_partial(self, *args, **kwargs).arguments  # a TypeError if there are too many
+            name = list(signature.parameters)[name] if isinstance(name, int) else name
+            raise InputError(f"{group}.{name}={given[name]}: must be {allowed(annotations[name])}") from error
 
-    return call
+    return construct
+
+
+def _options(kind: type) -> list[str]:
+    """The options of a class, with those that its constructor hands on to its base as ``**others``."""
+    names: list[str] = []
+    for constructor in (vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)):
+        _, *parameters = inspect.signature(constructor).parameters.values()
+        names += [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names

@@ -1,6 +1,8 @@
 """What every training of a GAN does: average, draw by step, stop at NaN, go on from a file."""
 
 import errno
+import math
+import re
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from rgi import SolverConfig, invert
 from rgi.errors import InputError
 from rgi.generators.store import Card
 from rgi.training.adversarial import AtomicCheckpoints
+from rgi.training.small_data import SmallDataTraining
 
 
 def test_latents_depend_on_seed_step_and_process_alone(monkeypatch):
@@ -98,11 +101,28 @@ def test_a_checkpoint_of_another_network_is_refused():
         small_training(resolution=64).on_load_checkpoint(checkpoint)
 
 
-@pytest.mark.parametrize("option", ["lr=0", "ema=1", "r1=-1", "augment=2"])
-def test_options_out_of_range(option):
-    name, value = option.split("=")
-    with pytest.raises(InputError, match=f"generator.training.{option}"):
-        small_training(**{name: float(value)})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("lr", value) for value in (0, -1, "fast", None, math.nan)),
+        *(("ema", value) for value in (1, -0.1, True)),
+        *(("r1", value) for value in (-1, math.inf)),
+        *(("augment", value) for value in (2, -0.5, "much")),
+        *(("betas", value) for value in ([0.5], [0.5, 1], 0.5)),
+    ],
+)
+def test_options_out_of_range(name, value):
+    with pytest.raises(InputError, match=rf"^generator\.training\.{name}={re.escape(str(value))}: must be "):
+        small_training(**{name: value})
+
+
+def test_unknown_and_missing_options():
+    with pytest.raises(
+        InputError, match=r"^generator\.training\.foo: no such option; one of r1, augment, .* ema, seed$"
+    ):
+        small_training(foo=1)
+    with pytest.raises(InputError, match=r"^generator\.training\.r1: not given; add generator\.training\.r1="):
+        SmallDataTraining(augment=0)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The encoder learns to look through corruption, and leaves the generator alone."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -59,10 +60,11 @@ def test_a_step_depends_on_seed_and_step_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("batch_size", 0), ("width", 1.5), ("max_width", -1), ("lr", 0)]
+    ("name", "value"),
+    [("steps", 0), ("batch_size", 0), ("width", 1.5), ("max_width", -1), ("lr", 0), ("lr", "fast"), ("lr", math.nan)],
 )
 def test_bad_options_are_named(name, value):
-    with pytest.raises(InputError, match=f"generator.encoder.{name}="):
+    with pytest.raises(InputError, match=f"^generator.encoder.{name}={value}: must be "):
         training(tiny_gan(), **{name: value})
 
 

@@ -1,13 +1,11 @@
 """From the composed configuration to checked objects: what is wrong with an option is said in the user's own words."""
 
-import dataclasses
 import logging
-import math
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -27,39 +25,31 @@ from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
+from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, one_of, whole
 
 log = logging.getLogger(__name__)
-LEAST = {
-    "seed": 0,
-    "batch_size": 1,
-    "steps": 1,
-    "checkpoint_every": 1,
-    "judge.every": 1,
-    "judge.images": 1,
-    "judge.samples": 16,
-    "generator.latent_dim": 1,
+ABSENT = object()
+OPTIONS = {  # of the tasks; each has some of them
+    "seed": Seed,
+    "batch_size": Count,
+    "steps": Count,
+    "checkpoint_every": Count,
+    "judge.every": Count,
+    "judge.images": Count,
+    "judge.samples": whole(16),
+    "generator.latent_dim": Count,
+    "map.kind": one_of(*KINDS) | None,
+    "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
+    "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, from 0 to below 1")] | None,
 }
 
 
 def check_options(cfg: DictConfig) -> None:
     """The numbers and words of the tasks; the groups' own classes check theirs."""
-    for name, least in LEAST.items():
-        value = OmegaConf.select(cfg, name, default=least)
-        if type(value) is not int or value < least:
-            raise InputError(f"{name}={value}: must be a whole number of at least {least}")
-    if cfg.seed >= 2**32:
-        raise InputError(f"seed={cfg.seed}: must be below {2**32}")
-    if "map" in cfg:
-        kind, sigma = cfg.map.kind, cfg.map.sigma
-        if kind is not None and kind not in KINDS:
-            raise InputError(f"map.kind={kind}: must be {', '.join(KINDS)} or null")
-        if type(sigma) not in (int, float) or not 0 <= sigma < math.inf:
-            raise InputError(f"map.sigma={sigma}: must be a number of pixels, at least 0")
-        rate = cfg.map.false_positive_rate
-        if rate is not None and (type(rate) not in (int, float) or not 0 <= rate < 1):
-            raise InputError(
-                f"map.false_positive_rate={rate}: must be a share of the pixels, from 0 to below 1, or null"
-            )
+    for name, annotation in OPTIONS.items():
+        value = OmegaConf.select(cfg, name, default=ABSENT)
+        if value is not ABSENT:
+            check(name, value, annotation)
 
 
 def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
@@ -101,10 +91,6 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
             f"{place}: takes the constants that the paper chooses for a data set; add paper=anomaly, or another of "
             "conf/paper"
         ) from error
-    fields = [field.name for field in dataclasses.fields(SolverConfig)]
-    unknown = [name for name in options if name not in fields]
-    if unknown:
-        raise InputError(f"{place}.{unknown[0]}: no such option; one of {', '.join(fields)}")
     try:
         return SolverConfig(**options)
     except InputError as error:

@@ -39,7 +39,4 @@ def build(name: str, **options: Any) -> "Baseline":
     known = baselines()
     if name not in known:
         raise InputError(f"unknown baseline {name!r}: one of {', '.join(known)}")
-    try:
-        return known[name](**options)
-    except TypeError as error:
-        raise InputError(f"baseline {name!r} cannot be built with {options}: {error}") from error
+    return known[name](**options)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from rgi.baselines.base import Baseline, check_positive, check_whole, steps
+from rgi.baselines.base import Baseline, steps
 from rgi.errors import InputError
 from rgi.generators import compact
 from rgi.generators.encoder import Encoder
+from rgi.validation import Count, Positive, Seed, checked, whole
 
 
 class Autoencoder(Baseline):
@@ -30,21 +31,18 @@ class Autoencoder(Baseline):
         InputError: an option out of range.
     """
 
+    @checked("baseline")
     def __init__(
         self,
-        latent_dim: int = 64,
-        width: int = 8,
-        max_width: int = 64,
-        steps: int = 1000,
-        batch_size: int = 16,
-        lr: float = 1e-3,
-        seed: int = 0,
+        latent_dim: Count = 64,
+        width: Count = 8,
+        max_width: Count = 64,
+        steps: Count = 1000,
+        batch_size: whole(2) = 16,  # batch normalisation has nothing to compare one image with
+        lr: Positive = 1e-3,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("latent_dim", latent_dim), ("width", width), ("max_width", max_width), ("steps", steps)):
-            check_whole(name, value)
-        check_whole("batch_size", batch_size, least=2)  # batch normalisation has nothing to compare one image with
-        check_positive("lr", lr)
         self.latent_dim, self.widths = latent_dim, {"width": width, "max_width": max_width}
         self.steps, self.batch_size, self.lr, self.seed = steps, batch_size, lr, seed
         self.network: nn.Sequential | None = None
@@ -71,7 +69,7 @@ class Autoencoder(Baseline):
             loss = mse_loss(network(clean), clean)
             if not torch.isfinite(loss):
                 raise InputError(
-                    f"autoencoder step {step}: the loss is not finite; try again with an lr below {self.lr}"
+                    f"autoencoder step {step}: the loss is not finite; try again with a baseline.lr below {self.lr}"
                 )
             optimizer.zero_grad()
             loss.backward()

@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import isfinite
 from typing import ClassVar, Self
 
 import torch
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from rgi.errors import InputError
 from rgi.pixels import luminance, smooth
+from rgi.validation import NotNegative, check
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Prediction:
         Raises:
             InputError: a negative sigma, or one that is not finite.
         """
-        if not 0 <= sigma < float("inf"):
-            raise InputError(f"anomaly_map: sigma={sigma}: must be a number of at least 0")
+        check("sigma", sigma, NotNegative)
         return smooth(self.scores, sigma)
 
 
@@ -128,26 +127,6 @@ class Baseline(ABC, nn.Module):
 def steps(count: int, name: str) -> "tqdm[int]":
     """range(count) with a progress bar, which stays away from a loop of less than three seconds."""
     return tqdm(range(count), desc=name, unit="step", mininterval=1, delay=3, leave=False)
-
-
-def check_whole(name: str, value: int, least: int = 1) -> None:
-    """Refuse an option that is no whole number, or too small a one.
-
-    Raises:
-        InputError: naming the option.
-    """
-    if type(value) is not int or value < least:
-        raise InputError(f"{name}={value}: must be a whole number of at least {least}")
-
-
-def check_positive(name: str, value: float) -> None:
-    """Refuse an option that is no number above 0.
-
-    Raises:
-        InputError: naming the option.
-    """
-    if not isinstance(value, int | float) or not value > 0 or not isfinite(value):
-        raise InputError(f"{name}={value}: must be a number above 0")
 
 
 def _check_images(name: str, images: Tensor) -> None:

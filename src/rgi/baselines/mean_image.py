@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from rgi.baselines.base import Baseline
+from rgi.validation import checked
 
 
 class MeanImage(Baseline):
@@ -14,6 +15,7 @@ class MeanImage(Baseline):
 
     least = 1
 
+    @checked("baseline")
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", None)

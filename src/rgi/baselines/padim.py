@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline, check_positive, check_whole
+from rgi.baselines.base import Baseline
 from rgi.baselines.features import Features, embed, to_pixels
 from rgi.errors import InputError
+from rgi.validation import Count, Positive, Seed, checked
 
 ROUNDING = 1e-12  # squared, of float32: features that vary by less, in units of themselves, do not vary
 FLAT = 1e-6  # of the mean variance: what a channel that never varied is taken to vary by
@@ -34,10 +35,11 @@ class PaDiM(Baseline):
         InputError: an option out of range.
     """
 
-    def __init__(self, features: Features, dimensions: int = 100, regularisation: float = 0.01, seed: int = 0) -> None:
+    @checked("baseline")
+    def __init__(
+        self, features: Features, dimensions: Count = 100, regularisation: Positive = 0.01, seed: Seed = 0
+    ) -> None:
         super().__init__()
-        check_whole("dimensions", dimensions)
-        check_positive("regularisation", regularisation)
         self.features, self.dimensions, self.regularisation, self.seed = features, dimensions, regularisation, seed
         for name in ("channels", "mean", "whitening"):
             self.register_buffer(name, None)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline, check_whole, steps
+from rgi.baselines.base import Baseline, steps
 from rgi.baselines.features import Features, embed, to_pixels
+from rgi.validation import Count, Seed, checked
 
 NEIGHBOURHOOD = 3  # positions a side that a patch's features are the mean of
 
@@ -34,17 +35,16 @@ class PatchCore(Baseline):
 
     least = 1
 
+    @checked("baseline")
     def __init__(
         self,
         features: Features,
-        patches: int = 2000,
-        candidates: int = 20_000,
-        projection: int = 128,
-        seed: int = 0,
+        patches: Count = 2000,
+        candidates: Count = 20_000,
+        projection: Count = 128,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("patches", patches), ("candidates", candidates), ("projection", projection)):
-            check_whole(name, value)
         self.features, self.patches, self.candidates = features, patches, candidates
         self.projection, self.seed = projection, seed
         self.register_buffer("bank", None)

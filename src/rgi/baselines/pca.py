@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from rgi.baselines.base import Baseline, check_whole
+from rgi.baselines.base import Baseline
 from rgi.errors import InputError
 from rgi.generators import pca
+from rgi.validation import Count, Seed, checked
 
 
 class PCA(Baseline):
@@ -21,12 +22,12 @@ class PCA(Baseline):
         seed: of the randomised solver that scikit-learn chooses for large problems.
 
     Raises:
-        InputError: components that are no whole number of at least 1.
+        InputError: an option out of range.
     """
 
-    def __init__(self, components: int = 32, seed: int = 0) -> None:
+    @checked("baseline")
+    def __init__(self, components: Count = 32, seed: Seed = 0) -> None:
         super().__init__()
-        check_whole("components", components)
         self.components, self.seed = components, seed
         self.register_buffer("mean", None)
         self.register_buffer("basis", None)
@@ -35,8 +36,8 @@ class PCA(Baseline):
         most = min(len(images) - 1, images[0].numel())
         if self.components > most:
             raise InputError(
-                f"components={self.components}: {len(images)} images of {images[0].numel()} values span {most}; lower "
-                "it, or fit more images"
+                f"baseline.components={self.components}: {len(images)} images of {images[0].numel()} values span "
+                f"{most}; lower it, or fit more images"
             )
         # The generator's rows are the same components, at the length of their deviations. A generator is made of
         # random numbers first, which others may be counting on.

@@ -15,8 +15,8 @@ penalized regression", 2011).
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import check_positive, check_whole
 from rgi.baselines.pca import PCA
+from rgi.validation import Count, Positive, Seed, checked
 
 
 class RobustPCA(PCA):
@@ -33,18 +33,16 @@ class RobustPCA(PCA):
         InputError: an option out of range.
     """
 
+    @checked("baseline")
     def __init__(
         self,
-        components: int = 32,
-        penalty: float = 0.1,
-        iterations: int = 1000,
-        tolerance: float = 1e-5,
-        seed: int = 0,
+        components: Count = 32,
+        penalty: Positive = 0.1,
+        iterations: Count = 1000,
+        tolerance: Positive = 1e-5,
+        seed: Seed = 0,
     ) -> None:
         super().__init__(components, seed)
-        check_positive("penalty", penalty)
-        check_whole("iterations", iterations)
-        check_positive("tolerance", tolerance)
         self.penalty, self.iterations, self.tolerance = penalty, iterations, tolerance
 
     def _restore(self, observed: Tensor) -> Tensor:

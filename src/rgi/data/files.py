@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -26,10 +27,13 @@ from rgi.data.images import (
     upright_size,
 )
 from rgi.errors import InputError
+from rgi.validation import Allowed, Name, checked, one_of, whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 HELD_OUT = 10  # of so many clean images, one is for validation
 LEAST_IMAGES = 16  # fewer teach a generator nothing but themselves
+Resolution = whole(MIN_SIDE)
+Channels = Annotated[one_of(1, 3), Allowed("1 (grey) or 3 (RGB)")]
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,9 @@ class FileSet(ABC):
     terms: str
     mixed_modes: bool = False  # whether grey and coloured files may be trained on together, in colour
 
-    def __init__(self, category: str, resolution: int, channels: int) -> None:
-        if category in (None, "") or "/" in str(category):
-            raise InputError(f"dataset.category={category}: must be a plain name; correct it")
-        if type(resolution) is not int or resolution < MIN_SIDE:
-            raise InputError(f"dataset.resolution={resolution}: must be a whole number of at least {MIN_SIDE} pixels")
-        if type(channels) is not int or channels not in (1, 3):
-            raise InputError(f"dataset.channels={channels}: must be 1 (grey) or 3 (RGB)")
-        self.category, self.resolution, self.channels = str(category), resolution, channels
+    @checked("dataset")
+    def __init__(self, category: Name, resolution: Resolution, channels: Channels) -> None:
+        self.category, self.resolution, self.channels = category, resolution, channels
 
     @abstractmethod
     def training_files(self) -> list[Path]:

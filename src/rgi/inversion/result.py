@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rgi.inversion.maps import CleanStatistics
 from rgi.pixels import luminance, smooth
+from rgi.validation import NotNegative, check, one_of
 
 KINDS = ("mask", "residual", "normalised", "combined")  # of anomaly maps; the last two need clean images
 
@@ -56,10 +57,8 @@ class Inversion:
             ValueError: an unknown kind, a negative sigma, or no statistics where they are required.
         """
         kind = kind or ("mask" if self.mask_optimised else "residual")
-        if kind not in KINDS or sigma < 0:
-            raise ValueError(
-                f"anomaly_map: kind={kind!r}, sigma={sigma}: kind is one of {', '.join(KINDS)}, sigma >= 0"
-            )
+        check("kind", kind, one_of(*KINDS))
+        check("sigma", sigma, NotNegative)
         if kind == "mask":
             return smooth(luminance(self.mask), sigma)
         residual = luminance(self.observed - self.restored)

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rgi.errors import InputError
 from rgi.generators import build
 from rgi.generators.store import GAN, Card
+from rgi.validation import Betas, Count, Positive, Seed, Share, Text, checked
 
 REPORT_EVERY = 50  # steps; reading a loss makes a GPU wait
 
@@ -33,29 +34,28 @@ class AdversarialTraining(LightningModule):
         seed: of latent codes and everything else that is drawn.
 
     Raises:
-        InputError: a rate or decay out of range, or networks that cannot be built.
+        InputError: an option out of range, or networks that cannot be built.
     """
 
+    @checked("generator.training")
     def __init__(
         self,
-        family: str,
-        latent_dim: int,
-        channels: int,
-        resolution: int,
+        family: Text,
+        latent_dim: Count,
+        channels: Count,
+        resolution: Count,
         options: dict[str, Any],
-        steps: int,
-        lr: float,
-        betas: tuple[float, float],
-        ema: float,
-        seed: int,
+        steps: Count,
+        lr: Positive,
+        betas: Betas,
+        ema: Share,
+        seed: Seed,
     ) -> None:
         super().__init__()
-        self.check({"lr": (lr, lr > 0), "ema": (ema, 0 <= ema < 1)}, "lr must be above 0, ema in [0, 1)")
         self.automatic_optimization = False
         sizes = dict(latent_dim=latent_dim, channels=channels, resolution=resolution)
         self.architecture = {"family": family, **sizes, "options": options}
-        self.steps, self.lr, self.seed = steps, lr, seed
-        self.betas = tuple(float(beta) for beta in betas)  # Adam takes no whole numbers, as YAML may have them
+        self.steps, self.lr, self.betas, self.seed = steps, lr, betas, seed
         self.first_step = 0
         # Convolutions run up to a sixth faster in this layout on a CPU, and tensor cores want it.
         networks = (network.to(memory_format=torch.channels_last) for network in build(family, **sizes, **options))
@@ -64,13 +64,6 @@ class AdversarialTraining(LightningModule):
         self.average.requires_grad_(False)  # so that DDP does not wait for its gradients
         self.finite = torch.tensor(True)
         self.losses: dict[str, float] = {}
-
-    @staticmethod
-    def check(options: dict[str, tuple[Any, bool]], rule: str) -> None:
-        """Refuse the first option whose value does not fit."""
-        for name, (value, fits) in options.items():
-            if not fits:
-                raise InputError(f"generator.training.{name}={value}: {rule}")
 
     @abstractmethod
     def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ generator can be moved: without it they grow to several times the prior's norm, 
 import math
 
 import torch
+from pydantic import InstanceOf
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -21,6 +22,7 @@ from rgi.generators.encoder import Encoder
 from rgi.generators.store import GAN
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 from rgi.training.loader import StepLoader
+from rgi.validation import Count, Positive, Seed, checked
 
 LARGEST = 0.5  # a corrupted image has lost up to this part of its pixels
 INTACT = 0.25  # of the images are not corrupted
@@ -44,13 +46,18 @@ class EncoderTraining(LightningModule):
         InputError: an option out of range.
     """
 
-    def __init__(self, gan: GAN, steps: int, batch_size: int, lr: float, width: int, max_width: int, seed: int) -> None:
+    @checked("generator.encoder")
+    def __init__(
+        self,
+        gan: InstanceOf[GAN],
+        steps: Count,
+        batch_size: Count,
+        lr: Positive,
+        width: Count,
+        max_width: Count,
+        seed: Seed,
+    ) -> None:
         super().__init__()
-        for name, value in (("steps", steps), ("batch_size", batch_size), ("width", width), ("max_width", max_width)):
-            if type(value) is not int or value < 1:
-                raise InputError(f"generator.encoder.{name}={value}: must be a whole number of at least 1")
-        if not lr > 0:
-            raise InputError(f"generator.encoder.lr={lr}: must be above 0")
         self.gan, self.steps, self.batch_size, self.lr, self.seed = gan, steps, batch_size, lr, seed
         card = gan.card
         self.options = {"width": width, "max_width": max_width}

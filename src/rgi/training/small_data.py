@@ -9,33 +9,35 @@ loss of Goodfellow et al. (2014), and the lazy R1 penalty (Mescheder et al. 2018
 Since the critic never sees an image without T, the generator has nothing to gain from painting T into its own.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
 from rgi.training.adversarial import AdversarialTraining
+from rgi.validation import Allowed, NotNegative, Number, checked
 
 R1_EVERY = 16
+Strength = Annotated[Number, Field(ge=0, le=1), Allowed("a number from 0 to 1")]
 
 
 class SmallDataTraining(AdversarialTraining):
     """See above.
 
     Args:
-        r1: γ of the penalty, at least 0.
-        augment: strength of T, 0 (none) to 1.
+        r1: γ of the penalty.
+        augment: strength of T; 0 is none.
         others: of `AdversarialTraining`.
 
     Raises:
         InputError: an option out of range.
     """
 
-    def __init__(self, *, r1: float, augment: float, **others: Any) -> None:
+    @checked("generator.training")
+    def __init__(self, *, r1: NotNegative, augment: Strength, **others: Any) -> None:
         super().__init__(**others)
-        ranges = {"r1": (r1, r1 >= 0), "augment": (augment, 0 <= augment <= 1)}
-        self.check(ranges, "r1 must be at least 0, augment in [0, 1]")
         self.r1, self.augment = r1, augment
 
     def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from helpers.tiny_sets import CELEBA_TEST, write_celeba, write_folder, write_mvt
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from rgi.app import grid
 from rgi.app.options import make
 from rgi.data.batch import Batch
 from rgi.data.corruptions.corrupted_set import Corrupted
@@ -44,6 +45,7 @@ def composed(name, masks, *overrides):
     """A corruption as the command line makes it."""
     if "mask_folder" in name:
         overrides = (f"corruption.masks={masks}", "corruption.first=0", "corruption.last=null", *overrides)
+    grid.register()  # of conf/solver/base, which every configuration has
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return make(compose("config", [f"corruption={name}", *overrides]), "corruption")
 
@@ -281,6 +283,8 @@ class TestMaskFolder:
         ("central", "seed=-1"), ("random", "shared=no"), ("random", "fraction=1"), ("irregular", "fraction=1.5"),
         ("mask_folder", "first=-1"), ("mask_folder", "last=0"), ("mask_folder", "touched=2"), ("defects", "kinds=[]"),
         ("defects", "kinds=crack"), ("defects", "kinds=[dent]"), ("defects", "contrast=2"),
+        ("defects", "kinds=[crack,crack]"), ("defects", "contrast=[1,2,3]"),
+        ("irregular", "fraction=true"), ("central", "seed=4294967296"),
         ("defects", "contrast=[3,1]"),
     ],
 )  # fmt: skip

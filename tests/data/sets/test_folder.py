@@ -170,9 +170,19 @@ def test_masks_in_the_root_itself(tree):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("channels", 2), ("channels", 4), ("resolution", 0), ("resolution", "64px")]
+    ("option", "value"),
+    [
+        ("channels", 2),
+        ("channels", True),
+        ("channels", 3.0),
+        ("resolution", 0),
+        ("resolution", "64px"),
+        ("category", ""),
+        ("category", "a/b"),
+        ("root", None),
+    ],
 )
-def test_impossible_numbers(tree, option, value):
+def test_impossible_options(tree, option, value):
     with pytest.raises(InputError, match=f"dataset.{option}={value}: must be"):
         folder(tree, **{option: value})
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rgi.errors import InputError
+from rgi.validation import Seed, checked
 
 Others = Callable[[], Dataset[Tensor]]  # clean images (C,H,W) of the same set that are not for testing
 
@@ -20,14 +20,13 @@ class Corruption(ABC):
         seed: another one, other corruptions.
 
     Raises:
-        InputError: the seed is no whole number of at least 0.
+        InputError: the seed is no whole number, or out of range.
     """
 
     kinds: tuple[str, ...] = ()  # each image appears once with every kind, which its name then begins with
 
-    def __init__(self, seed: int) -> None:
-        if type(seed) is not int or seed < 0:
-            raise InputError(f"corruption.seed={seed}: must be a whole number of at least 0")
+    @checked("corruption")
+    def __init__(self, seed: Seed) -> None:
         self.seed = seed
 
     @abstractmethod

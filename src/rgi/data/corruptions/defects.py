@@ -5,19 +5,21 @@ painter draws a region of 0.5 to 6 % of the image; `paint` then moves the region
 by a stated number of the image's standard deviations, so that a set can be made as easy or as hard as one likes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
-from math import inf
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from pydantic import Field
 from scipy import ndimage
 from skimage import draw
 from torch import Tensor
 
 from rgi.data.corruptions.corruption import Corruption, Others
 from rgi.errors import InputError
+from rgi.validation import Allowed, AsTuple, Positive, Seed, checked, one_of
 
 MIN_AREA, MAX_AREA = 0.005, 0.06
 DOWN = np.array([1, 0])
@@ -96,6 +98,10 @@ def large(size: int, rng: Generator) -> np.ndarray:
 PAINTERS: dict[str, Callable[[int, Generator], np.ndarray]] = {
     painter.__name__: painter for painter in (crack, irregular, scratch, large)
 }
+Kinds = Annotated[
+    tuple[one_of(*PAINTERS), ...], Field(min_length=1), AsTuple, Allowed(f"a list of some of {', '.join(PAINTERS)}")
+]
+Contrasts = Annotated[tuple[Positive, Positive], AsTuple, Allowed("two numbers above 0, like [1,3]")]
 
 
 def paint(clean: np.ndarray, kind: str, contrast: float, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -165,21 +171,17 @@ class Defects(Corruption):
         InputError: an unknown or repeated kind, or an impossible contrast.
     """
 
-    def __init__(self, kinds: Sequence[str], contrast: Sequence[float], seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, kinds: Kinds, contrast: Contrasts, seed: Seed) -> None:
         super().__init__(seed)
-        if not _listed(kinds) or not kinds or len(set(kinds)) < len(kinds) or set(kinds) - PAINTERS.keys():
-            raise InputError(f"corruption.kinds={kinds}: must be a list of some of {', '.join(PAINTERS)}")
-        numbers = _listed(contrast) and len(contrast) == 2 and all(type(value) in (int, float) for value in contrast)
-        if not (numbers and 0 < contrast[0] <= contrast[1] < inf):
-            raise InputError(f"corruption.contrast={contrast}: must be two numbers above 0, like [1,3]")
-        self.kinds, self.contrast = tuple(kinds), tuple(contrast)
+        if len(set(kinds)) < len(kinds):
+            raise InputError(f"corruption.kinds={[*kinds]}: must name no kind twice")
+        if contrast[0] > contrast[1]:
+            raise InputError(f"corruption.contrast={[*contrast]}: must begin with the smaller one")
+        self.kinds, self.contrast = kinds, contrast
 
     def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
         """Paint the kind that the name begins with."""
         rng = self.randomness(name)
         observed, mask = paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
         return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]
-
-
-def _listed(value: Sequence) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

@@ -12,8 +12,10 @@ from rgi.data.corruptions.fills import CONTENTS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.data.corruptions.strokes import strokes
 from rgi.errors import InputError
+from rgi.validation import Fraction, Seed, Switch, checked, one_of
 
 REGION, CONTENT = 0, 1  # uses of an image's randomness
+Fill = one_of(*CONTENTS)
 
 
 class Hole(Corruption):
@@ -28,10 +30,9 @@ class Hole(Corruption):
         InputError: an unknown content.
     """
 
-    def __init__(self, fill: str, seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, fill: Fill, seed: Seed) -> None:
         super().__init__(seed)
-        if fill not in CONTENTS:
-            raise InputError(f"corruption.fill={fill}: unknown; one of {', '.join(CONTENTS)}")
         self.fill = fill
 
     @abstractmethod
@@ -78,10 +79,10 @@ class Central(Hole):
         InputError: an option out of range, or a square that leaves the image.
     """
 
-    def __init__(self, fraction: float, centre: float, fill: str, seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, fraction: Fraction, centre: Fraction, fill: Fill, seed: Seed) -> None:
         super().__init__(fill, seed)
-        self.fraction = _checked("fraction", fraction)
-        self.centre = _checked("centre", centre)
+        self.fraction, self.centre = fraction, centre
         if not fraction**0.5 / 2 <= min(centre, 1 - centre):
             raise InputError(f"corruption.centre={centre}: the hole leaves the image; choose a smaller fraction")
 
@@ -106,9 +107,10 @@ class RandomPixels(Hole):
         InputError: an option out of range.
     """
 
-    def __init__(self, fraction: float, shared: bool, fill: str, seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, fraction: Fraction, shared: Switch, fill: Fill, seed: Seed) -> None:
         super().__init__(fill, seed)
-        self.fraction, self.shared = _checked("fraction", fraction), checked_bool("shared", shared)
+        self.fraction, self.shared = fraction, shared
 
     def region(self, name: str, resolution: int) -> Tensor:
         """Ones at the pixels drawn."""
@@ -127,9 +129,10 @@ class Irregular(Hole):
         InputError: an option out of range.
     """
 
-    def __init__(self, fraction: float, fill: str, seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, fraction: Fraction, fill: Fill, seed: Seed) -> None:
         super().__init__(fill, seed)
-        self.fraction = _checked("fraction", fraction)
+        self.fraction = fraction
 
     def region(self, name: str, resolution: int) -> Tensor:
         """Ones where the brush was."""
@@ -140,15 +143,3 @@ class Irregular(Hole):
 def _torch(rng: np.random.Generator) -> torch.Generator:
     """PyTorch's randomness from NumPy's; of a seed its CPU takes 32 bits."""
     return torch.Generator().manual_seed(int(rng.integers(2**32)))
-
-
-def _checked(option: str, value: float) -> float:
-    if type(value) not in (int, float) or not 0 < value < 1:
-        raise InputError(f"corruption.{option}={value}: must be a number above 0 and below 1")
-    return float(value)
-
-
-def checked_bool(option: str, value: bool) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"corruption.{option}={value}: must be true or false")
-    return value

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from rgi.data.corruptions.corruption import Others
-from rgi.data.corruptions.holes import REGION, Hole, checked_bool
+from rgi.data.corruptions.holes import REGION, Fill, Hole
 from rgi.data.files import images_by_stem
 from rgi.data.images import check_image, check_mask, each, read_mask, read_pixels
 from rgi.errors import InputError
+from rgi.validation import Count, Index, Seed, Switch, Text, checked
 
 
 class MaskFolder(Hole):
@@ -28,14 +29,12 @@ class MaskFolder(Hole):
         InputError: an option out of range.
     """
 
-    def __init__(self, masks: str, first: int, last: int | None, touched: bool, fill: str, seed: int) -> None:
+    @checked("corruption")
+    def __init__(self, masks: Text, first: Index, last: Count | None, touched: Switch, fill: Fill, seed: Seed) -> None:
         super().__init__(fill, seed)
-        if type(first) is not int or first < 0:
-            raise InputError(f"corruption.first={first}: must be a whole number of at least 0")
-        if last is not None and (type(last) is not int or last <= first):
+        if last is not None and last <= first:
             raise InputError(f"corruption.last={last}: must be a whole number above corruption.first={first}, or null")
-        self.masks, self.first, self.last = str(masks), first, last
-        self.touched = checked_bool("touched", touched)
+        self.masks, self.first, self.last, self.touched = masks, first, last, touched
 
     @cached_property
     def files(self) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from rgi.data.files import FileSet, Sample, images_by_stem, pair
+from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair
 from rgi.errors import InputError
+from rgi.validation import Name, Text, checked
 
 
 class CategorySet(FileSet):
@@ -32,9 +33,10 @@ class CategorySet(FileSet):
     good: str
     mask_ending = ""
 
-    def __init__(self, root: str, category: str, resolution: int, channels: int) -> None:
+    @checked("dataset")
+    def __init__(self, root: Text, category: Name, resolution: Resolution, channels: Channels) -> None:
         super().__init__(category, resolution, channels)
-        self.root = str(root)
+        self.root = root
 
     def training_files(self) -> list[Path]:
         """The good images of ``train``, sorted."""

@@ -7,9 +7,11 @@ we know no SHA-256 of it.
 import re
 from pathlib import Path
 
+from rgi.data.files import Channels, Resolution
 from rgi.data.images import Box
 from rgi.data.sets.clean_set import CleanSet, Parts, by_number
 from rgi.errors import InputError
+from rgi.validation import Count, Name, Switch, Text, checked
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 IMAGES, LAST_TRAIN, LAST_VALIDATION = 202_599, 162_770, 182_637  # as list_eval_partition.txt says
@@ -40,12 +42,17 @@ class CelebA(CleanSet):
     page = PAGE
     inner = "img_align_celeba"
 
+    @checked("dataset")
     def __init__(
-        self, root: str, category: str, resolution: int, channels: int, crop: bool, test_images: int | None
+        self,
+        root: Text,
+        category: Name,
+        resolution: Resolution,
+        channels: Channels,
+        crop: Switch,
+        test_images: Count | None,
     ) -> None:
         super().__init__(root, category, resolution, channels, test_images)
-        if not isinstance(crop, bool):
-            raise InputError(f"dataset.crop={crop}: must be true or false")
         self.crop = crop
 
     def parts(self, files: list[Path]) -> Parts:

@@ -6,8 +6,17 @@ from functools import cached_property
 from pathlib import Path
 
 from rgi.data.batch import Batch
-from rgi.data.files import HELD_OUT, FileSet, Sample, TestImages, images_by_stem
+from rgi.data.files import (
+    HELD_OUT,
+    Channels,
+    FileSet,
+    Resolution,
+    Sample,
+    TestImages,
+    images_by_stem,
+)
 from rgi.errors import InputError
+from rgi.validation import Count, Name, Text, checked
 
 
 @dataclass(frozen=True)
@@ -43,17 +52,18 @@ class CleanSet(FileSet):
         test_images: test on so many, spread evenly over all test images; None takes all.
 
     Raises:
-        InputError: as `FileSet`, or an impossible number of test images.
+        InputError: an option out of range.
     """
 
     page: str
     inner = ""
 
-    def __init__(self, root: str, category: str, resolution: int, channels: int, test_images: int | None) -> None:
+    @checked("dataset")
+    def __init__(
+        self, root: Text, category: Name, resolution: Resolution, channels: Channels, test_images: Count | None
+    ) -> None:
         super().__init__(category, resolution, channels)
-        if test_images is not None and (type(test_images) is not int or test_images < 1):
-            raise InputError(f"dataset.test_images={test_images}: must be a whole number of at least 1, or null")
-        self.root, self.test_images = str(root), test_images
+        self.root, self.test_images = root, test_images
 
     def files(self) -> list[Path]:
         """All images of the set, at any depth below its folder, sorted by their stems.

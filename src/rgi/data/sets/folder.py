@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from rgi.data.files import FileSet, Sample, images_by_stem, pair
+from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair
 from rgi.errors import InputError
+from rgi.validation import Name, Text, checked
 
 
 class Folder(FileSet):
@@ -22,18 +23,18 @@ class Folder(FileSet):
     name = "folder"
     terms = "The user's own images; their terms are not known to this program."
 
+    @checked("dataset")
     def __init__(
         self,
-        root: str,
-        resolution: int,
-        channels: int,
-        masks: str | None = None,
-        train: str | None = None,
-        category: str | None = None,
+        root: Text,
+        resolution: Resolution,
+        channels: Channels,
+        masks: Text | None = None,
+        train: Text | None = None,
+        category: Name | None = None,
     ) -> None:
-        super().__init__(category or Path(os.path.abspath(str(root))).name, resolution, channels)
-        self.root = str(root)
-        self.masks, self.clean = (None if folder is None else str(folder) for folder in (masks, train))
+        super().__init__(category or Path(os.path.abspath(root)).name, resolution, channels)
+        self.root, self.masks, self.clean = root, masks, train
 
     def training_files(self) -> list[Path]:
         """The images below ``train``, sorted by name."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rgi.data.files import HELD_OUT, FileSet, Sample
+from rgi.data.files import HELD_OUT, Channels, FileSet, Resolution, Sample
 from rgi.errors import InputError
+from rgi.validation import Count, Name, Text, checked
 
 PAGE = "https://github.com/abin24/Magnetic-tile-defect-datasets."
 DEFECTS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
@@ -39,15 +40,17 @@ class MagneticTile(FileSet):
     name = "magnetic_tile"
     terms = "Magnetic tile defect dataset, free to use; cite Huang et al., The Visual Computer 2020."
 
+    @checked("dataset")
     def __init__(
-        self, root: str, resolution: int, channels: int, images_per_kind: int | None, category: str = "tile"
+        self,
+        root: Text,
+        resolution: Resolution,
+        channels: Channels,
+        images_per_kind: Count | None,
+        category: Name = "tile",
     ) -> None:
         super().__init__(category, resolution, channels)
-        if images_per_kind is not None and (type(images_per_kind) is not int or images_per_kind < 1):
-            raise InputError(
-                f"dataset.images_per_kind={images_per_kind}: must be a whole number of at least 1, or null"
-            )
-        self.root, self.images_per_kind = str(root), images_per_kind
+        self.root, self.images_per_kind = root, images_per_kind
 
     def training_files(self) -> list[Path]:
         """The photographs of tiles without any defect, by number."""

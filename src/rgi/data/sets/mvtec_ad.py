@@ -6,8 +6,9 @@ Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 from pathlib import Path
 
 from rgi.data.download import download
+from rgi.data.files import Channels, Resolution
 from rgi.data.sets.category_set import CategorySet
-from rgi.errors import InputError
+from rgi.validation import Name, Switch, Text, checked
 
 CATEGORIES = (
     "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut",
@@ -42,10 +43,11 @@ class MVTecAD(CategorySet):
     good = "good"
     mask_ending = "_mask"
 
-    def __init__(self, root: str, category: str, resolution: int, channels: int, download: bool) -> None:
+    @checked("dataset")
+    def __init__(
+        self, root: Text, category: Name, resolution: Resolution, channels: Channels, download: Switch
+    ) -> None:
         super().__init__(root, category, resolution, channels)
-        if not isinstance(download, bool):
-            raise InputError(f"dataset.download={download}: must be true or false")
         self.download = download
 
     def prepare(self) -> None:

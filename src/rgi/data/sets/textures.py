@@ -6,6 +6,7 @@ test patches come from its larger, right part and carry synthetic defects, valid
 
 import zlib
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import skimage
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from rgi.data.batch import Batch
 from rgi.data.corruptions import defects
 from rgi.errors import InputError
+from rgi.validation import Allowed, Count, Seed, checked, one_of
 
 CATEGORIES = ("brick", "grass", "gravel")
 RESOLUTION = 64
@@ -29,6 +31,8 @@ REGIONS = {
     "test": ((176, 336, 160, 512),),
 }
 CLEAN = "good"
+ONLY_SIZE = Allowed(f"{RESOLUTION}, as the patches are; use dataset.resolution={RESOLUTION} dataset.channels=1")
+ONLY_MODE = Allowed(f"1, as the patches are grey; use dataset.resolution={RESOLUTION} dataset.channels=1")
 
 
 class Textures:
@@ -47,24 +51,15 @@ class Textures:
     name = "textures"
     terms = "CC0 (public domain) photographs distributed with scikit-image."
 
+    @checked("dataset")
     def __init__(
         self,
-        category: str,
-        resolution: int = RESOLUTION,
-        channels: int = 1,
-        test_images: int = 60,
-        seed: int = 0,
+        category: one_of(*CATEGORIES),
+        resolution: Annotated[one_of(RESOLUTION), ONLY_SIZE] = RESOLUTION,
+        channels: Annotated[one_of(1), ONLY_MODE] = 1,
+        test_images: Count = 60,
+        seed: Seed = 0,
     ) -> None:
-        if category not in CATEGORIES:
-            raise InputError(f"dataset.category={category}: unknown texture; one of {', '.join(CATEGORIES)}")
-        if (resolution, channels) != (RESOLUTION, 1):
-            raise InputError(
-                f"dataset.resolution={resolution}, dataset.channels={channels}: textures are grey patches of "
-                f"{RESOLUTION} pixels; use dataset.resolution={RESOLUTION} dataset.channels=1"
-            )
-        for name, value, least in (("test_images", test_images, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < least:
-                raise InputError(f"dataset.{name}={value}: must be a whole number of at least {least}")
         self.category, self.resolution, self.channels = category, resolution, channels
         self.test_images, self.seed = test_images, seed
 
