@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.composed import CONF, composed
 from helpers.tiny_sets import (
     BTAD_TEST,
     CELEBA_TEST,
@@ -26,28 +27,25 @@ from helpers.tiny_sets import (
     write_mvtec,
     write_stanford_cars,
 )
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.app import grid as experiments
 from rgi.app import train
-from rgi.app.grid import INPAINTERS, INPAINTING, LEARNED, grid
+from rgi.app.grid import BASELINES, INPAINTERS, INPAINTING, grid
 from rgi.app.grid import SOLVERS as SOLVERS_OF_GRID
 from rgi.app.main import TASKS, run_task
 from rgi.data.sets.textures import Textures
 from rgi.evaluation import clean_images
 from rgi.report.methods import label
 
-CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 GROUPS = [name for name in FILES if not name.startswith("experiment/")]
 EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("experiment/")]
 # Of the grid every dataset and every method is run once, and both kinds of reference.
 RUN = [
-    *(f"mvtec_{method}" for method in (*SOLVERS_OF_GRID, *LEARNED)),
+    *(f"mvtec_{method}" for method in (*SOLVERS_OF_GRID, *BASELINES)),
     *(f"celeba_central_{method}" for method in INPAINTERS if method not in SOLVERS_OF_GRID),
     *("textures_rgi", "btad_rgi", "magnetic_tile_rgi", "stanford_cars_random_rgi", "lsun_bedroom_irregular_rrgi"),
     *("reference/mvtec_rrgi", "reference/textures_anogan", "reference/celeba_random_pan", "reference/btad_rgi"),
@@ -70,17 +68,6 @@ def _quick(monkeypatch):
     monkeypatch.setattr(train, "CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(clean_images, "THRESHOLD_IMAGES", 2)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
-
-
-def composed(*overrides: str) -> DictConfig:
-    """The configuration that run.py would hand to the tasks."""
-    experiments.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", list(overrides), return_hydra_config=True)
-    HydraConfig.instance().set_config(cfg)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
 
 
 def constants(name: str) -> list[str]:

@@ -1,18 +1,16 @@
 """The methods of the paper's comparison, ours and as published; a new file in conf/solver is picked up by itself."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
 from helpers.tiny_gan import tiny_gan
-from hydra import compose, initialize_config_dir
 
 from rgi import SolverConfig, invert
+from rgi.app.grid import CONF, compose
 from rgi.app.options import solver_config
 from rgi.generators.store import GAN
 
-CONF = Path(__file__).parents[2] / "conf"
 OURS = sorted(path.stem for path in CONF.glob("solver/*.yaml"))
 PUBLISHED = sorted(path.stem for path in CONF.glob("solver/reference/*.yaml"))
 PAPER = sorted(path.stem for path in CONF.glob("paper/*.yaml"))
@@ -68,15 +66,13 @@ def configured(*choices: str) -> dict[str, SolverConfig]:
     """Methods by their choice in the group ``solver``; a word=value is an override."""
     methods = {name.replace("/", "_"): name for name in choices if "=" not in name}
     overrides = [f"+solver@methods.{method}={name}" for method, name in methods.items()]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides + [choice for choice in choices if "=" in choice])
+    cfg = compose(*overrides, *(choice for choice in choices if "=" in choice))
     return {name: solver_config(cfg.methods[method], method, "compare") for method, name in methods.items()}
 
 
 def configured_alone(method: str) -> SolverConfig:
     """A method of the group ``solver`` chosen for a run of its own, with the paper's constants for anomalies."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return solver_config(compose("config", [f"solver={method}", "paper=anomaly"]).solver, method, "invert")
+    return solver_config(compose(f"solver={method}", "paper=anomaly").solver, method, "invert")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import threading
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -48,7 +50,9 @@ def content(folder):
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder; promises more than it sends for files named ``short*``."""
+    """Serves a folder; promises more than it sends for files named ``short*``, and continues ``resumed*``."""
+
+    ranges: ClassVar[list[str]] = []
 
     def log_message(self, *args):
         pass
@@ -58,11 +62,24 @@ class Quiet(SimpleHTTPRequestHandler):
             value = str(int(value) + 1000)
         super().send_header(keyword, value)
 
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        Quiet.ranges.append(wanted)
+        if wanted is None or not self.path.startswith("/resumed"):
+            super().do_GET()
+            return
+        rest = Path(self.translate_path(self.path)).read_bytes()[int(wanted.removeprefix("bytes=").rstrip("-")) :]
+        self.send_response(206 if rest else 416)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
+
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """A folder served at an address, and an empty folder to download below."""
     monkeypatch.setenv("no_proxy", "*")
+    Quiet.ranges.clear()
     served, home = tmp_path / "served", tmp_path / "home"
     served.mkdir()
     home.mkdir()
@@ -112,12 +129,26 @@ def test_wrong_hash(places):
     assert "0" * 64 in message
 
 
-def test_connection_lost_half_way(places):
+@pytest.mark.parametrize("kept", [1, 100, "all"])
+@pytest.mark.parametrize("name", ["resumed.tar.xz", "whole.tar.xz"])
+def test_a_lost_connection_costs_nothing_that_arrived(places, name, kept, monkeypatch):
+    """The second call asks for the rest alone. A server that sends everything again is no problem either."""
+    monkeypatch.setattr("rgi.data.download.CHUNK", 1)  # what arrives before the end of a chunk is lost
     address, served, home = places
     path = tar(served / "short.tar.xz", FILES)
-    whole = sha256(path)
-    path.write_bytes(path.read_bytes()[:-1000])
-    refused(home, f"{address}/short.tar.xz", whole, home / "set")
+    archive, whole = path.read_bytes(), sha256(path)
+    kept = len(archive) if kept == "all" else kept
+    path.write_bytes(archive[:kept])
+    with pytest.raises(InputError, match=r"cannot be downloaded .* type the command again, which continues"):
+        download(f"{address}/short.tar.xz", whole, home / "set", PAGE)
+    (part,) = home.iterdir()
+    assert part.read_bytes() == archive[:kept]
+    part.rename(part.with_name(part.name.replace("short.tar.xz", name)))
+    (served / name).write_bytes(archive)
+    download(f"{address}/{name}", whole, home / "set", PAGE)
+    assert content(home / "set") == FILES
+    assert [path.name for path in home.iterdir()] == ["set"]
+    assert Quiet.ranges[1] == f"bytes={kept}-"
 
 
 def test_no_such_file(places):

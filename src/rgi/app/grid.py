@@ -6,22 +6,25 @@ They are chosen like the files of `conf/experiment`: ``experiment=magnetic_tile_
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from rgi.inversion.config import SolverConfig
 
+CONF = Path(__file__).parents[3] / "conf"
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
-# From clean images, in conf/baseline.
-LEARNED = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")
+BASELINES = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")  # in conf/baseline
 SOLVERS = {"anogan": "anogan", "rgi": "rgi", "rrgi": "r_rgi"}  # in conf/solver
 INPAINTERS = {
     "yeh": "yeh",
@@ -31,9 +34,9 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
-# A mask is a map only where it is not zero: it begins at the median of clean residuals.
-MAPPED = {"mask_penalty": "auto", "clean_quantile": 0.5}
-# Chosen on held-out images, for all sets and corruptions at once: experiments/inpainting/study.py.
+# A mask ranks only the pixels that it covers. For a map, masking begins at the median of clean residuals.
+MASK_AS_MAP = {"mask_penalty": "auto", "clean_quantile": 0.5}
+# Chosen on held-out images, one choice for all sets and corruptions: experiments/inpainting/study.py.
 MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
 HOLES = {
@@ -42,7 +45,8 @@ HOLES = {
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }
-SMALL = {"celeba": ""}  # the published corruptions of cars and bedrooms cover less
+# The published corruptions of cars and bedrooms are smaller: conf/corruption/reference/<name>_small.yaml.
+SMALL = {"celeba": ""}
 
 
 @cache
@@ -51,12 +55,12 @@ def grid() -> dict[str, dict[str, Any]]:
     experiments = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
-            options = {} if method == "anogan" else MAPPED
+            options = {} if method == "anogan" else MASK_AS_MAP
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
             experiments[f"reference/{prefix}_{method}"] = _content(
                 {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
             )
-        for method in LEARNED:
+        for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
     for dataset in INPAINTING:
         for corruption in CORRUPTIONS:
@@ -75,7 +79,7 @@ def grid() -> dict[str, dict[str, Any]]:
 
 
 def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
-    """Overrides of groups, and options of the solver."""
+    """A configuration that chooses from groups and sets options of the solver."""
     content: dict[str, Any] = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()]}
     if options:
         content["solver"] = options
@@ -141,3 +145,10 @@ def register() -> None:
     """Make both plugins known to Hydra, before it composes a configuration."""
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration that a command line composes, for scripts: ``compose("experiment=celeba_central_rgi")``."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", list(overrides))

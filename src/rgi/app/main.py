@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 import warnings
-from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -24,7 +23,6 @@ from omegaconf.errors import (
 from rgi.app import grid
 from rgi.errors import InputError
 
-CONF = Path(__file__).parents[3] / "conf"
 TASKS = {  # name: module of this package that has a function of that name
     "pretrain": "train",
     "encode": "train",
@@ -43,7 +41,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them at length
     grid.register()
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)()
+        hydra.main(version_base="1.3", config_path=str(grid.CONF), config_name="config")(run_task)()
     except HydraException as error:
         if "debug=true" in sys.argv:
             raise

@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind, and how a run that was killed finds its own again."""
+"""Run folders: a new one for each run, or the folder of the killed run that this one continues."""
 
 import json
 import logging
@@ -24,18 +24,19 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
-INHERITED = "RGI_RUN_FOLDER"  # tells the processes that Lightning starts where their parent writes
-SWEEP = "RGI_SWEEP"  # and in a multirun, the name of its folder (see hydra.sweep.dir in conf/config.yaml)
+# Environment variables for the processes that Lightning starts: they write where their parent writes.
+INHERITED = "RGI_RUN_FOLDER"
+SWEEP = "RGI_SWEEP"  # the name of a multirun's folder, see hydra.sweep.dir in conf/config.yaml
 LOCK = ".lock"  # in a run's folder
-_held: list[FileLock] = []  # one process works in a folder; a lock ends with its process, however that ends
+_held: list[FileLock] = []  # one process works in a folder; the operating system frees the lock of a dead process
 
 
 def open_run(cfg: DictConfig) -> Path:
     """The folder of this run, locked for this process, with ``config.yaml`` and ``environment.json`` in it.
 
-    ``output_dir`` names it; otherwise it is the unfinished run of the same configuration under
-    ``outputs/<experiment>/``, if there is one, or else a new one named by date and time. A job of a multirun has its
-    own in the multirun's folder.
+    ``output_dir`` names the folder. Without it, an unfinished run of the same configuration under
+    ``outputs/<experiment>/`` is continued; if there is none, a new folder is named by date and time. A job of a
+    multirun has a folder in that of the multirun.
 
     Raises:
         InputError: the folder belongs to another configuration, or another process is working in it.
@@ -59,17 +60,25 @@ def open_run(cfg: DictConfig) -> Path:
 
 
 def claim(file: Path, complaint: str) -> None:
-    """Keep other processes from what this lock stands for until `close_run`, or the end of this one.
+    """Lock a file until `close_run` or the end of this process.
+
+    Args:
+        file: the lock.
+        complaint: what another process is doing, for the message.
 
     Raises:
-        InputError: one of them was faster.
+        InputError: another process holds the lock.
     """
     if rank_zero_only.rank == 0 and not _lock(file):
         raise InputError(f"{complaint}; wait for it, or name another place")
 
 
 def check_writable(option: str, folder: Path) -> None:
-    """Before hours of work, make the folder that their result goes to and try it out.
+    """Make a folder and write to it once, before hours of work.
+
+    Args:
+        option: the option that names the folder, and its value, for the message.
+        folder: where results will be written.
 
     Raises:
         InputError: nothing can be written there.
@@ -83,14 +92,14 @@ def check_writable(option: str, folder: Path) -> None:
 
 
 def close_run() -> None:
-    """Forget the folder, so that the next job of a sweep gets its own."""
+    """Release the locks and forget the folder: the next job of a multirun opens its own."""
     os.environ.pop(INHERITED, None)
     while _held:
         _held.pop().release()
 
 
 def resolved(cfg: DictConfig) -> str:
-    """The configuration as YAML with every reference followed, without what does not change the result."""
+    """The configuration as YAML: references are resolved, options that change no result are left out."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     for key in ("output_dir", "debug"):
         plain.pop(key)
@@ -98,7 +107,7 @@ def resolved(cfg: DictConfig) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write so that a reader, or a kill, never meets half a file; a number that is not finite becomes null."""
+    """Write a whole file or none; a number that is not finite becomes null."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
     os.replace(part, path)
@@ -111,7 +120,7 @@ def _finite(content: Any) -> Any:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held so far, in MiB: the GPU's where one is used."""
+    """The largest memory of this process so far, in MiB: the GPU's if there is one, else the main memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss, in bytes
@@ -119,7 +128,7 @@ def peak_memory() -> float:
 
 
 def environment() -> dict[str, str]:
-    """What a result depends on besides its configuration."""
+    """What a result depends on besides its configuration: command, commit, versions, device."""
     packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {
@@ -133,7 +142,7 @@ def environment() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The checkout's commit, "unknown" outside one or without git."""
+    """The commit of the checkout; "unknown" without a checkout or without git."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
         git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
@@ -143,17 +152,17 @@ def _commit() -> str:
 
 
 def _sweep() -> Path | None:
-    """This job's folder in a multirun."""
+    """The folder of this job in a multirun; None if this is no multirun."""
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         return None
     folder = Path(hydra.runtime.output_dir)
-    os.environ[SWEEP] = folder.parent.name  # the processes of `trainer=ddp` go through the jobs with us
+    os.environ[SWEEP] = folder.parent.name  # the processes of `trainer=ddp` run the same jobs
     return folder
 
 
 def _unfinished(cfg: DictConfig, config: str) -> Path | None:
-    """The newest run of this experiment that has our configuration, no metrics, and no process working in it."""
+    """The newest run with this configuration and without metrics, in which no process is working."""
     for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
         folder = file.parent
         if not (folder / "metrics.json").exists() and file.read_text() == config and _lock(folder / LOCK):
@@ -163,11 +172,13 @@ def _unfinished(cfg: DictConfig, config: str) -> Path | None:
 
 
 def _fresh(cfg: DictConfig) -> Path:
+    """A folder that does not exist yet."""
     base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 
 
 def _lock(file: Path) -> bool:
+    """Hold a lock; False if another process holds it."""
     if any(lock.lock_file == str(file) for lock in _held):
         return True
     lock = FileLock(file, blocking=False)

@@ -1,30 +1,30 @@
 """Public archives: fetched, verified, and unpacked without trusting what is in them."""
 
-import hashlib
 import lzma
 import os
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
+from pooch import HTTPDownloader, file_hash
+from requests.exceptions import HTTPError
 from tqdm import tqdm
 
 from rgi.errors import InputError
 
 TIMEOUT = 60  # seconds without a byte
 CHUNK = 2**20
+NOTHING_LEFT = 416  # HTTP status: the requested range lies behind the end of the file
 
 
 def download(url: str, sha256: str, target: Path, page: str) -> None:
     """Fetch a tar or zip archive and put what it holds into ``target``, all of it or nothing.
 
-    Entries that ``target`` has already are kept as they are. Work goes on in a hidden folder on the same disk, which
-    is gone afterwards, whatever happens.
+    Entries that ``target`` has already are kept as they are. An interrupted download leaves a hidden file on the same
+    disk, and the next call continues from there.
 
     Args:
         url: the archive.
@@ -39,35 +39,52 @@ def download(url: str, sha256: str, target: Path, page: str) -> None:
     name = Path(urlsplit(url).path).name
     by_hand = f"get the archive from {page} and extract it into {target}"
     folder = target.resolve()
+    if folder.is_file():
+        raise InputError(f"{url}: {target} is a file; name a folder, or {by_hand}")
     anchor = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    archive = anchor / f".download-{sha256[:12]}-{name}"
     try:
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=anchor) as scratch:
-            archive, unpacked = Path(scratch, f"{name}.part"), Path(scratch, "unpacked")
-            found = _fetch(url, archive, name)
-            if found != sha256:
-                raise InputError(
-                    f"{url}: arrived incomplete or changed (sha256 {found}, expected {sha256}); try again, or {by_hand}"
-                )
+        resumed = archive.exists()
+        arrived = _fetch(url, archive, name)
+        if resumed and arrived != sha256:  # not every server can continue in the middle of a file
+            archive.unlink()
+            arrived = _fetch(url, archive, name)
+        if arrived != sha256:
+            archive.unlink()
+            raise InputError(
+                f"{url}: arrived incomplete or changed (sha256 {arrived}, expected {sha256}); try again, or {by_hand}"
+            )
+        with tempfile.TemporaryDirectory(prefix=".unpack-", dir=anchor) as scratch:
+            unpacked = Path(scratch, "unpacked")
             _unpack(archive, unpacked, name)
             _move(unpacked, folder)
+        archive.unlink()
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        archive.unlink()
         reason = " ".join(str(error).split())
         raise InputError(f"{url}: cannot be unpacked safely ({reason}); {by_hand}") from error
-    except (OSError, HTTPException) as error:
-        raise InputError(f"{url}: cannot be downloaded ({error}); check network and disk, or {by_hand}") from error
+    except OSError as error:  # requests' errors are some
+        raise InputError(
+            f"{url}: cannot be downloaded ({error}); check network and disk and type the command again, which "
+            f"continues the download, or {by_hand}"
+        ) from error
 
 
 def _fetch(url: str, path: Path, name: str) -> str:
-    """Stream to a file; returns the SHA-256 of what came."""
-    digest = hashlib.sha256()
-    with urlopen(url, timeout=TIMEOUT) as response, path.open("wb") as file:
-        total = int(response.headers.get("Content-Length", 0)) or None
-        with tqdm(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, delay=3) as bar:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                bar.update(len(chunk))
-    return digest.hexdigest()
+    """Stream to a file, from where an earlier download stopped; returns the SHA-256 of the whole file."""
+    done = path.stat().st_size if path.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    bar = tqdm(desc=name, total=1, unit="B", unit_scale=True, unit_divisor=1024, delay=3)  # pooch sets the total
+    try:
+        with bar, path.open("ab") as file:
+            HTTPDownloader(bar, CHUNK, timeout=TIMEOUT, headers=headers)(url, file, None)
+    except HTTPError as error:
+        if error.response.status_code != NOTHING_LEFT:
+            raise
+    finally:
+        if not path.stat().st_size:
+            path.unlink()
+    return file_hash(str(path))
 
 
 def _unpack(archive: Path, folder: Path, name: str) -> None:

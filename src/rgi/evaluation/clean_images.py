@@ -97,7 +97,7 @@ def clean_statistics(results: list[Result], feature_map: FeatureMap | None, devi
 def fix_threshold(
     module: TestModule, trainer: Trainer, images: ImageSet, batch_size: int, false_positive_rate: float | None
 ) -> None:
-    """Give the module a threshold of its anomaly map that this share of clean validation pixels exceeds.
+    """Fix the module's threshold: this share of clean validation pixels exceeds it.
 
     Nothing happens without a rate, where the test images have no masks or painted corruptions, or where the dataset has
     no validation images.
@@ -110,8 +110,8 @@ def fix_threshold(
         return
     pictures = [held_out[i] for i in spread(len(held_out), THRESHOLD_IMAGES)]
     results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
-    maps = (torch.from_numpy(result["map"])[None] for result in results)
-    module.set_threshold(clean_threshold(maps, false_positive_rate))
+    maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
+    module.threshold = clean_threshold([maps], false_positive_rate)
 
 
 def _solve(

@@ -41,16 +41,17 @@ class TestModule(LightningModule):
     def __init__(self, method: str, results: Path, steps: int) -> None:
         super().__init__()
         self.method, self.results, self.steps = method, results, steps
-        self.scores = Scores()
+        self.threshold: float | None = None  # of the anomaly map, fixed on clean images; its F1 is scored
         self.bar = tqdm(disable=True)
 
     @abstractmethod
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """Tensors with one row per image: the anomaly ``map`` (B,H,W), and whatever else the method estimates."""
 
-    def set_threshold(self, threshold: float) -> None:
-        """Also score the F1 at this threshold of the anomaly map, which was fixed on clean images."""
-        self.scores = Scores(threshold)
+    def setup(self, stage: str) -> None:
+        """Make the metrics where they are needed: their bins take 0.4 GB."""
+        if stage == "test":
+            self.scores = Scores(self.threshold)
 
     def on_test_start(self) -> None:
         loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders

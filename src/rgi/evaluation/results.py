@@ -23,13 +23,16 @@ def result_path(folder: Path, name: str) -> Path:
 
 
 def save_result(folder: Path, name: str, result: Result) -> None:
-    """Write one image's file; a kill never leaves half of it."""
+    """Write one image's file, whole or not at all."""
     path = result_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, **result)
-    os.replace(part, path)
+    try:
+        with part.open("wb") as stream:
+            np.savez_compressed(stream, **result)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_result(folder: Path, name: str, required: Sequence[str] = (), optional: Sequence[str] | None = None) -> Result:
