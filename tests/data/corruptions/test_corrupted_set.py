@@ -1,16 +1,15 @@
 """Datasets with corrupted test images, and every corruption of conf/corruption on them."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.composed import composed as compose_task
 from helpers.tiny_sets import CELEBA_TEST, write_celeba, write_folder, write_mvtec
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from rgi.app import grid
+from rgi.app.grid import CONF
 from rgi.app.options import make
 from rgi.data.batch import Batch
 from rgi.data.corruptions.corrupted_set import Corrupted
@@ -26,7 +25,6 @@ from rgi.data.sets.textures import Textures
 from rgi.errors import InputError
 from rgi.evaluation.loader import TestData
 
-CONF = Path(__file__).parents[3] / "conf"
 FILES = sorted((CONF / "corruption").rglob("*.yaml"))
 CORRUPTIONS = [path.relative_to(CONF / "corruption").with_suffix("").as_posix() for path in FILES]
 
@@ -45,9 +43,7 @@ def composed(name, masks, *overrides):
     """A corruption as the command line makes it."""
     if "mask_folder" in name:
         overrides = (f"corruption.masks={masks}", "corruption.first=0", "corruption.last=null", *overrides)
-    grid.register()  # of conf/solver/base, which every configuration has
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return make(compose("config", [f"corruption={name}", *overrides]), "corruption")
+    return make(compose_task(f"corruption={name}", *overrides), "corruption")
 
 
 @pytest.fixture(scope="module")
