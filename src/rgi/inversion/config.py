@@ -84,8 +84,8 @@ class SolverConfig:
     """`torch.compile` fuses the network's kernels, and a GPU replays them as CUDA graphs."""
 
     @property
-    def multistart(self) -> bool:
-        """Whether z has several starts and the metric's basis; the paper has one start and the standard axes."""
+    def ours(self) -> bool:
+        """Whether z is optimised our way, in the metric's basis and from several starts, or as the paper does."""
         return self.schedule != "constant" and self.mask != "adam"
 
     def penalty_factor(self, step: int) -> float:

@@ -16,7 +16,7 @@ def images_at_once(problem: Problem) -> int:
     """The largest number of images whose networks, for all starts that are tried, take half of the free memory."""
     config, device = problem.config, problem.gan.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    tries = config.starts if config.multistart and config.latent_start in ("pool", "auto") else 1
+    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
     each = tries * _activation_bytes(problem)
     if config.tune_generator:
         network, exact = problem.network.dtype.itemsize, problem.dtype.itemsize

@@ -100,7 +100,7 @@ class Problem:
                 "`python run.py task=encode generator.path=...`"
             )
         guess = start == "encoder" or (start == "auto" and encoder is not None and pool is None)
-        drawn = 0 if start == "encoder" else (config.starts if config.multistart else 1) - guess
+        drawn = 0 if start == "encoder" else (config.starts if config.ours else 1) - guess
         network = self._network(encoder) if guess else None
         if drawn:
             if pool is None:
@@ -119,7 +119,7 @@ class Problem:
         way those with the lowest objective among the nearest, so that a hole has no say in the choice.
         """
         images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
-        if not self.config.multistart:
+        if not self.config.ours:
             return codes[nearest(images, observed, 1)]
         near = nearest(images, observed, SHORTLIST * count)
         part = self.select(rows)

@@ -62,7 +62,7 @@ def invert(
         starts = problem.starts(latent_start, pool, seed)
         basis = (
             metric_basis(gan, problem.network, problem.dtype)
-            if config.multistart and config.latent_basis == "metric"
+            if config.ours and config.latent_basis == "metric"
             else None
         )
         everything = torch.arange(len(observed), device=gan.device)
