@@ -98,12 +98,15 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
     """Solve what the method needs of the clean images, then the test images."""
-    if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
-        learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
-    if loop is Trainer.test:
-        fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
-    loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
+    try:
+        if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
+            learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
+        if loop is Trainer.test:
+            fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
+        loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
+    finally:
+        module.bar.close()  # whatever is said of an error comes below it
     trainer.strategy.barrier()  # every process has written its images
 
 
