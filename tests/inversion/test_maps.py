@@ -76,7 +76,7 @@ def test_what_is_missing_is_said():
         with pytest.raises(ValueError, match=f"kind='{kind}' needs clean="):
             found.anomaly_map(kind)
     with pytest.raises(ValueError, match="with a feature_map"):
-        CleanStatistics(images, residuals).judge(images, residuals, 0, second=True)
+        CleanStatistics(images, residuals).combined(images, residuals, 0)
     with pytest.raises(ValueError, match="residuals"):
         CleanStatistics(images, residuals[:1])
     with pytest.raises(ValueError, match="residuals"):
