@@ -45,13 +45,13 @@ def whole_set(count=9):
     restored, clean = images(count=count)
     true_mask = blobs(count)
     random = torch.Generator().manual_seed(6)
-    found = (true_mask + 0.4 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
+    estimated_mask = (true_mask + 0.4 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
     observed = torch.where(true_mask.bool(), torch.randn(clean.shape, generator=random), clean)
     return {
-        "anomaly_map": found.mean(1),
+        "anomaly_map": estimated_mask.mean(1),
         "restored": restored,
         "observed": observed,
-        "estimated_mask": found,
+        "estimated_mask": estimated_mask,
         "true_mask": true_mask,
         "clean": clean,
     }

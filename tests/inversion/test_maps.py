@@ -7,7 +7,7 @@ import torch
 from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
-from rgi.inversion.maps import FLOOR, CleanStatistics
+from rgi.inversion.maps import DEVIATION_FLOOR, CleanStatistics
 from rgi.metrics.curves import auroc_per_image
 from rgi.pixels import luminance, smooth
 
@@ -20,7 +20,7 @@ def test_residuals_in_deviations_of_the_clean_ones():
     clean = CleanStatistics(torch.zeros(3, 1, SIZE, SIZE), levels.view(3, 1, 1).expand(3, SIZE, SIZE))
     residuals = torch.rand(2, SIZE, SIZE)
     for sigma in (0, 2):
-        expected = (smooth(residuals, sigma) - 2) / (1 + FLOOR)
+        expected = (smooth(residuals, sigma) - 2) / (1 + DEVIATION_FLOOR)
         torch.testing.assert_close(clean.z_scores(residuals, sigma), expected, rtol=1e-4, atol=1e-4)
     scores = clean.normalised(residuals, 0)
     torch.testing.assert_close(scores, clean.z_scores(residuals, 0).exp().log1p())

@@ -286,7 +286,7 @@ def test_results_are_evaluated_in_full_precision():
 def test_a_compiled_network_gives_the_same(method, monkeypatch):
     """Traced and differentiated ahead of time as on a GPU, but not turned into machine code, which takes a minute."""
     traced = partial(torch.compile, backend="aot_eager")
-    monkeypatch.setattr(weights, "fused", lambda function: traced(function, dynamic=False))
+    monkeypatch.setattr(weights, "compile_function", lambda function: traced(function, dynamic=False))
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 2)
     config = SolverConfig(**COMMON | METHODS[method] | {"starts": 1})

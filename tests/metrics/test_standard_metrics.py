@@ -125,7 +125,7 @@ def test_pixel_curve_refuses_bad_input_and_keeps_its_state(anomaly_map, mask, me
     metric = standard.PixelCurve()
     with pytest.raises(InputError, match=message):
         metric.update(anomaly_map, mask)
-    assert metric.defect.sum() + metric.sound.sum() == 0
+    assert metric.defect.sum() + metric.normal.sum() == 0
 
 
 def test_image_auroc_equals_scikit_learn():
@@ -238,5 +238,5 @@ def test_masks_that_do_not_fit_are_refused():
             standard.psnr_composited(restored, clean, mask, clean)
         with pytest.raises(InputError, match=message):
             standard.mask_iou(clean, mask)
-    with pytest.raises(InputError, match="found: holds NaN"):
+    with pytest.raises(InputError, match="estimated_mask: holds NaN"):
         standard.mask_iou(clean / 0 * 0, blobs(4))

@@ -43,8 +43,10 @@ class Generator(nn.Module):
         self.latent_dim = latent_dim
         self.base = nn.Linear(latent_dim, widths[0] * 16)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inner, outer, 3, padding=1), nn.LeakyReLU(SLOPE))
-            for inner, outer in pairwise(widths)
+            nn.Sequential(
+                nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.LeakyReLU(SLOPE)
+            )
+            for in_channels, out_channels in pairwise(widths)
         )
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
         for layer in (self.base, *(block[1] for block in self.blocks)):
@@ -69,11 +71,11 @@ class Critic(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.LeakyReLU(SLOPE),
-                nn.Conv2d(inner, outer, 3, padding=1),
+                nn.Conv2d(in_channels, out_channels, 3, padding=1),
                 nn.LeakyReLU(SLOPE),
                 nn.AvgPool2d(2),
             )
-            for inner, outer in pairwise(widths)
+            for in_channels, out_channels in pairwise(widths)
         )
         self.head = nn.Sequential(
             nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1),

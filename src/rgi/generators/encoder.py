@@ -17,10 +17,10 @@ class Encoder(nn.Module):
         levels = resolution.bit_length() - 3  # halvings down to 4x4
         widths = [min(max_width, width << level) for level in range(levels + 1)]
         layers = [nn.Conv2d(channels, widths[0], 3, padding=1), nn.LeakyReLU(0.2)]
-        for outer, inner in pairwise(widths):
+        for in_channels, out_channels in pairwise(widths):
             layers += [
-                nn.Conv2d(outer, inner, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(inner),
+                nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(out_channels),
                 nn.LeakyReLU(0.2),
             ]
         self.trunk = nn.Sequential(*layers)

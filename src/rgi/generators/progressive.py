@@ -105,8 +105,8 @@ class Critic(nn.Module):
 class Conv(nn.Conv2d):
     """Equalised convolution that keeps the size."""
 
-    def __init__(self, inner: int, outer: int, size: int) -> None:
-        super().__init__(inner, outer, size, padding=size // 2)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.gain = _equalise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,8 +116,8 @@ class Conv(nn.Conv2d):
 class Linear(nn.Linear):
     """Equalised linear layer."""
 
-    def __init__(self, inner: int, outer: int) -> None:
-        super().__init__(inner, outer)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
         self.gain = _equalise(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -160,27 +160,25 @@ def load_gan(source: str | Path) -> GAN:
         raise InputError(f"{file}: describes no network ({error}); copy or train both files anew") from error
     gan = GAN(generator, critic if tensors["critic"] else None, encoder, card)
     for role, module in gan.modules().items():
-        fill(module, tensors[role], f"{path}: the {role}")
+        load_weights(module, tensors[role], f"{path}: the {role}")
     log.info("%s: %s", path, card.terms or "the terms of its training data are not recorded")
     return gan
 
 
-def fill(module: nn.Module, tensors: dict[str, torch.Tensor], culprit: str) -> None:
+def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], owner: str) -> None:
     """Copy all weights of a network into it.
 
     Raises:
-        InputError: they do not fit, or hold NaN or infinite values; the message begins with ``culprit``.
+        InputError: they do not fit, or hold NaN or infinite values; the message begins with ``owner``.
     """
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{culprit}'s weights do not fit its architecture: {reason}; train or fetch it anew"
-        ) from error
+        raise InputError(f"{owner}'s weights do not fit its architecture: {reason}; train or fetch it anew") from error
     for name, value in module.state_dict().items():
         if not torch.isfinite(value).all():
-            raise InputError(f"{culprit}'s {name} holds NaN or infinite values; train or fetch it anew")
+            raise InputError(f"{owner}'s {name} holds NaN or infinite values; train or fetch it anew")
 
 
 def find_gan(source: str | Path) -> Path:

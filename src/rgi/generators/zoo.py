@@ -18,13 +18,13 @@ from torch import Tensor
 
 from rgi.errors import InputError
 from rgi.generators import progressive
-from rgi.generators.store import GAN, Card, fill, save_gan
+from rgi.generators.store import GAN, Card, load_weights, save_gan
 
-KNOWN = re.compile(
+ALLOWED_GLOBALS = re.compile(
     r"models\.utils\.config\.BaseConfig|collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage"
 )
 # Bytes that are no checkpoint can break PyTorch's reader at any of its steps.
-BROKEN = (
+READ_ERRORS = (
     RuntimeError,
     EOFError,
     OSError,
@@ -76,8 +76,8 @@ def convert(source: str | Path, target: str | Path, dataset: str | None = None) 
     options = {"widths": widths, "slope": config["leakyReluLeak"]}
     resolution = 4 << (len(widths) - 1)
     generator, critic = progressive.build(latent_dim, channels, resolution, **options)
-    fill(generator, generator_weights, f"{source}: avgG")
-    fill(critic, critic_weights, f"{source}: netD")
+    load_weights(generator, generator_weights, f"{source}: avgG")
+    load_weights(critic, critic_weights, f"{source}: netD")
     command = f"python run.py task=convert source={source} target={target}"
     card = Card("progressive", latent_dim, channels, resolution, options, dataset or "", command=command)
     return save_gan(GAN(generator, critic, None, card), target, torch.float32)
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
         refused = known.group(1) if known else ", ".join(_foreign_globals(path))
         reason = f"names {refused}" if refused else "is damaged"
         raise InputError(f"{wrong}: its pickle {reason}; nothing of it was run; fetch it anew") from error
-    except BROKEN as error:
+    except READ_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{wrong}, or incomplete ({reason}); fetch it anew") from error
     parts = {"config": BaseConfig, "avgG": dict, "netD": dict}
@@ -135,7 +135,7 @@ def _foreign_globals(path: Path) -> list[str]:
                     strings.append(argument)
     except (ValueError, zipfile.BadZipFile):
         pass  # what follows is no pickle
-    return sorted({name for name in names if not KNOWN.fullmatch(name)})
+    return sorted({name for name in names if not ALLOWED_GLOBALS.fullmatch(name)})
 
 
 def _config(path: Path, config: BaseConfig) -> dict[str, Any]:

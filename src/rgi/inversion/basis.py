@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rgi.generators.store import GAN
-from rgi.inversion.cache import once_per_gan
+from rgi.inversion.once_per_gan import once_per_gan
 from rgi.inversion.weights import SharedWeights
 
 PROBES = 256  # one gradient each; few directions matter, and more probes change nothing measurable

@@ -8,8 +8,8 @@ from torch.nn.functional import softplus
 
 from rgi.pixels import smooth
 
-NEAR = 2.0  # pixels: mean and variance at a position are smoothed over its neighbours
-FLOOR = 0.1  # of the mean deviation, added to each: positions that never vary must not dominate
+NEIGHBOUR_SIGMA = 2.0  # pixels: mean and variance at a position are smoothed over its neighbours
+DEVIATION_FLOOR = 0.1  # of the mean deviation, added to each: positions that never vary must not dominate
 
 FeatureMap = Callable[[Tensor], Tensor]
 """A second anomaly map: images (B,C,H,W) to scores (B,H,W), higher is more anomalous."""
@@ -46,9 +46,9 @@ class CleanStatistics:
             sigma: of the Gaussian smoothing, in pixels.
         """
         clean = smooth(self.residuals, sigma)
-        mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEAR).to(residuals)
+        mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEIGHBOUR_SIGMA).to(residuals)
         deviation = variance.sqrt()
-        return (smooth(residuals, sigma) - mean) / (deviation + FLOOR * deviation.mean())
+        return (smooth(residuals, sigma) - mean) / (deviation + DEVIATION_FLOOR * deviation.mean())
 
     def normalised(self, residuals: Tensor, sigma: float) -> Tensor:
         """Scores (B,H,W) > 0 that rank as `z_scores` does."""

@@ -50,8 +50,8 @@ def close_mask(mask: Tensor, share: float) -> Tensor:
     Corrupted pixels are rarely alone, but one that happens to resemble the restored image has no residual to be masked
     for, and pulls the image towards itself. Where pixels are missing at random, with gaps, no window is that full.
     """
-    hit = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
-    around = avg_pool2d(hit, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
+    masked = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
+    around = avg_pool2d(masked, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
     return torch.where(around > share, 1.0, mask)
 
 

@@ -10,7 +10,7 @@ from rgi.errors import InputError
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.objective import check_finite, close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
-from rgi.inversion.start import draw_pool, nearest, pool_images
+from rgi.inversion.start import draw_pool, nearest_members, pool_images
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -25,25 +25,26 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     """
     if config.mask_penalty != "auto":
         return float(config.mask_penalty)
-    known = gan.card.residuals
-    if not known:
+    residuals = gan.card.residuals
+    if not residuals:
         raise InputError(
             "solver.mask_penalty=auto: the generator's card holds no residuals of clean images; measure them with "
             "`python run.py task=calibrate dataset=... generator.path=...`, or give a number"
         )
-    if str(config.clean_quantile) not in known:
+    if str(config.clean_quantile) not in residuals:
         raise InputError(
-            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(known)}; name one "
-            "of these"
+            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(residuals)}; name "
+            "one of these"
         )
-    return penalty_from_threshold(known[str(config.clean_quantile)], config.data_term)
+    return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
 
 
 class Problem:
     """The objective of a batch of images, checked and in the working precision.
 
     Attributes:
-        network, exact: the generator with shared weights, in the networks' precision and in that of the result.
+        network: generator with shared weights, in the precision of the networks.
+        full_precision_network: the same generator in the precision of the results.
     """
 
     def __init__(self, gan: GAN, observed: Tensor, config: SolverConfig, given_mask: Tensor | None) -> None:
@@ -56,7 +57,8 @@ class Problem:
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
         self.penalty = penalty(config, gan) if config.mask in ("profiled", "adam") else 0.0
-        self.exact, self.network = SharedWeights(gan.generator, self.dtype), self._network(gan.generator)
+        self.full_precision_network = SharedWeights(gan.generator, self.dtype)
+        self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
 
@@ -120,8 +122,8 @@ class Problem:
         """
         images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
         if not self.config.ours:
-            return codes[nearest(images, observed, 1)]
-        near = nearest(images, observed, SHORTLIST * count)
+            return codes[nearest_members(images, observed, 1)]
+        near = nearest_members(images, observed, SHORTLIST * count)
         part = self.select(rows)
         objective = torch.stack([part.evaluate(images[column].view_as(observed))[0] for column in near.T], 1)
         best = objective.argsort(dim=1, stable=True)[:, :count]

@@ -67,13 +67,13 @@ def invert(
         )
         everything = torch.arange(len(observed), device=gan.device)
         parts = [
-            Run(problem.select(rows), starts(rows), basis).solve(on_step)
+            Optimisation(problem.select(rows), starts(rows), basis).solve(on_step)
             for rows in everything.split(images_at_once(problem))
         ]
     return _join(parts, config.mask in ("profiled", "adam"), time.perf_counter() - started)
 
 
-class Run:
+class Optimisation:
     """The optimisation of some images: z, M and θ under one Adam, a row for each image and start that is still in it.
 
     Args:
@@ -109,9 +109,9 @@ class Run:
         """Take the steps; returns the fields of an `Inversion` that have one row per image."""
         for step in range(self.config.iterations):
             if self.tries > 1 and step == self.config.trial_steps:
-                self._choose(self.history[-1][1])
-            if self._may_settle(step):
-                self._retire()
+                self._keep_best_starts(self.history[-1][1])
+            if self._may_remove_images(step):
+                self._remove_settled()
                 if not len(self.rows):
                     break
             self._step(step)
@@ -157,14 +157,14 @@ class Run:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 
-    def _choose(self, objective: Tensor) -> None:
+    def _keep_best_starts(self, objective: Tensor) -> None:
         """Go on with the best start of each image."""
         stay = torch.zeros_like(objective, dtype=torch.bool).unflatten(0, (-1, self.tries))
         stay.scatter_(1, objective.unflatten(0, (-1, self.tries)).argmin(1, keepdim=True), True)
         self._keep(stay.flatten())
         self.tries = 1
 
-    def _may_settle(self, step: int) -> bool:
+    def _may_remove_images(self, step: int) -> bool:
         """Whether this is a step in which images may leave: objectives of one start and one λ lie behind them."""
         config = self.config
         if config.tolerance is None or step % SETTLE_STEPS or self.tries > 1:
@@ -174,7 +174,7 @@ class Run:
         same = step - SETTLE_STEPS
         return same >= config.trial_steps and config.penalty_factor(same) == 1
 
-    def _retire(self) -> None:
+    def _remove_settled(self) -> None:
         """Take the images whose objective has settled out of the batch."""
         (rows, before), (_, now) = self.history[-SETTLE_STEPS], self.history[-1]
         before = before[torch.isin(rows, self.rows)]
@@ -190,14 +190,14 @@ class Run:
         self.problem = self.problem.select(stay)
         groups = self.optimizer.param_groups
         for group in groups:
-            group["params"] = [self._shrink(leaf, stay) for leaf in group["params"]]
+            group["params"] = [self._select_rows(leaf, stay) for leaf in group["params"]]
         (self.code,) = groups[0]["params"]
         if self.mask is not None:
             (self.mask,) = groups[1]["params"]
         if isinstance(self.weights, ImageWeights):
             self.weights.parameters = groups[-1]["params"]
 
-    def _shrink(self, leaf: Tensor, stay: Tensor) -> Tensor:
+    def _select_rows(self, leaf: Tensor, stay: Tensor) -> Tensor:
         """The rows of a leaf that stay, their Adam state with them."""
         kept = leaf.detach()[stay].requires_grad_()
         state = self.optimizer.state.pop(leaf, {})
@@ -208,7 +208,8 @@ class Run:
     def _finish(self, rows: Tensor) -> None:
         """Evaluate the present point once more, in full precision, and keep the results of these rows."""
         latent = self._latent()
-        image = self.weights.exact(latent) if isinstance(self.weights, ImageWeights) else self.problem.exact(latent)
+        tuned = isinstance(self.weights, ImageWeights)
+        image = self.weights.full_precision(latent) if tuned else self.problem.full_precision_network(latent)
         objective, mask = self.problem.evaluate(image, self.mask)
         steps = torch.full_like(self.rows, len(self.history))
         found = {"restored": image, "mask": mask, "latent": latent, "objective": objective}
@@ -218,7 +219,7 @@ class Run:
     def _result(self) -> dict[str, Tensor]:
         """The results in the order of the images."""
         if self.tries > 1:  # the run was shorter than the trial
-            self._choose(self.history[-1][1])
+            self._keep_best_starts(self.history[-1][1])
         if len(self.rows):
             self._finish(torch.ones_like(self.rows, dtype=torch.bool))
         order = torch.cat([rows for rows, _ in self.parts]).argsort()

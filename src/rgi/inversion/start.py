@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from rgi.generators.store import GAN
-from rgi.inversion.cache import once_per_gan
+from rgi.inversion.once_per_gan import once_per_gan
 from rgi.inversion.weights import SharedWeights
 
 POOL_BATCH = 64
@@ -17,7 +17,7 @@ def draw_pool(size: int, latent_dim: int, distribution: str, seed: int) -> Tenso
     return draw(size, latent_dim, generator=generator)
 
 
-def nearest(images: Tensor, observed: Tensor, count: int) -> Tensor:
+def nearest_members(images: Tensor, observed: Tensor, count: int) -> Tensor:
     """For each image the pool's members that are nearest in the Euclidean norm over all pixels; of equals the last.
 
     images (N,n) and observed (B,C,H,W) -> positions (B,count), nearest first.

@@ -16,7 +16,7 @@ class SharedWeights:
         self.dtype = dtype
         unchanged = all(t.dtype == dtype for t in module.state_dict().values() if t.is_floating_point())
         self.module = module if unchanged else copy.deepcopy(module).to(dtype)
-        self.network = fused(self.module) if compile else self.module
+        self.network = compile_function(self.module) if compile else self.module
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The network's output in the precision of its inputs."""
@@ -47,13 +47,13 @@ class ImageWeights:
             for parameter in generator.parameters()
         ]
         self.buffers = dict(generator.named_buffers())
-        self.images = fused(self._images) if compile else self._images
+        self.images = compile_function(self._images) if compile else self._images
 
     def __call__(self, z: Tensor) -> Tensor:
         """Images (B,C,H,W) in z's precision; z (B,d) with as many rows as copies."""
         return self.images(self.parameters, z, self.dtype)
 
-    def exact(self, z: Tensor) -> Tensor:
+    def full_precision(self, z: Tensor) -> Tensor:
         """The same, computed in z's precision."""
         return self._images(self.parameters, z, z.dtype)
 
@@ -67,7 +67,7 @@ class ImageWeights:
         return vmap(one)(stacked, z.to(dtype)).to(z.dtype)
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+def compile_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiled by `torch.compile` for every shape it meets; on a GPU replayed as CUDA graphs."""
     return torch.compile(function, dynamic=False, mode="reduce-overhead" if torch.cuda.is_available() else "default")
 

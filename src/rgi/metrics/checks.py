@@ -27,8 +27,8 @@ def check_map(anomaly_map: Tensor, mask: Tensor) -> None:
         raise InputError(
             f"anomaly_map {tuple(anomaly_map.shape)} and mask {tuple(mask.shape)}: pass (B,H,W) and (B,1,H,W)"
         )
-    check_score("anomaly_map", anomaly_map)
-    check_truth("mask", mask)
+    check_not_nan("anomaly_map", anomaly_map)
+    check_binary("mask", mask)
 
 
 def check_mask(name: str, mask: Tensor, images: Tensor) -> None:
@@ -41,21 +41,21 @@ def check_mask(name: str, mask: Tensor, images: Tensor) -> None:
         raise InputError(
             f"{name} {tuple(mask.shape)} and images {tuple(images.shape)}: pass (B,1,H,W) and (B,C,H,W) of one size"
         )
-    check_truth(name, mask)
+    check_binary(name, mask)
 
 
-def check_scores(name: str, scores: Tensor) -> None:
+def check_non_negative(name: str, scores: Tensor) -> None:
     """Refuse scores that the bins cannot rank.
 
     Raises:
         InputError: a NaN, a negative score.
     """
-    check_score(name, scores)
+    check_not_nan(name, scores)
     if (scores < 0).any():
         raise InputError(f"{name}: holds negative scores; pass absolute values or a map shifted to be >= 0")
 
 
-def check_score(name: str, score: Tensor) -> None:
+def check_not_nan(name: str, score: Tensor) -> None:
     """Refuse scores that cannot be ranked.
 
     Raises:
@@ -65,7 +65,7 @@ def check_score(name: str, score: Tensor) -> None:
         raise InputError(f"{name}: holds NaN, which cannot be ranked; find out where the method failed")
 
 
-def check_truth(name: str, truth: Tensor) -> None:
+def check_binary(name: str, truth: Tensor) -> None:
     """Refuse a truth that is neither yes nor no.
 
     Raises:

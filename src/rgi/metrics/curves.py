@@ -37,17 +37,17 @@ def auroc(positives: Tensor, negatives: Tensor) -> Tensor:
     return (p * (below + n / 2)).sum() / (p.sum() * n.sum())
 
 
-def auroc_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
+def auroc_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
     """Bound on abs(auroc of the levels - auroc of the scores) where a level is a bin of unequal scores.
 
     A pair within one bin counts one half and truly counts 0, one half or 1.
 
     Args:
         positives, negatives: (K,) counts per bin.
-        exact: (K,) bool, bins that hold one single value: their ties are true ones.
+        single_valued: (K,) bool, bins that hold one single value: their ties are true ones.
     """
     p, n = positives.double(), negatives.double()
-    return (p * n).masked_fill(exact, 0).sum() / 2 / (p.sum() * n.sum())
+    return (p * n).masked_fill(single_valued, 0).sum() / 2 / (p.sum() * n.sum())
 
 
 def average_precision(positives: Tensor, negatives: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ def average_precision(positives: Tensor, negatives: Tensor) -> Tensor:
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    return (positives.flip(0) * hits / called).sum() / hits[-1]
+    true_positives, predicted = _decisions(positives, negatives)
+    return (positives.flip(0) * true_positives / predicted).sum() / true_positives[-1]
 
 
 def best_f1(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,13 +72,13 @@ def best_f1(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tenso
     """
     if not _both_classes(positives, negatives):
         return _nan(positives), _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    f1 = 2 * hits / (called + hits[-1])
+    true_positives, predicted = _decisions(positives, negatives)
+    f1 = 2 * true_positives / (predicted + true_positives[-1])
     best = f1.argmax()
     return f1[best], values.flip(0)[best].double()
 
 
-def average_precision_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
+def average_precision_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
     """Bound on abs(average_precision of the levels - that of the scores) where a level is a bin of unequal scores.
 
     The positives of a bin gain recall at a precision between that of one of them after all of the bin's negatives, and
@@ -86,35 +86,38 @@ def average_precision_error(positives: Tensor, negatives: Tensor, exact: Tensor)
 
     Args:
         positives, negatives: (K,) counts per bin, no bin empty of both.
-        exact: (K,) bool, bins that hold one single value: their ties are true ones.
+        single_valued: (K,) bool, bins that hold one single value: their ties are true ones.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
+    true_positives, predicted = _decisions(positives, negatives)
     p, n = positives.flip(0).double(), negatives.flip(0).double()
-    precision, best, worst = hits / called, hits / (called - n), (hits - p + 1) / (called - p + 1)
+    precision = true_positives / predicted
+    best, worst = true_positives / (predicted - n), (true_positives - p + 1) / (predicted - p + 1)
     off = torch.maximum(best - precision, precision - worst)
-    return (p * off).masked_fill((p == 0) | exact.flip(0), 0).sum() / hits[-1]
+    return (p * off).masked_fill((p == 0) | single_valued.flip(0), 0).sum() / true_positives[-1]
 
 
-def best_f1_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
+def best_f1_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
     """Bound on (best F1 of the scores - best F1 of the levels), never negative, for bins of unequal scores.
 
     A threshold within a bin finds at most all of its positives, and at least none of its negatives.
 
     Args:
         positives, negatives: (K,) counts per bin, no bin empty of both.
-        exact: (K,) bool, bins that hold one single value.
+        single_valued: (K,) bool, bins that hold one single value.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    f1 = 2 * hits / (called + hits[-1])
-    within = 2 * hits / (called - negatives.flip(0) + hits[-1])
-    return torch.where(exact.flip(0), f1, within).max() - f1.max()
+    true_positives, predicted = _decisions(positives, negatives)
+    f1 = 2 * true_positives / (predicted + true_positives[-1])
+    within = 2 * true_positives / (predicted - negatives.flip(0) + true_positives[-1])
+    return torch.where(single_valued.flip(0), f1, within).max() - f1.max()
 
 
-def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPRO_LIMIT) -> tuple[Tensor, Tensor]:
+def aupro(
+    overlap: Tensor, negatives: Tensor, single_valued: Tensor, limit: float = AUPRO_LIMIT
+) -> tuple[Tensor, Tensor]:
     """Area under the per-region overlap over the false-positive rate up to a limit, divided by it; and its error.
 
     At a threshold, the overlap is the mean over regions of the share of the region that is found, the rate the share of
@@ -127,7 +130,7 @@ def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPR
     Args:
         overlap: (K,) per level, ascending, the sum of `rgi.metrics.regions.region_weights`.
         negatives: (K,) counts per level.
-        exact: (K,) bool, levels that hold one single value: their ties are true ones.
+        single_valued: (K,) bool, levels that hold one single value: their ties are true ones.
         limit: in (0,1].
     """
     if not _both_classes(overlap, negatives):
@@ -138,7 +141,7 @@ def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPR
     share = ((limit - (rate - step)) / step.clamp(min=torch.finfo(step.dtype).tiny)).clamp(0, 1)  # left of the limit
     width = share * step
     area = (width * (low + rise * share / 2)).sum()
-    error = (width * rise * (1 - share / 2)).masked_fill(exact.flip(0), 0).sum()
+    error = (width * rise * (1 - share / 2)).masked_fill(single_valued.flip(0), 0).sum()
     return area / limit, error / limit
 
 
@@ -159,8 +162,8 @@ def auroc_per_image(anomaly_map: Tensor, mask: Tensor) -> Tensor:
 
 def _decisions(positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
     """True positives, and all elements called positive, at each threshold from the highest level down."""
-    hits = positives.flip(0).cumsum(0)
-    return hits.double(), (hits + negatives.flip(0).cumsum(0)).double()
+    true_positives = positives.flip(0).cumsum(0)
+    return true_positives.double(), (true_positives + negatives.flip(0).cumsum(0)).double()
 
 
 def _both_classes(positives: Tensor, negatives: Tensor) -> bool:

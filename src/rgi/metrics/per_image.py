@@ -21,9 +21,9 @@ class PerImage(Metric):
 
     full_state_update = False
 
-    def __init__(self, name: str, of: Callable[..., Tensor], **options: Any) -> None:
+    def __init__(self, name: str, function: Callable[..., Tensor], **options: Any) -> None:
         super().__init__(**options)
-        self.name, self.of = name, of
+        self.name, self.function = name, function
         self.add_state("values", [], dist_reduce_fx="cat")
 
     @property
@@ -33,7 +33,7 @@ class PerImage(Metric):
 
     def update(self, *tensors: Tensor) -> None:
         """Add a batch, as the function takes it."""
-        self.values.append(self.of(*tensors).double())
+        self.values.append(self.function(*tensors).double())
 
     def compute(self) -> dict[str, Tensor]:
         """Float64 scalars, the first three NaN where no image has a value.
@@ -41,8 +41,8 @@ class PerImage(Metric):
         ``<name>``, the mean, infinite as soon as one value is; ``<name>_median``, of an even number the mean of the
         middle two; ``<name>_std``, of the population, NaN then; ``<name>_left_out``, images without a value.
         """
-        found = self.values if not isinstance(self.values, list) or self.values else [self._none()]
-        values = dim_zero_cat(found)
+        parts = self.values if not isinstance(self.values, list) or self.values else [self._empty()]
+        values = dim_zero_cat(parts)
         kept = values[~values.isnan()].sort().values
         middle = kept[(len(kept) - 1) // 2 : len(kept) // 2 + 1] if len(kept) else kept
         return {
@@ -52,5 +52,5 @@ class PerImage(Metric):
             f"{self.name}_left_out": values.isnan().sum().double(),
         }
 
-    def _none(self) -> Tensor:
+    def _empty(self) -> Tensor:
         return torch.empty(0, dtype=self.dtype, device=self.device)

@@ -23,7 +23,7 @@ def reference_dice(explained: Tensor, true_mask: Tensor) -> Tensor:
 
 
 PAPER_MAP = "standard/paper_map"  # its scores' names begin with this
-PER_IMAGE = {  # name, function, what it takes
+PER_IMAGE = {  # name, function, its inputs
     "standard/psnr": (standard.psnr, ("restored", "clean")),
     "standard/ssim": (standard.ssim, ("restored", "clean")),
     "standard/psnr_hole": (standard.psnr_hole, ("restored", "clean", "true_mask")),
@@ -37,7 +37,7 @@ PER_IMAGE = {  # name, function, what it takes
 }
 
 
-class Updates(Metric):
+class ImageCounts(Metric):
     """How many images each of several metrics saw, on all processes together."""
 
     full_state_update = False
@@ -75,12 +75,12 @@ class Scores(nn.Module):
         if threshold is not None:
             pooled["standard/threshold"] = (FixedThreshold(threshold), ("anomaly_map", "true_mask"))
         per_image = {
-            key: (PerImage(key.partition("/")[2], function), takes) for key, (function, takes) in PER_IMAGE.items()
+            key: (PerImage(key.partition("/")[2], function), inputs) for key, (function, inputs) in PER_IMAGE.items()
         }
         metrics = pooled | per_image
         self.metrics = nn.ModuleDict({key: metric for key, (metric, _) in metrics.items()})
-        self.takes = {key: takes for key, (_, takes) in metrics.items()}
-        self.updates = Updates(len(metrics))
+        self.inputs = {key: inputs for key, (_, inputs) in metrics.items()}
+        self.image_counts = ImageCounts(len(metrics))
 
     def update(
         self,
@@ -125,17 +125,17 @@ class Scores(nn.Module):
         }
         images = []
         for key, metric in self.metrics.items():
-            tensors = [given[name] for name in self.takes[key]]
+            tensors = [given[name] for name in self.inputs[key]]
             complete = all(tensor is not None for tensor in tensors)
             images.append(len(anomaly_map) if complete else 0)
             if complete:
                 metric.update(*tensors)
-        self.updates.update(images)
+        self.image_counts.update(images)
 
     def compute(self) -> dict[str, Tensor]:
         """Float64 scalars by ``<protocol>/<name>``, of the metrics that saw an image on any process."""
         scores = {}
-        for (key, metric), images in zip(self.metrics.items(), self.updates.compute().tolist(), strict=True):
+        for (key, metric), images in zip(self.metrics.items(), self.image_counts.compute().tolist(), strict=True):
             if images:
                 protocol, _, name = key.partition("/")
                 values = metric.compute()
@@ -147,5 +147,5 @@ class Scores(nn.Module):
 
     def reset(self) -> None:
         """Forget all images."""
-        for metric in [*self.metrics.values(), self.updates]:
+        for metric in [*self.metrics.values(), self.image_counts]:
             metric.reset()

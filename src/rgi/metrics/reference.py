@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rgi.errors import InputError
-from rgi.metrics.checks import check_images, check_score
+from rgi.metrics.checks import check_images, check_not_nan
 from rgi.metrics.curves import auroc as auroc_of_levels
 from rgi.metrics.curves import levels
 from rgi.metrics.similarity import similarity
@@ -78,9 +78,9 @@ def dice(mask: Tensor, true_mask: Tensor) -> Tensor:
     score, truth = _score_and_truth(mask, true_mask)
     thresholds = torch.arange(101, dtype=score.dtype, device=score.device) / 100
     score_level, truth_level = torch.bucketize(score, thresholds), torch.bucketize(truth, thresholds)
-    found, true = _above(score_level, len(thresholds)), _above(truth_level, len(thresholds))
+    predicted, true = _above(score_level, len(thresholds)), _above(truth_level, len(thresholds))
     overlap = _above(score_level.minimum(truth_level), len(thresholds))
-    return (2 * overlap / (found + true + 1e-6)).amax(1)
+    return (2 * overlap / (predicted + true + 1e-6)).amax(1)
 
 
 def _images(restored: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def _score_and_truth(mask: Tensor, true_mask: Tensor) -> tuple[Tensor, Tensor]:
     if mask.ndim != 4 or true_mask.shape != (len(mask), *mask.shape[2:]):
         raise InputError(f"mask {tuple(mask.shape)} and true_mask {tuple(true_mask.shape)}: pass (B,C,H,W) and (B,H,W)")
     _check_channels("mask", mask)
-    check_score("mask", mask)
+    check_not_nan("mask", mask)
     if not ((true_mask >= 0) & (true_mask <= 1)).all():
         raise InputError("true_mask: holds values outside [0,1]; divide 8-bit labels by 255")
     weights = LUMA if mask.shape[1] == 3 else (1.0,)

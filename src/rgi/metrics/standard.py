@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from rgi.errors import InputError
 from rgi.metrics import bins, curves
-from rgi.metrics.checks import check_images, check_map, check_mask, check_score, check_scores, check_truth
+from rgi.metrics.checks import check_binary, check_images, check_map, check_mask, check_non_negative, check_not_nan
 from rgi.metrics.regions import region_weights
 from rgi.metrics.similarity import WINDOW, similarity
 
@@ -57,7 +57,7 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
             f"restored {tuple(restored.shape)}: SSIM needs images of at least {2 * SSIM_BORDER + 1} pixels a side"
         )
     low, high = DATA_RANGE
-    images = (each.double().clamp(low, high) for each in (restored, clean))
+    images = (image.double().clamp(low, high) for image in (restored, clean))
     inside = slice(SSIM_BORDER, -SSIM_BORDER)
     return similarity(*images, data_range=high - low)[:, :, inside, inside].mean((1, 2, 3))
 
@@ -100,7 +100,7 @@ def ssim_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Ten
     return ssim(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
 
-def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
+def mask_iou(estimated_mask: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
     """Intersection over union of the pixels found and the true ones, per image: (B,) float64.
 
     A pixel is found where the mean over channels of the absolute mask > threshold: half of it is explained by
@@ -108,16 +108,16 @@ def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
     NaN for images whose true mask is empty.
 
     Args:
-        found: (B,C,H,W), as optimised.
+        estimated_mask: (B,C,H,W), as optimised.
         mask: (B,1,H,W) in {0,1}, the truth.
 
     Raises:
         InputError: shapes that do not fit, NaN in what was found, a truth of other values.
     """
-    check_mask("mask", mask, found)
-    check_score("found", found)
-    called, true = found.abs().mean(1, keepdim=True) > threshold, mask != 0
-    overlap = (called & true).sum((1, 2, 3)).double() / (called | true).sum((1, 2, 3))
+    check_mask("mask", mask, estimated_mask)
+    check_not_nan("estimated_mask", estimated_mask)
+    predicted, true = estimated_mask.abs().mean(1, keepdim=True) > threshold, mask != 0
+    overlap = (predicted & true).sum((1, 2, 3)).double() / (predicted | true).sum((1, 2, 3))
     return overlap.masked_fill(_without_hole(mask), torch.nan)
 
 
@@ -159,8 +159,8 @@ class ImageAUROC(Metric):
         """
         if score.ndim != 1 or label.shape != score.shape:
             raise InputError(f"score {tuple(score.shape)} and label {tuple(label.shape)}: pass two (B,)")
-        check_score("score", score)
-        check_truth("label", label)
+        check_not_nan("score", score)
+        check_binary("label", label)
         self.scores.append(score.double())
         self.labels.append(label.double())
 
@@ -186,7 +186,7 @@ class PixelCurve(Metric):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.add_state("defect", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
-        self.add_state("sound", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("normal", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
         self.add_state("overlap", bins.default_state(0, torch.float64), dist_reduce_fx="sum")
         self.add_state("lowest", bins.default_state(torch.inf, torch.float32), dist_reduce_fx="min")
         self.add_state("highest", bins.default_state(0, torch.float32), dist_reduce_fx="max")
@@ -203,11 +203,11 @@ class PixelCurve(Metric):
             InputError: shapes that do not fit, negative or NaN scores, a mask of other values.
         """
         check_map(anomaly_map, mask)
-        check_scores("anomaly_map", anomaly_map)
+        check_non_negative("anomaly_map", anomaly_map)
         score, defect = anomaly_map.flatten().float(), mask.flatten() != 0
         index = bins.bin_index(score)
         self.defect.scatter_add_(0, index, defect.long())
-        self.sound.scatter_add_(0, index, (~defect).long())
+        self.normal.scatter_add_(0, index, (~defect).long())
         self.overlap.scatter_add_(0, index[defect], region_weights(mask).flatten()[defect])
         self.lowest.scatter_reduce_(0, index, score, "amin")
         self.highest.scatter_reduce_(0, index, score, "amax")
@@ -221,21 +221,21 @@ class PixelCurve(Metric):
         pooled, at the same threshold, since it grows with F1. Of each of the first four, ``<name>_error`` bounds the
         distance from the unbinned scores' (`best_f1` is never above theirs).
         """
-        index = (self.defect + self.sound).nonzero().squeeze(1)
-        defect, sound = self.defect[index], self.sound[index]
+        index = (self.defect + self.normal).nonzero().squeeze(1)
+        defect, normal = self.defect[index], self.normal[index]
         lowest, highest = self.lowest[index], self.highest[index]
-        exact = lowest == highest
-        f1, threshold = curves.best_f1(lowest, defect, sound)
-        aupro, aupro_error = curves.aupro(self.overlap[index], sound, exact)
+        single_valued = lowest == highest
+        f1, threshold = curves.best_f1(lowest, defect, normal)
+        aupro, aupro_error = curves.aupro(self.overlap[index], normal, single_valued)
         return {
-            "pixel_auroc": curves.auroc(defect, sound),
-            "pixel_auroc_error": curves.auroc_error(defect, sound, exact),
+            "pixel_auroc": curves.auroc(defect, normal),
+            "pixel_auroc_error": curves.auroc_error(defect, normal, single_valued),
             "aupro": aupro,
             "aupro_error": aupro_error,
-            "pixel_ap": curves.average_precision(defect, sound),
-            "pixel_ap_error": curves.average_precision_error(defect, sound, exact),
+            "pixel_ap": curves.average_precision(defect, normal),
+            "pixel_ap_error": curves.average_precision_error(defect, normal, single_valued),
             "best_f1": f1,
-            "best_f1_error": curves.best_f1_error(defect, sound, exact),
+            "best_f1_error": curves.best_f1_error(defect, normal, single_valued),
             "best_f1_threshold": threshold,
             "best_iou": f1 / (2 - f1),
         }

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from rgi.errors import InputError
 from rgi.metrics import bins
-from rgi.metrics.checks import check_map, check_scores
+from rgi.metrics.checks import check_map, check_non_negative
 
 
 def clean_threshold(maps: Iterable[Tensor], false_positive_rate: float) -> float:
@@ -58,7 +58,7 @@ class CleanThreshold(Metric):
         Raises:
             InputError: negative or NaN scores.
         """
-        check_scores("anomaly_map", anomaly_map)
+        check_non_negative("anomaly_map", anomaly_map)
         score = anomaly_map.flatten().float()
         index = bins.bin_index(score)
         self.pixels += index.bincount(minlength=bins.BINS)
@@ -90,7 +90,7 @@ class FixedThreshold(Metric):
         if math.isnan(threshold):
             raise InputError("threshold: is NaN; it needs maps of clean validation images")
         self.threshold = threshold
-        for state in ("hits", "alarms", "defect", "sound"):
+        for state in ("true_positives", "false_positives", "defect", "normal"):
             self.add_state(state, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, anomaly_map: Tensor, mask: Tensor) -> None:
@@ -104,23 +104,23 @@ class FixedThreshold(Metric):
             InputError: shapes that do not fit, NaN in the map, a mask of other values.
         """
         check_map(anomaly_map, mask)
-        defect, called = mask[:, 0] != 0, anomaly_map.float() > self.threshold
-        self.hits += (called & defect).sum()
-        self.alarms += (called & ~defect).sum()
+        defect, predicted = mask[:, 0] != 0, anomaly_map.float() > self.threshold
+        self.true_positives += (predicted & defect).sum()
+        self.false_positives += (predicted & ~defect).sum()
         self.defect += defect.sum()
-        self.sound += (~defect).sum()
+        self.normal += (~defect).sum()
 
     def compute(self) -> dict[str, Tensor]:
         """Float64 scalars.
 
         ``f1_at_clean_threshold``, NaN without defects; ``clean_threshold``; ``clean_threshold_fpr``, the share of the
-        test set's sound pixels above it, NaN without any: far from the rate it was fixed at, clean test pixels do not
+        test set's normal pixels above it, NaN without any: far from the rate it was fixed at, clean test pixels do not
         look like the validation images.
         """
-        found = self.hits + self.alarms
-        f1 = 2 * self.hits.double() / (found + self.defect)
+        predicted = self.true_positives + self.false_positives
+        f1 = 2 * self.true_positives.double() / (predicted + self.defect)
         return {
             "f1_at_clean_threshold": torch.where(self.defect > 0, f1, torch.nan),
             "clean_threshold": f1.new_tensor(self.threshold),
-            "clean_threshold_fpr": self.alarms.double() / self.sound,
+            "clean_threshold_fpr": self.false_positives.double() / self.normal,
         }

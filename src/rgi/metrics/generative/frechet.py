@@ -39,8 +39,8 @@ def frechet_and_kernel(
     smallest = min(subset_size, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save all extracted features")
-        kid = KernelInceptionDistance(_Ready(sets[0]), subsets=subsets, subset_size=smallest)
-    fid = FrechetInceptionDistance(_Ready(sets[0]), normalize=True).to(real.device)
+        kid = KernelInceptionDistance(_PrecomputedFeatures(sets[0]), subsets=subsets, subset_size=smallest)
+    fid = FrechetInceptionDistance(_PrecomputedFeatures(sets[0]), normalize=True).to(real.device)
     for embedded, is_real in zip(sets, (True, False), strict=True):
         fid.update(embedded.double(), real=is_real)
         kid.update(embedded.double(), real=is_real)
@@ -49,7 +49,7 @@ def frechet_and_kernel(
         return {"fid": fid.compute().item(), "kid": kid.compute()[0].item()}
 
 
-class _Ready(nn.Module):
+class _PrecomputedFeatures(nn.Module):
     """Stands in for torchmetrics' network where features (N,F) are there already."""
 
     def __init__(self, embedded: Tensor) -> None:

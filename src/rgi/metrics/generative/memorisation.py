@@ -30,11 +30,11 @@ def memorisation(samples: Tensor, held_out: Tensor, training: Tensor) -> dict[st
         InputError: shapes that differ, NaN or infinities.
     """
     check_sets(samples=samples, held_out=held_out, training=training)
-    ours, theirs = nearest_training(samples, training), nearest_training(held_out, training)
+    sample_distances, held_out_distances = nearest_training(samples, training), nearest_training(held_out, training)
     return {
-        "sample_distance": ours.quantile(0.5).item(),
-        "held_out_distance": theirs.quantile(0.5).item(),
-        "copies": (ours < theirs.quantile(0.05)).float().mean().item(),
+        "sample_distance": sample_distances.quantile(0.5).item(),
+        "held_out_distance": held_out_distances.quantile(0.5).item(),
+        "copies": (sample_distances < held_out_distances.quantile(0.05)).float().mean().item(),
     }
 
 

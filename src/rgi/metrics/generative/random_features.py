@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from rgi.errors import InputError
 
-LOWEST = 16  # pixels: the smallest image that the network takes
+MIN_SIZE = 16  # pixels: the smallest image that the network takes
 WIDTHS = (16, 32, 64, 128)  # doubled where the area is quartered, so that each stage costs the same
 SLOPE = 0.2
 
@@ -50,8 +50,8 @@ class RandomFeatures(nn.Module):
             InputError: other channels, smaller images.
         """
         channels = self.stages[0].in_channels
-        if images.ndim != 4 or images.shape[1] != channels or min(images.shape[2:]) < LOWEST:
-            raise InputError(f"images {tuple(images.shape)}: pass (N,{channels},H,W) of at least {LOWEST} pixels")
+        if images.ndim != 4 or images.shape[1] != channels or min(images.shape[2:]) < MIN_SIZE:
+            raise InputError(f"images {tuple(images.shape)}: pass (N,{channels},H,W) of at least {MIN_SIZE} pixels")
         x, statistics = images.float(), []
         for depth, stage in enumerate(self.stages):
             x = functional.leaky_relu(stage(functional.avg_pool2d(x, 2) if depth else x), SLOPE)

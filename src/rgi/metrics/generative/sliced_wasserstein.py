@@ -7,9 +7,9 @@ from torch.nn import functional
 from rgi.errors import InputError
 from rgi.metrics.generative.checks import check_sets
 
-LOWEST = 16  # pixels: the coarsest level of the pyramid
-PATCH = 7  # pixels: the side of a descriptor
-FLAT = 1e-5  # a spread of pixels below this is rounding of float32 and is not stretched to 1
+MIN_SIZE = 16  # pixels: the coarsest level of the pyramid
+PATCH_SIZE = 7  # pixels: the side of a descriptor
+MIN_DEVIATION = 1e-5  # a spread of pixels below this is rounding of float32 and is not stretched to 1
 
 
 def sliced_wasserstein(
@@ -42,8 +42,8 @@ def sliced_wasserstein(
     distances = {}
     for levels in zip(*pyramids, strict=True):
         side = levels[0].shape[-1]
-        places = torch.randint(side - PATCH + 1, (2, count, descriptors), generator=random).to(real.device)
-        directions = torch.randn(projections, real.shape[1] * PATCH**2, generator=random).to(real.device)
+        places = torch.randint(side - PATCH_SIZE + 1, (2, count, descriptors), generator=random).to(real.device)
+        directions = torch.randn(projections, real.shape[1] * PATCH_SIZE**2, generator=random).to(real.device)
         distances[side] = 1000 * sliced_distance(*(_patches(level, places) for level in levels), directions)
     return distances
 
@@ -72,7 +72,7 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
         (N,C,S,S), ..., (N,C,16,16). ``level + expand(coarser image)`` leads back up.
     """
     levels = []
-    while images.shape[-1] > LOWEST:
+    while images.shape[-1] > MIN_SIZE:
         coarse = reduce(images)
         levels.append(images - expand(coarse))
         images = coarse
@@ -100,17 +100,17 @@ def _binomial(size: int, like: Tensor) -> Tensor:
 
 def _patches(level: Tensor, places: Tensor) -> Tensor:
     """Patches at places (2,N,P) of images (N,C,S,S), each channel with mean 0 and deviation 1: (NP,49C)."""
-    windows = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # a view: only the chosen ones are ever copied
+    windows = level.unfold(2, PATCH_SIZE, 1).unfold(3, PATCH_SIZE, 1)  # a view: only the chosen ones are ever copied
     image = torch.arange(len(level), device=level.device)[:, None]
     patches = windows[image, :, places[0], places[1]].flatten(0, 1)
     deviation, mean = torch.std_mean(patches, (0, 2, 3), correction=0, keepdim=True)
-    return ((patches - mean) / deviation.clamp(min=FLAT)).flatten(1)
+    return ((patches - mean) / deviation.clamp(min=MIN_DEVIATION)).flatten(1)
 
 
 def _check_pyramid(images: Tensor) -> None:
     height, width = images.shape[2:]
-    if height != width or height < LOWEST or height & (height - 1):
+    if height != width or height < MIN_SIZE or height & (height - 1):
         raise InputError(
-            f"images of {height} x {width} pixels: a pyramid down to {LOWEST} pixels needs squares of"
-            f" {LOWEST}, {2 * LOWEST}, {4 * LOWEST}, ... pixels; resize them"
+            f"images of {height} x {width} pixels: a pyramid down to {MIN_SIZE} pixels needs squares of"
+            f" {MIN_SIZE}, {2 * MIN_SIZE}, {4 * MIN_SIZE}, ... pixels; resize them"
         )
