@@ -1,4 +1,4 @@
-"""Images to latent codes: the first guess of an inversion, for a generator of any family."""
+"""Encoder: images to latent codes, as starts of an inversion with a generator of any family."""
 
 from itertools import pairwise
 
@@ -7,9 +7,14 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
-    """image (B,C,H,W), H = W = 4·2^k -> z (B,d).
+    """Convolutional network from images (B,C,H,W), H = W = 4·2^k, to latent codes (B,d).
 
-    Each halving of the resolution doubles the ``width`` feature maps until there are ``max_width``.
+    Args:
+        latent_dim: dimension d of a latent code.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels.
+        width: number of feature maps at full resolution; the number doubles with each halving of the resolution.
+        max_width: highest number of feature maps.
     """
 
     def __init__(self, latent_dim: int, channels: int, resolution: int, width: int = 24, max_width: int = 96) -> None:
