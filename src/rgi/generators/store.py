@@ -100,6 +100,7 @@ class GAN:
 
     @property
     def device(self) -> torch.device:
+        """Device of the generator's weights."""
         return next(iter(self.generator.state_dict().values())).device
 
 

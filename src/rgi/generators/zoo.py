@@ -161,7 +161,7 @@ def _rename(path: Path, network: str, tensors: dict[str, Any], names: dict[str, 
     """Tensors of a network under the names of `rgi.generators.progressive`."""
     renamed = {}
     for key, value in tensors.items():
-        prefix = next((theirs for theirs in names if isinstance(key, str) and key.startswith(f"{theirs}.")), None)
+        prefix = next((name for name in names if isinstance(key, str) and key.startswith(f"{name}.")), None)
         if prefix is None or not isinstance(value, Tensor):
             raise InputError(f"{path}: {network} holds {key!r}, which no progressive GAN has; use another checkpoint")
         renamed[names[prefix] + key.removeprefix(prefix).replace(".module.", ".")] = value

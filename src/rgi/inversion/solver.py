@@ -69,10 +69,10 @@ def invert(
             if config.ours and config.latent_basis == "metric"
             else None
         )
-        everything = torch.arange(len(observed), device=gan.device)
+        positions = torch.arange(len(observed), device=gan.device)
         parts = [
             Optimisation(problem.select(rows), starts(rows), basis).solve(on_step)
-            for rows in everything.split(images_at_once(problem))
+            for rows in positions.split(images_at_once(problem))
         ]
     return _join(parts, config.mask in ("profiled", "adam"), time.perf_counter() - started)
 

@@ -62,8 +62,8 @@ class ImageWeights:
         self.dtype = dtype
         self.generator = generator
         self.names = [name for name, _ in generator.named_parameters()]
-        # Repeating makes dense copies, whatever the layout of the original: under vmap PyTorch returns wrong
-        # convolution gradients for stacked weights in channels-last layout (seen with 2.13).
+        # `repeat` makes dense copies of weights in any layout. Under vmap, PyTorch returns wrong convolution gradients
+        # for stacked weights in channels-last layout (seen with 2.13).
         self.parameters = [
             parameter.detach().to(master)[None].repeat(count, *[1] * parameter.ndim).requires_grad_()
             for parameter in generator.parameters()
