@@ -150,7 +150,7 @@ def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
 def _some_weights(which: str, rate: float) -> Variant:
     """R-RGI that moves a part of θ only."""
 
-    class PartlyTuned(solver.Run):
+    class PartlyTuned(solver.Optimisation):
         def _copy_weights(self) -> None:
             super()._copy_weights()
             named = zip(self.weights.names, self.weights.parameters, strict=True)
@@ -161,11 +161,11 @@ def _some_weights(which: str, rate: float) -> Variant:
             self.optimizer.param_groups[-1]["params"] = [p for name, p in named if chosen(name, p)]
 
     def run(cell: Cell) -> Result:
-        whole, solver.Run = solver.Run, PartlyTuned
+        whole, solver.Optimisation = solver.Optimisation, PartlyTuned
         try:
             return _tuned(rate, 40)(cell)
         finally:
-            solver.Run = whole
+            solver.Optimisation = whole
 
     return run
 
