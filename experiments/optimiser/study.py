@@ -210,7 +210,7 @@ def _plain_distance(cell: Cell) -> Result:
 
 def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
     found = invert(cell.gan, cell.observed, config, latent_start=start)
-    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
+    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
     passes = 2 * (found.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
     return found.objective, found.restored, passes
 

@@ -84,8 +84,8 @@ class SolverConfig:
     """`torch.compile` fuses the network's kernels, and a GPU replays them as CUDA graphs."""
 
     @property
-    def ours(self) -> bool:
-        """Whether z is optimised our way, in the metric's basis and from several starts, or as the paper does."""
+    def accelerated(self) -> bool:
+        """Whether `latent_basis` and `starts` are used; else z moves as in the paper."""
         return self.schedule != "constant" and self.mask != "adam"
 
     def penalty_factor(self, step: int) -> float:

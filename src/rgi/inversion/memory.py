@@ -23,7 +23,7 @@ def images_at_once(problem: Problem) -> int:
     """
     config, device = problem.config, problem.gan.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
+    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
     bytes_per_image = tries * _activation_bytes(problem)
     if config.tune_generator:
         network_bytes, master_bytes = problem.network.dtype.itemsize, problem.dtype.itemsize

@@ -129,7 +129,7 @@ class Problem:
                 "with `python run.py task=encode generator.path=...`"
             )
         guess = start == "encoder" or (start == "auto" and encoder is not None and pool is None)
-        drawn = 0 if start == "encoder" else (config.starts if config.ours else 1) - guess
+        drawn = 0 if start == "encoder" else (config.starts if config.accelerated else 1) - guess
         network = self._network(encoder) if guess else None
         if drawn:
             if pool is None:
@@ -151,7 +151,7 @@ class Problem:
         hole.
         """
         images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
-        if not self.config.ours:
+        if not self.config.accelerated:
             return codes[nearest_members(images, observed, 1)]
         near = nearest_members(images, observed, SHORTLIST * count)
         part = self.select(rows)

@@ -66,7 +66,7 @@ def invert(
         starts = problem.starts(latent_start, pool, seed)
         basis = (
             metric_basis(gan, problem.network, problem.dtype)
-            if config.ours and config.latent_basis == "metric"
+            if config.accelerated and config.latent_basis == "metric"
             else None
         )
         positions = torch.arange(len(observed), device=gan.device)
