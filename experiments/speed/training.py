@@ -102,14 +102,14 @@ class PlainTraining:
             network: Adam(network.parameters(), lr=ours.lr, betas=ours.betas, foreach=False, fused=False)
             for network in (self.generator, self.critic)
         }
-        self.accelerated, self.done, self.where = ours, ours.done, ours.where
+        self.ours, self.done, self.where = ours, ours.done, ours.where
         self.decay = training_options("progressive")["ema"]
         self.values: list[Tensor] = []
 
     def step(self, real: Tensor) -> None:
         """One step of both networks on images (B,C,H,W) of the scale's size."""
-        random = self.accelerated.random(self.done)
-        for_critic, for_generator = self.accelerated.latents(len(real), random)
+        random = self.ours.random(self.done)
+        for_critic, for_generator = self.ours.latents(len(real), random)
         share = torch.rand(len(real), 1, 1, 1, generator=random).to(real.device)
         self.descend(self.critic, self.critic_loss(real, for_critic, share))
         self.descend(self.generator, -self.score(self.generator(for_generator, *self.where)).sum())
