@@ -43,8 +43,8 @@ class Row:
         return [f"experiment={self.experiment}", f"seed={self.seed}", *self.options]
 
 
-def run(cfg: DictConfig) -> Path:
-    """Run the rows that are not finished, one after another, and write the table after each; returns the page.
+def benchmark(cfg: DictConfig) -> None:
+    """Run the rows that are not finished, one after another, and write the table after each.
 
     Raises:
         InputError: no benchmark chosen, or a row that names what does not exist.
@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> Path:
         if not _finished(places[row]):
             failed |= _start(row, places[row])
             _write(folder, name, places, failed)
-    return _write(folder, name, places, failed)
+    print(_write(folder, name, places, failed))
 
 
 def _rows(cfg: DictConfig) -> list[Row]:
