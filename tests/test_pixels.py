@@ -1,4 +1,4 @@
-"""Pixel scores: colours and neighbours weigh the same for every method."""
+"""Weighted sums over channels and Gaussian smoothing."""
 
 import pytest
 import torch
@@ -7,14 +7,14 @@ from scipy import ndimage
 from rgi.pixels import luminance, smooth
 
 
-def test_colours_weigh_by_luminance():
+def test_three_channels_have_luminance_weights():
     values = torch.tensor([1.0, -2.0, 4.0]).view(1, 3, 1, 1)
     assert luminance(values).item() == pytest.approx(0.2989 * 1 + 0.5870 * 2 + 0.1140 * 4)
     assert luminance(values[:, :1]).item() == 1
     assert luminance(values[:, :2]).item() == 3
 
 
-def test_smoothing_is_scipys_and_leaves_images_apart():
+def test_smoothing_equals_scipy_for_each_image():
     maps = torch.rand(3, 16, 16)
     assert smooth(maps, 0) is maps
     for one, expected in zip(smooth(maps, 1.5), maps, strict=True):

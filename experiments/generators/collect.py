@@ -6,17 +6,17 @@ A run's rows replace those of its generator; the others stay.
 """
 
 import argparse
-import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from omegaconf import OmegaConf
 
 from rgi.generators.store import read_card
 
 HERE = Path(__file__).parent
+GENERATOR = ["dataset", "category", "resolution"]  # the columns that tell one generator from another
 SHOWN = {"inversion_gap": "inversion gap (RMS)", "swd": "sliced Wasserstein distance, thousandths"}
 
 
@@ -28,54 +28,43 @@ def main() -> None:
     for run in parser.parse_args().runs:
         config = OmegaConf.load(run / "config.yaml")
         card = read_card(Path(config.generator.path))
-        name = {"dataset": card.dataset, "category": card.category, "resolution": card.resolution}
+        generator = pd.Series([card.dataset, card.category, str(card.resolution)], GENERATOR)
         metrics = json.loads((run / "metrics.json").read_text())
         values = {"steps": card.steps, "steps_trained": metrics["steps_trained"], **metrics["quality"]}
         values |= {f"residual_{level}": value for level, value in card.residuals.items()}
-        table = others(table, name)
-        where = name | {"corruption": "", "method": card.family, "protocol": ""}
-        table += [where | {"metric": metric, "seed": card.seed, "value": value} for metric, value in values.items()]
-        with (run / "training.csv").open(newline="") as file:
-            curves = others(curves, name) + [name | row for row in csv.DictReader(file)]
-    write("table.csv", table)
-    write("curves.csv", curves)
+        rows = [("", card.family, "", metric, card.seed, value) for metric, value in values.items()]
+        columns = ["corruption", "method", "protocol", "metric", "seed", "value"]
+        table = replace(table, pd.DataFrame(rows, columns=columns, dtype=object), generator)
+        judged = pd.read_csv(run / "training.csv", dtype=str, keep_default_na=False)
+        curves = replace(curves, judged, generator)
+    table.to_csv(HERE / "table.csv", index=False)
+    curves.to_csv(HERE / "curves.csv", index=False)
     draw(curves)
 
 
-def read(name: str) -> list[dict[str, Any]]:
-    """Rows of an earlier call."""
+def read(name: str) -> pd.DataFrame:
+    """Rows of an earlier call, as text, so that they stay as they are."""
     if not (HERE / name).exists():
-        return []
-    with (HERE / name).open(newline="") as file:
-        return list(csv.DictReader(file))
+        return pd.DataFrame(columns=GENERATOR)
+    return pd.read_csv(HERE / name, dtype=str, keep_default_na=False)
 
 
-def others(rows: list[dict[str, Any]], name: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the other generators."""
-    return [row for row in rows if any(row[key] != str(value) for key, value in name.items())]
+def replace(table: pd.DataFrame, rows: pd.DataFrame, generator: pd.Series) -> pd.DataFrame:
+    """The table with these rows in place of those that it has of the generator, sorted by generator."""
+    others = table[(table[GENERATOR] != generator).any(axis="columns")]
+    rows = pd.DataFrame(dict(generator), rows.index).join(rows)
+    return pd.concat([others, rows]).sort_values(["dataset", "category"], kind="stable")
 
 
-def write(name: str, rows: list[dict[str, Any]]) -> None:
-    """All rows, sorted by generator."""
-    rows = sorted(rows, key=lambda row: (row["dataset"], row["category"]))
-    with (HERE / name).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in rows for column in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def draw(curves: list[dict[str, Any]]) -> None:
+def draw(curves: pd.DataFrame) -> None:
     """Inversion gap and sample quality over the steps, one line per generator, the state that is kept marked."""
     figure, axes = plt.subplots(1, len(SHOWN), figsize=(10, 4), layout="constrained")
-    names = sorted({(row["dataset"], row["category"]) for row in curves})
-    for dataset, category in names:
-        rows = [row for row in curves if (row["dataset"], row["category"]) == (dataset, category)]
-        steps = [float(row["step"]) for row in rows]
-        best = min(range(len(rows)), key=lambda i: float(rows[i]["inversion_gap"]))
+    for (dataset, category), rows in curves.groupby(["dataset", "category"]):
+        values = rows[["step", *SHOWN]].astype(float)
+        best = values.iloc[values["inversion_gap"].argmin()]
         for axis, metric in zip(axes, SHOWN, strict=True):
-            values = [float(row[metric]) for row in rows]
-            (line,) = axis.plot(steps, values, label=f"{dataset} {category}", linewidth=1)
-            axis.plot(steps[best], values[best], "o", color=line.get_color())
+            (line,) = axis.plot(values["step"], values[metric], label=f"{dataset} {category}", linewidth=1)
+            axis.plot(best["step"], best[metric], "o", color=line.get_color())
     for axis, label in zip(axes, SHOWN.values(), strict=True):
         axis.set(xlabel="generator steps", ylabel=label, yscale="log")
         axis.spines[["top", "right"]].set_visible(False)

@@ -6,11 +6,11 @@ An alternative whose rows are there already is not trained again.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from alternatives import (
     BatchNormGenerator,
@@ -63,13 +63,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
     for name in arguments.names:
-        rows = read(arguments.table)
-        if name not in {row["alternative"] for row in rows}:
-            rows += train(name, arguments)
-            write(arguments.table, rows)
+        table = pd.DataFrame(columns=["alternative"])
+        if arguments.table.exists():
+            table = pd.read_csv(arguments.table, dtype=str)  # as text, so that earlier rows stay as they are
+        if name not in set(table["alternative"]):
+            pd.concat([table, train(name, arguments)]).to_csv(arguments.table, index=False)
 
 
-def train(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def train(name: str, arguments: argparse.Namespace) -> pd.DataFrame:
     """The judgements of one alternative."""
     settings = dict(ALTERNATIVES[name])
     batch_size = settings.pop("batch_size")
@@ -101,23 +102,7 @@ def train(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     weights = sum(parameter.numel() for parameter in training.generator.parameters())
     copies = memorisation(training.samples(256), held_out, clean)
     common = {"alternative": name, "weights": weights, "seconds": seconds, "images": arguments.images, **copies}
-    return [{**common, **row} for row in judge.rows]
-
-
-def read(table: Path) -> list[dict[str, Any]]:
-    """Rows that are there already."""
-    if not table.exists():
-        return []
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(table: Path, rows: list[dict[str, Any]]) -> None:
-    """All rows."""
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in rows for column in row)))
-        writer.writeheader()
-        writer.writerows(rows)
+    return pd.DataFrame([{**common, **row} for row in judge.rows], dtype=object)  # a count stays a whole number
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ study.csv; cells that it holds already stay as they are.
 """
 
 import argparse
-import csv
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -33,7 +33,7 @@ GENERATORS = {
 QUANTILES = (0.9, 0.95)
 CLOSINGS = (None, 0.75, 0.8, 0.9)
 RATES = (5e-4, 1e-3)
-COLUMNS = ("dataset", "corruption", "method", "options", "metric", "value")
+CELL = ["dataset", "corruption", "method", "options"]
 
 
 def grid() -> list[tuple[str, dict[str, object]]]:
@@ -67,10 +67,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
     experiments.register()
-    rows: list[list[str]] = []
+    table = pd.DataFrame(columns=[*CELL, "metric", "value"])
     if arguments.table.exists():
-        with arguments.table.open(newline="") as file:
-            rows = list(csv.reader(file))[1:]
+        table = pd.read_csv(arguments.table, dtype=str, keep_default_na=False)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for dataset in arguments.datasets:
             images = None
@@ -82,16 +81,16 @@ def main() -> None:
                 batch, gan = corrupted(cfg, images, arguments.images), load_gan(GENERATORS[dataset])
                 for method, options in tqdm(grid(), desc=f"{dataset} {corruption}"):
                     cell = [dataset, corruption, method, " ".join(f"{name}={value}" for name, value in options.items())]
-                    if any(row[:4] == cell for row in rows):
+                    if (table[CELL] == cell).all(axis="columns").any():
                         continue
                     found = invert(gan, batch.observed, configured(dataset, corruption, method, options), batch.mask)
                     scores = {
                         "psnr": psnr(found.restored, batch.clean),
                         "psnr_hole": psnr_hole(found.restored, batch.clean, batch.mask),
                     }
-                    rows += [[*cell, metric, f"{torch.mean(value):.3f}"] for metric, value in scores.items()]
-                    with arguments.table.open("w", newline="") as file:
-                        csv.writer(file).writerows([COLUMNS, *rows])
+                    rows = [[*cell, metric, f"{torch.mean(value):.3f}"] for metric, value in scores.items()]
+                    table = pd.concat([table, pd.DataFrame(rows, columns=table.columns)])
+                    table.to_csv(arguments.table, index=False)
 
 
 def configured(dataset: str, corruption: str, method: str, options: dict[str, object]) -> SolverConfig:

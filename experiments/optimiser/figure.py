@@ -1,11 +1,9 @@
 """python experiments/optimiser/figure.py: objective over cost of the ways to find z, from table.csv to figure.png."""
 
-import csv
-import re
-from collections import defaultdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
 HERE = Path(__file__).parent
 # Groups of variants that are one curve each: what their names begin with, and how they are called and drawn.
@@ -21,17 +19,14 @@ CURVES = {
 
 
 def main() -> None:
-    scores: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    with (HERE / "table.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            scores[row["dataset"], row["corruption"]][row["variant"]][row["metric"]] = float(row["value"])
-    figure, axes = plt.subplots(1, len(scores), figsize=(4.2 * len(scores), 4), layout="constrained")
-    for axis, ((dataset, corruption), variants) in zip(axes, scores.items(), strict=True):
+    cells = list(pd.read_csv(HERE / "table.csv").groupby(["dataset", "corruption"], sort=False))
+    figure, axes = plt.subplots(1, len(cells), figsize=(4.2 * len(cells), 4), layout="constrained")
+    for axis, ((dataset, corruption), rows) in zip(axes, cells, strict=True):
+        scores = rows.pivot(index="variant", columns="metric", values="value").sort_values(["passes", "objective"])
         for start, (label, colour, marker) in CURVES.items():
-            found = [v for name, v in variants.items() if name.startswith(start) and re.search(r"\d", name)]
-            points = sorted((values["passes"], values["objective"]) for values in found)
-            line = "" if start == "best of" else "-"
-            axis.plot(*zip(*points, strict=True), line, marker=marker, color=colour, label=label, markersize=5)
+            curve = scores[scores.index.str.startswith(start) & scores.index.str.contains(r"\d")]
+            line, style = "" if start == "best of" else "-", {"marker": marker, "color": colour, "markersize": 5}
+            axis.plot(curve["passes"], curve["objective"], line, label=label, **style)
         axis.set(title=f"{dataset.replace('_', ' ')}, {corruption}", xscale="log", xlabel="generator passes per image")
         axis.grid(alpha=0.3, which="both")
     axes[0].set_ylabel("RGI's objective, mean")

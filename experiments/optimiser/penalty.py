@@ -5,14 +5,15 @@ out: its masks cover most of a tile. Writes penalty.csv.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
+import pandas as pd
 import torch
 from hydra import compose, initialize_config_dir
 from tqdm import tqdm
 
 from rgi import invert, load_gan
+from rgi.app import grid
 from rgi.app.options import solver_config
 from rgi.data.batch import Batch
 from rgi.data.sets.magnetic_tile import MagneticTile
@@ -24,7 +25,7 @@ HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
 FACTORS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)
 MAPS = (("mask", 0.0), ("residual", 1.0))
-COLUMNS = ("dataset", "method", "map", "factor", "penalty", "metric", "seed", "value")
+COLUMNS = ["dataset", "method", "map", "factor", "penalty", "metric", "seed", "value"]
 
 
 def main() -> None:
@@ -37,16 +38,13 @@ def main() -> None:
         ("magnetic_tile-tile-64", MagneticTile(arguments.tiles, 64, 1, images_per_kind=8)),
     ]
     sets = [(name, images) for name, images in sets if images.name in arguments.datasets]
+    grid.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         solvers = {
             name: solver_config(compose("config", [f"solver={name}"]).solver, name, "invert")
             for name in ("rgi", "r_rgi")
         }
-    table = HERE / "penalty.csv"
     rows = []
-    if table.exists():
-        with table.open(newline="") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if row[0] not in arguments.datasets]
     runs = [(dataset, method, factor) for dataset in sets for method in solvers for factor in FACTORS]
     for (name, images), method, factor in tqdm(runs):
         gan, tests = load_gan(name), images.test()
@@ -60,13 +58,14 @@ def main() -> None:
             for metric in ("pixel_auroc", "best_f1"):
                 value = float(torch.as_tensor(scores[metric]))
                 rows.append([images.name, method, kind, factor, factor * automatic, metric, 0, f"{value:.5f}"])
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-    for place in dict.fromkeys((*row[:3], row[5]) for row in rows):
-        values = {float(row[3]): float(row[7]) for row in rows if (*row[:3], row[5]) == place}
-        best = max(values, key=values.get)
+    table, file = pd.DataFrame(rows, columns=COLUMNS, dtype=object), HERE / "penalty.csv"
+    if file.exists():
+        old = pd.read_csv(file, dtype=str)
+        table = pd.concat([old[~old["dataset"].isin(arguments.datasets)], table])
+    table.to_csv(file, index=False)
+    for place, each in table.groupby(["dataset", "method", "map", "metric"], sort=False):
+        values = each.astype({"factor": float, "value": float}).set_index("factor")["value"]
+        best = values.idxmax()
         print(f"{' '.join(place)}: auto {values[1]:.3f}, best {values[best]:.3f} at {best:g} times its λ")
 
 

@@ -6,7 +6,6 @@ Every variant changes one thing of the base. Rows go to table.csv as they come, 
 """
 
 import argparse
-import csv
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from alternatives import adam_with_prior, gauss_newton, lbfgs
 from scipy import ndimage
@@ -36,12 +36,14 @@ from rgi.metrics.standard import psnr
 HERE = Path(__file__).parent
 IMAGES = 24
 HOLE = 0.25
-COLUMNS = ("dataset", "corruption", "method", "part", "variant", "images", "metric", "seed", "value")
+COLUMNS = ["dataset", "corruption", "method", "part", "variant", "images", "metric", "seed", "value"]
+KEY = ["dataset", "corruption", "part", "variant"]
 PAPER = {"schedule": "constant", "warmup": 0, "betas": (0.9, 0.999), "lr_latent": 0.1, "pool_distribution": "uniform"}
 FORMER = {"lr_latent": 0.2, "betas": (0.9, 0.99), "latent_basis": "standard", "starts": 1}
 BASE = SolverConfig(
     iterations=100, lr_latent=0.3, betas=(0.8, 0.95), starts=1, precision="auto", tolerance=None, mask_penalty="auto"
 )
+ENCODER = BASE.replace(latent_start="encoder")
 TUNED = BASE.replace(tune_generator=True, tune_from=60, warm_moments=False, lr_generator=5e-4, mask_penalty="auto")
 
 
@@ -85,55 +87,83 @@ def _painted(image: Tensor, index: int) -> tuple[np.ndarray, np.ndarray]:
     return defects.paint(image.numpy(), kind, rng.uniform(1, 3), rng)
 
 
-def parts() -> dict[str, dict[str, Variant]]:
-    """What is compared, by the question it answers."""
-    encoder = BASE.replace(latent_start="encoder")
-    optimiser: dict[str, Variant] = {f"metric basis, {n} steps": BASE.replace(iterations=n) for n in (30, 60, 100, 200)}
-    optimiser |= {
-        f"own coordinates, {n} steps": BASE.replace(iterations=n, latent_basis="standard") for n in (100, 200)
-    }
-    optimiser |= {f"former default, {n} steps": BASE.replace(iterations=n, **FORMER) for n in (100, 250)}
-    optimiser |= {f"the paper's Adam, {n} steps": BASE.replace(iterations=n, **PAPER) for n in (150, 500, 2000)}
-    optimiser |= {f"rate {rate}": BASE.replace(lr_latent=rate) for rate in (0.1, 0.2, 0.5)}
-    optimiser |= {
+def optimiser_variants() -> dict[str, Variant]:
+    """Steps, rates and coordinates of Adam, and other optimisers."""
+    variants: dict[str, Variant] = {f"metric basis, {n} steps": BASE.replace(iterations=n) for n in (30, 60, 100, 200)}
+    variants |= {f"own coordinates, {n} steps": BASE.replace(iterations=n, latent_basis="standard") for n in (100, 200)}
+    variants |= {f"former default, {n} steps": BASE.replace(iterations=n, **FORMER) for n in (100, 250)}
+    variants |= {f"the paper's Adam, {n} steps": BASE.replace(iterations=n, **PAPER) for n in (150, 500, 2000)}
+    variants |= {f"rate {rate}": BASE.replace(lr_latent=rate) for rate in (0.1, 0.2, 0.5)}
+    variants |= {
         f"betas {betas}": BASE.replace(betas=betas) for betas in ((0.9, 0.999), (0.9, 0.99), (0.9, 0.95), (0.5, 0.9))
     }
-    optimiser |= {"constant rate in the metric basis": lambda cell: _constant(cell)}
-    optimiser |= {f"L-BFGS, {n} steps": _alternative(lbfgs, n) for n in (30, 60)}
-    optimiser |= {f"Gauss-Newton, {n} steps": _alternative(gauss_newton, n) for n in (2, 5)}
-    optimiser |= {f"prior {weight}": _with_prior(weight) for weight in (0.001, 0.01, 0.1)}
-    optimiser |= {"float32 networks": BASE.replace(precision="float32")}
-    start: dict[str, Variant] = {
+    variants |= {"constant rate in the metric basis": lambda cell: _constant(cell)}
+    variants |= {f"L-BFGS, {n} steps": _alternative(lbfgs, n) for n in (30, 60)}
+    variants |= {f"Gauss-Newton, {n} steps": _alternative(gauss_newton, n) for n in (2, 5)}
+    variants |= {f"prior {weight}": _with_prior(weight) for weight in (0.001, 0.01, 0.1)}
+    variants |= {"float32 networks": BASE.replace(precision="float32")}
+    return variants
+
+
+def start_variants() -> dict[str, Variant]:
+    """Where z begins, and of how many tries the best goes on."""
+    variants: dict[str, Variant] = {
         "pool, uniform": BASE.replace(pool_distribution="uniform"),
         "pool, plain distance": _plain_distance,
         "pool of 200": BASE.replace(pool_size=200),
         "pool of 5000": BASE.replace(pool_size=5000),
     }
-    start |= {
+    variants |= {
         f"best of {k} after {n}": BASE.replace(starts=k, trial_steps=n)
         for k, n in ((4, 10), (4, 20), (8, 20), (16, 20))
     }
-    start |= {f"encoder, {n} steps": encoder.replace(iterations=n) for n in (15, 30, 60, 100, 200)}
-    start |= {
+    variants |= {f"encoder, {n} steps": ENCODER.replace(iterations=n) for n in (15, 30, 60, 100, 200)}
+    variants |= {
         f"encoder and {k - 1} of the pool, after {n}": BASE.replace(latent_start="auto", starts=k, trial_steps=n)
         for k, n in ((4, 20), (8, 20))
     }
-    penalty: dict[str, Variant] = {f"λ from {f}λ": BASE.replace(continuation=f) for f in (3.0, 10.0, 30.0, 100.0)}
-    penalty |= {f"λ from {f}λ, encoder": encoder.replace(continuation=f) for f in (3.0, 10.0)}
-    stopping: dict[str, Variant] = {f"tolerance {t}": encoder.replace(tolerance=t) for t in (1e-4, 1e-3, 3e-3, 1e-2)}
-    tuning: dict[str, Variant] = {
+    return variants
+
+
+def penalty_variants() -> dict[str, Variant]:
+    """λ that falls to its value."""
+    variants: dict[str, Variant] = {f"λ from {f}λ": BASE.replace(continuation=f) for f in (3.0, 10.0, 30.0, 100.0)}
+    variants |= {f"λ from {f}λ, encoder": ENCODER.replace(continuation=f) for f in (3.0, 10.0)}
+    return variants
+
+
+def stopping_variants() -> dict[str, Variant]:
+    """When an image counts as settled."""
+    variants: dict[str, Variant] = {f"tolerance {t}": ENCODER.replace(tolerance=t) for t in (1e-4, 1e-3, 3e-3, 1e-2)}
+    return variants
+
+
+def tuning_variants() -> dict[str, Variant]:
+    """How far and how long R-RGI moves which weights."""
+    variants: dict[str, Variant] = {
         f"R-RGI, rate {rate}, {steps} steps": _tuned(rate, steps)
         for rate, steps in ((1e-4, 40), (3e-4, 40), (1e-3, 40), (3e-3, 40), (3e-4, 20), (3e-4, 80), (1e-3, 15))
     }
-    tuning |= {
+    variants |= {
         f"R-RGI, {scale:g}λ, rate {rate}": _tuned(rate, 40, scale) for scale in (0.1, 0.3) for rate in (3e-4, 1e-3)
     }
-    tuning |= {
+    variants |= {
         "R-RGI, scales and biases, rate 0.003": _some_weights("norm", 3e-3),
         "R-RGI, scales and biases, rate 0.01": _some_weights("norm", 1e-2),
         "R-RGI, first layers, rate 0.001": _some_weights("first", 1e-3),
     }
-    return {"optimiser": optimiser, "start": start, "penalty": penalty, "stopping": stopping, "tuning": tuning}
+    return variants
+
+
+def parts() -> dict[str, dict[str, Variant]]:
+    """What is compared, by the question it answers."""
+    return {
+        "optimiser": optimiser_variants(),
+        "start": start_variants(),
+        "penalty": penalty_variants(),
+        "stopping": stopping_variants(),
+        "tuning": tuning_variants(),
+    }
 
 
 def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
@@ -150,7 +180,7 @@ def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
 def _some_weights(which: str, rate: float) -> Variant:
     """R-RGI that moves a part of θ only."""
 
-    class PartlyTuned(solver.Run):
+    class PartlyTuned(solver.Optimisation):
         def _copy_weights(self) -> None:
             super()._copy_weights()
             named = zip(self.weights.names, self.weights.parameters, strict=True)
@@ -161,11 +191,11 @@ def _some_weights(which: str, rate: float) -> Variant:
             self.optimizer.param_groups[-1]["params"] = [p for name, p in named if chosen(name, p)]
 
     def run(cell: Cell) -> Result:
-        whole, solver.Run = solver.Run, PartlyTuned
+        whole, solver.Optimisation = solver.Optimisation, PartlyTuned
         try:
             return _tuned(rate, 40)(cell)
         finally:
-            solver.Run = whole
+            solver.Optimisation = whole
 
     return run
 
@@ -210,7 +240,7 @@ def _plain_distance(cell: Cell) -> Result:
 
 def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
     found = invert(cell.gan, cell.observed, config, latent_start=start)
-    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
+    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
     passes = 2 * (found.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
     return found.objective, found.restored, passes
 
@@ -239,26 +269,20 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=["textures", "magnetic_tile"])
     parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
     arguments = parser.parse_args()
-    table = HERE / "table.csv"
-    done = set()
-    if table.exists():
-        with table.open(newline="") as file:
-            done = {(row["dataset"], row["corruption"], row["part"], row["variant"]) for row in csv.DictReader(file)}
-    with table.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if not done:
-            writer.writerow(COLUMNS)
-        for cell in cells(arguments.datasets, arguments.tiles):
-            penalty = Problem(cell.gan, cell.observed, BASE, None).penalty
-            chosen = [(part, *item) for part in arguments.part for item in everything[part].items()]
-            for part, name, variant in tqdm(chosen, desc=f"{cell.dataset}, {cell.corruption}"):
-                if (cell.dataset, cell.corruption, part, name) in done:
-                    continue
-                method = "r_rgi" if part == "tuning" else "rgi"
-                where = [cell.dataset, cell.corruption, method, part, name, len(cell.observed)]
-                scores = measure(cell, variant, penalty)
-                writer.writerows([*where, metric, 0, f"{value:.6g}"] for metric, value in scores.items())
-                file.flush()
+    file = HERE / "table.csv"
+    table = pd.read_csv(file, dtype=str) if file.exists() else pd.DataFrame(columns=COLUMNS)
+    done = set(table[KEY].itertuples(index=False, name=None))
+    for cell in cells(arguments.datasets, arguments.tiles):
+        penalty = Problem(cell.gan, cell.observed, BASE, None).penalty
+        chosen = [(part, *item) for part in arguments.part for item in everything[part].items()]
+        for part, name, variant in tqdm(chosen, desc=f"{cell.dataset}, {cell.corruption}"):
+            if (cell.dataset, cell.corruption, part, name) in done:
+                continue
+            method = "r_rgi" if part == "tuning" else "rgi"
+            where = [cell.dataset, cell.corruption, method, part, name, len(cell.observed)]
+            rows = [[*where, metric, 0, f"{value:.6g}"] for metric, value in measure(cell, variant, penalty).items()]
+            table = pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)])
+            table.to_csv(file, index=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from rgi import SolverConfig, load_gan
+from rgi.app import grid
 from rgi.app.options import solver_config
 from rgi.data.corruptions.fills import fill
 from rgi.data.corruptions.regions import regions
@@ -24,6 +25,7 @@ NOISE = 0.05  # standard deviation of what the generator cannot explain
 WRONG = (0.05, 0.15)  # fraction of the pixels that are replaced
 GRAIN = 8  # of the blobs that they form, in pixels
 PUBLISHED = {"rgi": Published(PENALTY), "r_rgi": Published(PENALTY, tune_generator=True)}
+grid.register()  # of what the solvers' files leave out
 MOST_TUNING = 1e-5 * 1500  # the loop's rate of θ times the steps in which θ moves
 
 

@@ -153,7 +153,7 @@ def network_rate(gan: GAN, images: int, config: SolverConfig, steps: list[float]
     gradients_from = 0 if config.warm_moments else config.tune_from
     total = 0.0
     for step in range(len(steps)):
-        tries = config.starts if config.ours and step < config.trial_steps else 1
+        tries = config.starts if config.accelerated and step < config.trial_steps else 1
         total += images * tries * work[config.tune_generator and step >= gradients_from]
     return total / sum(steps) / 1e9
 

@@ -186,7 +186,7 @@ def extrapolated(case: Case, steps: float) -> list[Row]:
         run_loop(gan, observed[:1], dataclasses.replace(published, iterations=5, run_critic=critic), pool_size=10)
         for critic in (True, False)
     )
-    tried = config.trial_steps if config.ours else 0
+    tried = config.trial_steps if config.accelerated else 0
     total = start + tried * trial + (steps - tried) * step + final
     rows = write.times(total / case.images, loop.start, loop.step, lean.step, True, True)
     rows += write.threads(threads, loop_threads) + write.parts(start, step, steps, True)

@@ -1,6 +1,5 @@
 """The table: as a file, on the screen, and as a figure. `python experiments/speed/table.py` draws the figure anew."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -54,19 +54,19 @@ class Table:
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
-        self.found = {(row.case, row.method, row.metric): row for row in rows}
-        self.cases = [case for case in TITLES if (case, "ours", "seconds_per_image") in self.found]
+        self.by_key = {(row.case, row.method, row.metric): row for row in rows}
+        self.cases = [case for case in TITLES if (case, "ours", "seconds_per_image") in self.by_key]
         measured = {row.case for row in rows}
         self.training, self.data = ([case for case in titles if case in measured] for titles in (TRAINING, DATA))
 
     def value(self, case: str, method: str, metric: str) -> float:
         """One number; NaN if the table does not hold it."""
-        row = self.found.get((case, method, metric))
+        row = self.by_key.get((case, method, metric))
         return row.value if row else float("nan")
 
     def shown(self, case: str, method: str, metric: str) -> str:
         """One number with three digits, marked with ~ if it is extrapolated."""
-        row = self.found[case, method, metric]
+        row = self.by_key[case, method, metric]
         return f"{'~' if row.extrapolated else ''}{row.value:#.3g}".rstrip(".")
 
     def series(self, case: str, metric: str) -> dict[int, float]:
@@ -77,20 +77,13 @@ class Table:
 def write_table(rows: list[Row], path: Path) -> None:
     """The rows in long form."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(row._replace(value=f"{row.value:.6g}", extrapolated=int(row.extrapolated)) for row in rows)
+    pd.DataFrame(rows).astype({"extrapolated": int}).to_csv(path, index=False, float_format="%.6g", na_rep="nan")
 
 
 def read_table(path: Path) -> list[Row]:
     """The rows of a file of `write_table`."""
-    with path.open(newline="") as file:
-        lines = [Row(**line) for line in csv.DictReader(file)]
-    return [
-        row._replace(images=int(row.images), value=float(row.value), extrapolated=row.extrapolated == "1")
-        for row in lines
-    ]
+    table = pd.read_csv(path).astype({"extrapolated": bool}).fillna({"unit": ""})
+    return [Row(*row) for row in table.itertuples(index=False)]
 
 
 def merged(old: list[Row], new: list[Row]) -> list[Row]:
@@ -128,12 +121,9 @@ def _block(title: str, heads: str, lines: list[tuple[str, ...]]) -> None:
     """Columns below their heads, which two blanks part; nothing without lines."""
     if not lines:
         return
-    lines = [(title, *heads.split("  ")), *lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    print()
-    for first, *rest in lines:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells]))
+    columns = pd.Index(heads.split("  "), name=title)
+    table = pd.DataFrame([cells for _, *cells in lines], [name for name, *_ in lines], columns)
+    print(f"\n{table.to_string(col_space=[len(head) + 1 for head in columns])}")
 
 
 def _times(table: Table) -> list[tuple[str, ...]]:
@@ -144,7 +134,7 @@ def _times(table: Table) -> list[tuple[str, ...]]:
         target, speedup = (table.value(case, "ours", metric) for metric in ("target", "speedup_over_loop"))
         met = "yes" if speedup >= target else f"{speedup / target:.0%}"
         threads = "/".join(f"{table.value(case, method, 'threads'):.0f}" for method in ("loop", "ours"))
-        images = str(table.found[case, "ours", "seconds_per_image"].images)
+        images = str(table.by_key[case, "ours", "seconds_per_image"].images)
         lines.append((TITLES[case], images, threads, *shown, f"{target:.0f}", met))
     return lines
 
@@ -152,7 +142,7 @@ def _times(table: Table) -> list[tuple[str, ...]]:
 def _qualities(table: Table) -> list[tuple[str, ...]]:
     lines = []
     for case in table.cases:
-        if (case, "loop", "objective") in table.found:
+        if (case, "loop", "objective") in table.by_key:
             both = [[table.value(case, side, name) for side in ("ours", "loop")] for name in QUALITIES]
             objective, *scores = (f"{ours:.4g} | {loop:.4g}" for ours, loop in both)
             worst = table.value(case, "ours", "worst_objective_ratio")
@@ -202,7 +192,7 @@ def _trainings(table: Table) -> list[tuple[str, ...]]:
         met = "yes" if speedup >= target else f"{speedup / target:.0%}"
         rates = [table.shown(case, "ours", metric) for metric in ("images_per_second", "network_rate")]
         share, loss = (table.value(case, "ours", metric) for metric in ("share_of_matmul", "first_loss_difference"))
-        images, threads = table.found[case, "ours", "step_seconds"].images, table.value(case, "ours", "threads")
+        images, threads = table.by_key[case, "ours", "step_seconds"].images, table.value(case, "ours", "threads")
         first = (TRAINING[case], str(images), f"{threads:.0f}", *seconds, f"{speedup:.3g}", f"{target:.3g}", met)
         lines.append((*first, *rates, f"{share:.0f} %", f"{100 * loss:.2g} %"))
     return lines
@@ -213,7 +203,7 @@ def _data(table: Table) -> list[tuple[str, ...]]:
     for case in table.data:
         seconds = [table.shown(case, method, "step_seconds") for method in ("memory", "files")]
         ratio, target = (table.value(case, "files", metric) for metric in ("time_over_memory", "target"))
-        images = table.found[case, "files", "step_seconds"].images
+        images = table.by_key[case, "files", "step_seconds"].images
         shown = (f"{ratio:.3f}", f"{target:.3g}", "yes" if ratio <= target else "no")
         lines.append((DATA[case], str(images), *seconds, *shown))
     return lines
@@ -236,7 +226,7 @@ def _bars(axes: Axes, table: Table) -> None:
     height, ends = 0.8 / len(METHODS), []
     for place, case in enumerate(table.cases):
         for line, (method, (_, colour)) in enumerate(METHODS.items()):
-            row, y = table.found[case, method, "seconds_per_image"], place + (line - 1) * height
+            row, y = table.by_key[case, method, "seconds_per_image"], place + (line - 1) * height
             hatch = "///" if row.extrapolated else None
             axes.barh(y, row.value, 0.9 * height, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
             ratio = f"   1/{table.value(case, 'ours', 'speedup_over_loop'):.3g}" if method == "ours" else ""

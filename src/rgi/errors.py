@@ -1,8 +1,9 @@
-"""The one exception for bad input."""
+"""The exception for wrong input."""
 
 
 class InputError(ValueError):
-    """The user's input is wrong: the message names the culprit, what is wrong with it, and the remedy.
+    """Wrong input by the user.
 
-    The command line prints the message alone; every other exception is a bug of ours and keeps its traceback.
+    The message names the wrong file or option, the problem and the remedy. The command line prints this message without
+    a traceback. Any other exception is a bug in this project, so its traceback is printed.
     """

@@ -1,19 +1,18 @@
-"""A table of runs: what is finished stays, what fails is said, and bold means more than the spread."""
+"""A table of runs: what is finished stays, what fails is said, and scores are over the seeds."""
 
 import csv
 import json
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.command_line import in_process, interrupt, run
 from helpers.wandb_log import logged
 from omegaconf import OmegaConf
 
 from rgi.app import benchmark
-from rgi.report.benchmark import Cell, best, draw, latex, markdown, side_by_side, table
-from rgi.report.methods import Run
-from rgi.report.tables import METRICS, MISSING
 
 ROWS = [
     "task=benchmark",
@@ -60,6 +59,13 @@ def test_tables_hold_every_score_and_why_a_row_failed(continued):
     scores = json.loads(row.read_text())["pca"]
     with (folder / "table.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
+    columns = ["dataset", "category", "corruption", "method", "protocol", "metric", "seed", "value"]
+    assert list(lines[0]) == [*columns, "experiment", "reason"]
+    (row_table,) = folder.glob("rows/textures_pca-brick-0-*/table.csv")
+    with row_table.open(newline="") as file:
+        assert [line for line in lines if line["method"] == "pca"] == [
+            {**line, "experiment": "", "reason": ""} for line in csv.DictReader(file)
+        ]
     values = [line for line in lines if line["method"] == "pca"]
     found = {f"{line['protocol']}/{line['metric']}".lstrip("/"): line["value"] for line in values}
     assert float(found["standard/pixel_auroc"]) == scores["standard/pixel_auroc"]
@@ -89,95 +95,57 @@ def test_rows_compare_in_wandb(continued):
         assert found["config"]["seed"] == 0
 
 
-def test_the_same_images_stand_side_by_side(tmp_path):
-    """Only those that every method has, a column each; what a method does not restore stays empty."""
-    image, truth = np.zeros((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
-    for method, names in (("rgi", "abc"), ("padim", "bcd")):
-        (tmp_path / method).mkdir()
-        restored = {"restored": image} if method == "rgi" else {}
-        for name in names:
-            arrays = {"observed": image, "map": truth[0], "truth": truth, **restored}
-            np.savez(tmp_path / method / f"{name}.npz", **arrays)
-    text = side_by_side([Run(method, {}, [], tmp_path / method) for method in ("rgi", "padim")])
-    assert [text.count(f'alt="{name}"') for name in "abcd"] == [0, 5, 5, 0]
-    assert text.count("<td></td>") == 2 * 3
-    assert text.index("RGI") < text.index("PaDiM")
-
-
-def test_the_figure_shows_each_sets_main_score():
-    """How well defects are found and holes restored, although both sets have both scores; a row without is left out."""
-    both = {"standard/pixel_auroc": Cell(0.9, 0.1, 3), "standard/psnr": Cell(30.0, 0.5, 3)}
-    scores = {
-        ("textures", "brick", "", "rgi"): both,
-        ("textures", "brick", "", "padim"): {"images": Cell(3, 0, 3)},
-        ("magnetic_tile", "tile", "defects", "rgi"): both,
-        ("celeba", "faces", "central", "rgi"): both,
-    }
-    axes = draw(scores).axes
-    assert [axis.get_xlabel() for axis in axes] == ["Pixel AUROC", "Pixel AUROC", "PSNR (dB)"]
-    assert [list(axis.get_lines()[0].get_xdata()) for axis in axes] == [[0.9], [0.9], [30.0]]
-
-
 def test_another_generator_is_another_row(tmp_path):
     """One trained anew, under the same name."""
     card, cfg = tmp_path / "gan.json", OmegaConf.create({"generator": {"path": str(tmp_path / "gan.safetensors")}})
     found = set()
     for content in ("{}", '{"sha256": "1"}', '{"sha256": "2"}'):
         card.write_text(content)
-        found.add(benchmark._generators(cfg))
+        found.add(benchmark.generator_cards(cfg))
     assert len(found) == 3
 
 
-def test_bold_needs_more_than_both_spreads():
-    clear = [Cell(0.9, 0.01, 3), Cell(0.8, 0.02, 3), None]
-    assert best(clear, 1) == [True, False, False]
-    assert best(clear, -1) == [False, True, False]
-    assert best(clear, 0) == [False] * 3
-    assert best([Cell(0.9, 0.06, 3), Cell(0.8, 0.05, 3)], 1) == [False, False]
-    assert best([Cell(0.9, 0, 1), Cell(0.8, 0, 1)], 1) == [False, False]
-    assert best([Cell(0.9, 0, 3)], 1) == [False]
+def long_form(tmp_path, name, rows):
+    """A run's folder with these rows of (method, protocol, metric, seed, value) in its table, and the table read."""
+    table = pd.DataFrame(rows, columns=["method", "protocol", "metric", "seed", "value"])
+    table.insert(0, "dataset", "mvtec_ad")
+    table.insert(1, "category", "03")
+    table.insert(2, "corruption", "")
+    (tmp_path / name).mkdir()
+    table.to_csv(tmp_path / name / "table.csv", index=False, na_rep="nan")
+    return benchmark.read_scores(tmp_path / name)
 
 
-def test_tables_in_words():
-    scores = {
-        ("textures", "brick", "", "rgi"): {"standard/psnr": Cell(30.0, 0.5, 3), "standard/psnr_std": Cell(1, 0, 3)},
-        ("textures", "brick", "", "pca"): {"standard/psnr": Cell(20.0, 0.5, 3), "images": Cell(60, 0, 3)},
-    }
-    sets = table(scores)
-    text = markdown(sets, [{"experiment": "a_b", "seed": 1, "reason": "no room"}])
-    assert f"| RGI | **30.00 ± 0.50** | {MISSING} |" in text
-    assert "| PCA | 20.00 ± 0.50 | 60 ± 0 |" in text
-    assert "psnr std" not in text
-    assert "failed: a_b, seed 1: no room" in text
-    tex = latex(sets, [])
-    assert r"RGI & \textbf{30.00 $\pm$ 0.50} & -- \\" in tex
-    assert tex.count(r"\begin{tabular}{lrr}") == 1
-
-
-def test_what_looks_the_same_is_not_bold():
-    """A method without chance has no spread, so that the last digit of a float would do."""
-    key, means = ("mvtec_ad", "screw", ""), {"pca": 0.9627, "robust_pca": 0.9631, "padim": 0.9}
-    scores = {(*key, method): {"standard/pixel_auroc": Cell(mean, 0, 3)} for method, mean in means.items()}
-    assert "**" not in markdown(table(scores), [])
-    scores[(*key, "pca")] = {"standard/pixel_auroc": Cell(0.9625, 0.0005, 3)}
-    scores[(*key, "robust_pca")] = {"standard/pixel_auroc": Cell(0.96349, 0.0001, 3)}
-    assert "**" not in markdown(table(scores), [])
-    scores[(*key, "robust_pca")] = {"standard/pixel_auroc": Cell(0.9638, 0, 3)}
-    assert "| Robust PCA | **0.964 ± 0.000** |" in markdown(table(scores), [])
-
-
-@pytest.mark.parametrize(
-    ("cell", "text"),
-    [
-        (Cell(1.254, 0.0646, 3), "1.25 ± 0.06"),
-        (Cell(231.6, 0.4, 3), "232 ± 0"),
-        (Cell(1.5e-6, 2e-7, 2), "1.50e-06 ± 2.00e-07"),
-        (Cell(1.254, 0, 1), "1.25"),
-        (Cell(float("nan"), 0, 3), MISSING),
-    ],
-)
-def test_a_spread_has_the_decimals_of_its_mean(cell, text):
-    assert cell.text(METRICS["seconds_per_image"]) == text
+def test_scores_over_seeds_are_mean_and_half_of_the_range(tmp_path):
+    """Names stay as they are, an empty corruption too; a score that one seed does not have is none."""
+    runs = [
+        (
+            "a",
+            [("rgi", "standard", "psnr", 0, 30.1), ("rgi", "", "images", 0, 60), ("rgi", "reference", "dice", 0, 0.1)],
+        ),
+        (
+            "b",
+            [
+                ("rgi", "standard", "psnr", 1, 30.4),
+                ("rgi", "", "images", 1, 60),
+                ("rgi", "reference", "dice", 1, "nan"),
+            ],
+        ),
+        ("c", [("rgi", "standard", "psnr", 2, 30.2), ("NA", "standard", "psnr", 0, 0.1 + 0.2)]),
+    ]
+    scores = benchmark.summarise(pd.concat([long_form(tmp_path, *run) for run in runs]))
+    assert (scores[["dataset", "category", "corruption"]] == ["mvtec_ad", "03", ""]).all(axis=None)
+    found = {(row.method, row.metric): (row.mean, row.spread, row.seeds) for row in scores.itertuples()}
+    assert found["rgi", "standard/psnr"] == (fmean([30.1, 30.4, 30.2]), (30.4 - 30.1) / 2, 3)
+    assert found["rgi", "images"] == (60, 0, 2)
+    assert found["NA", "standard/psnr"] == (0.1 + 0.2, 0, 1)
+    assert np.isnan(found["rgi", "reference/dice"][0])
+    assert list(found) == [
+        ("rgi", "standard/psnr"),
+        ("rgi", "images"),
+        ("rgi", "reference/dice"),
+        ("NA", "standard/psnr"),
+    ]
 
 
 @pytest.mark.parametrize("missing", ["task=benchmark", "task=benchmark benchmark=demo benchmark.methods=[nonsense]"])

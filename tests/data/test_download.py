@@ -1,14 +1,13 @@
 import hashlib
 import io
 import tarfile
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from helpers.serving import serving
 
 from rgi.data.download import download
 from rgi.errors import InputError
@@ -78,15 +77,12 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """A folder served at an address, and an empty folder to download below."""
-    monkeypatch.setenv("no_proxy", "*")
     Quiet.ranges.clear()
     served, home = tmp_path / "served", tmp_path / "home"
     served.mkdir()
     home.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", served, home
-        server.shutdown()
+    with serving(served, monkeypatch, Quiet) as address:
+        yield address, served, home
 
 
 def refused(home, *arguments):

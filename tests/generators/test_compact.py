@@ -1,3 +1,5 @@
+"""The compact family."""
+
 import pytest
 import torch
 
@@ -7,12 +9,9 @@ from rgi.generators import compact
 
 @pytest.fixture
 def networks():
-    """Small, in float64, with normalisation statistics that are not the initial ones."""
+    """Small networks in float64."""
     torch.manual_seed(0)
     generator, critic = compact.build(6, 3, 32, width=4, max_width=8)
-    for buffer in generator.buffers():
-        if buffer.is_floating_point():
-            buffer.uniform_(0.5, 2)
     return generator.double().eval(), critic.double().eval()
 
 
@@ -31,7 +30,7 @@ def test_other_resolutions_are_refused(resolution):
         compact.build(16, 3, resolution)
 
 
-def test_a_result_does_not_depend_on_the_batch(networks):
+def test_images_and_scores_do_not_depend_on_the_batch(networks):
     generator, critic = networks
     images = generator(torch.randn(5, 6).double())
     scores = critic(images)
@@ -42,7 +41,7 @@ def test_a_result_does_not_depend_on_the_batch(networks):
     torch.testing.assert_close(generator(z), alone, rtol=0, atol=1e-12)
 
 
-def test_together_the_critic_sees_the_neighbours(networks):
+def test_with_together_the_critic_compares_the_images_of_a_group(networks):
     _, critic = networks
     images = torch.randn(8, 3, 32, 32).double()
     scores = critic(images, together=True)

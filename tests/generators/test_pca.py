@@ -1,8 +1,9 @@
+"""The linear generator against scikit-learn and known statistics."""
+
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
-from torch.func import functional_call, vmap
 
 from rgi.errors import InputError
 from rgi.generators import pca
@@ -43,7 +44,7 @@ def test_images_in_the_span_are_restored_exactly():
         torch.testing.assert_close(generator(invert(generator, target)), target, rtol=0, atol=1e-5)
 
 
-def test_normal_codes_have_the_images_statistics():
+def test_samples_have_the_mean_and_covariance_of_the_images():
     x = images()
     generator = pca.fit(x, 39).generator
     torch.testing.assert_close(generator.mean, x.flatten(1).mean(0), rtol=0, atol=1e-5)
@@ -53,7 +54,7 @@ def test_normal_codes_have_the_images_statistics():
     torch.testing.assert_close(codes.std(0), torch.ones(39), rtol=0, atol=1e-2)
 
 
-def test_the_seed_settles_the_randomised_solver():
+def test_equal_seeds_give_equal_components():
     x = images(count=600, resolution=16)
     first, second = pca.fit(x, 5, seed=1), pca.fit(x, 5, seed=1)
     assert torch.equal(first.generator.basis, second.generator.basis)
@@ -70,16 +71,3 @@ def test_more_components_than_the_images_span_are_refused(count, latent_dim):
 def test_images_that_cannot_be_fitted_are_refused(bad):
     with pytest.raises(InputError, match="square and finite"):
         pca.fit(bad, 2)
-
-
-def test_one_copy_of_the_weights_per_image():
-    generator, critic = pca.build(5, 3, 8)
-    assert critic is None
-    generator.double()
-    stacked = {name: torch.randn(3, *value.shape).double() for name, value in generator.named_parameters()}
-    assert set(stacked) == {"mean", "basis"}
-    z = torch.randn(3, 5).double()
-    together = vmap(lambda weights, code: functional_call(generator, weights, (code[None],))[0])(stacked, z)
-    for index in range(3):
-        own = {name: value[index] for name, value in stacked.items()}
-        torch.testing.assert_close(together[index], functional_call(generator, own, (z[index][None],))[0])

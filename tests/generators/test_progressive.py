@@ -1,3 +1,5 @@
+"""The progressive family: published sizes, equalised layers, fading, batch invariance."""
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ def networks():
     torch.manual_seed(0)
     generator, critic = progressive.build(5, 3, 16, widths=WIDTHS)
     for parameter in [*generator.parameters(), *critic.parameters()]:
-        parameter.data.normal_()  # biases too: a fresh network has none
+        parameter.data.normal_()  # biases, too, because initial biases are 0
     return generator.double().eval(), critic.double().eval()
 
 
@@ -44,8 +46,8 @@ def test_widths_that_do_not_make_the_resolution_are_refused(resolution, widths):
         progressive.build(16, 3, resolution, widths=widths)
 
 
-def test_fresh_layers_are_equalised():
-    """Unit weights, and a gain that carries unit variance through a rectifier: E[y²] = 2 for unit inputs."""
+def test_initial_layers_are_equalised():
+    """Weights have variance 1, and the gain gives outputs with E[y²] = 2 for inputs with variance 1."""
     torch.manual_seed(0)
     conv = progressive.Conv(64, 64, 3)
     assert conv.weight.std().item() == pytest.approx(1, abs=0.01)
@@ -55,7 +57,7 @@ def test_fresh_layers_are_equalised():
     assert conv(torch.zeros(1, 64, 4, 4)).mean().item() == pytest.approx((2 / (64 * 9)) ** 0.5)
 
 
-def test_only_the_direction_of_the_code_counts(networks):
+def test_the_length_of_the_latent_code_has_no_effect(networks):
     generator, _ = networks
     z = torch.randn(4, 5).double()
     torch.testing.assert_close(generator(z), generator(7 * z), rtol=1e-6, atol=1e-6)
@@ -85,7 +87,7 @@ def test_fading_in_a_scale_of_the_critic(networks, scale):
         assert torch.equal(critic(image, scale=scale), critic(image))
 
 
-def test_a_result_does_not_depend_on_the_batch(networks):
+def test_images_and_scores_do_not_depend_on_the_batch(networks):
     generator, critic = networks
     z = torch.randn(5, 5).double()
     images = generator(z)
@@ -97,9 +99,9 @@ def test_a_result_does_not_depend_on_the_batch(networks):
     torch.testing.assert_close(critic(images[:1], together=True), scores[:1], rtol=0, atol=1e-12)
 
 
-def test_a_batch_that_four_does_not_divide_is_one_group():
-    """Compared with NumPy; whole groups of four are compared with golden numbers in test_zoo."""
+def test_a_batch_that_is_no_multiple_of_four_is_one_group():
+    """test_zoo compares groups of four with golden numbers."""
     x = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)).double()
-    ours = progressive.minibatch_deviation(x, together=True)
+    actual = progressive.minibatch_deviation(x, together=True)
     expected = np.sqrt(np.var(x.numpy(), axis=0, ddof=1) + 1e-8).mean()
-    np.testing.assert_allclose(ours.numpy(), np.full((6, 1, 4, 4), expected), rtol=1e-12)
+    np.testing.assert_allclose(actual.numpy(), np.full((6, 1, 4, 4), expected), rtol=1e-12)

@@ -1,3 +1,5 @@
+"""Storage of a GAN: round trips, search by name, refusal of damaged or dangerous files."""
+
 import dataclasses
 import json
 import pickle
@@ -32,12 +34,12 @@ def edit_card(path, **changes):
 
 
 def rewrite(path, **tensors):
-    """Replace tensors, with a card that vouches for the file."""
+    """Replace tensors of a file and the hash in its card."""
     save_file(load_file(path) | tensors, path)
     edit_card(path, sha256=store.sha256(path))
 
 
-def test_families_are_families():
+def test_only_modules_with_build_are_families():
     assert {"compact", "progressive", "pca"} <= set(families())
     assert not {"store", "zoo", "layers"} & set(families())
 
@@ -56,29 +58,29 @@ def test_round_trip(tmp_path, family, dtype):
         assert not any(parameter.requires_grad for parameter in module.parameters())
         for name, value in gan.modules()[role].state_dict().items():
             expected = value.to(dtype).to(value.dtype) if value.is_floating_point() else value
-            found = module.state_dict()[name]
-            assert found.dtype == value.dtype
-            assert torch.equal(found, expected)
+            actual = module.state_dict()[name]
+            assert actual.dtype == value.dtype
+            assert torch.equal(actual, expected)
     z = torch.randn(2, 5)
     image = gan.generator(z)
     difference = (back.generator(z) - image).std()
     assert difference <= (0 if dtype == torch.float32 else 0.01) * image.std()
 
 
-def test_half_the_bytes_in_half_precision(tmp_path):
+def test_half_precision_halves_the_file(tmp_path):
     gan = make()
     sizes = [save_gan(gan, tmp_path / "gan", dtype).stat().st_size for dtype in (torch.float16, torch.float32)]
     assert sizes[0] < 0.7 * sizes[1]
 
 
-def test_a_dot_in_the_name_survives(tmp_path):
+def test_a_name_may_have_a_dot(tmp_path):
     path = save_gan(make(), tmp_path / "brick-v1.5")
     assert path.name == "brick-v1.5.safetensors"
     assert load_gan(str(path)).card.dataset == "test"
 
 
-def test_any_length_of_the_header_loads(tmp_path):
-    """The file begins with that length, which for one of these names looks like the beginning of a pickle."""
+def test_a_file_may_begin_with_the_bytes_of_a_pickle(tmp_path):
+    """A safetensors file begins with the length of its header, and one of these lengths begins like a pickle."""
     heads = set()
     for length in range(0, 256, 8):
         path = tmp_path / f"{length}.safetensors"
@@ -117,14 +119,14 @@ def test_a_broken_card_is_refused(saved, content):
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_pickle_is_refused_and_the_remedy_named(tmp_path, legacy):
+def test_a_pickle_is_refused_with_the_command_for_its_conversion(tmp_path, legacy):
     path = tmp_path / "gan.pt"
     torch.save({"weights": torch.zeros(2)}, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(InputError, match="task=convert source="):
         load_gan(path)
 
 
-def test_a_pickle_in_disguise_is_not_run(tmp_path):
+def test_a_pickle_with_the_wrong_suffix_is_not_run(tmp_path):
     class Evil:
         def __reduce__(self):
             return Path.touch, (tmp_path / "run",)
@@ -167,7 +169,7 @@ def test_a_card_of_another_architecture_is_refused(saved, changes):
         load_gan(saved)
 
 
-def test_tensors_of_an_unknown_role_are_refused(saved):
+def test_tensors_with_an_unknown_role_are_refused(saved):
     rewrite(saved, **{"optimizer.step": torch.zeros(1)})
     with pytest.raises(InputError, match=r"'optimizer\.step'"):
         load_gan(saved)
@@ -205,7 +207,7 @@ def test_a_failing_save_leaves_the_previous_file(saved, monkeypatch):
 
 
 @pytest.mark.parametrize(("terms", "logged"), [("CC0.", "CC0."), ("", "are not recorded")])
-def test_loading_logs_the_terms(terms, logged, tmp_path, caplog):
+def test_loading_logs_the_terms_of_use(terms, logged, tmp_path, caplog):
     gan = make()
     gan.card = dataclasses.replace(gan.card, terms=terms)
     with caplog.at_level("INFO"):

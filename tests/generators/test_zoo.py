@@ -1,3 +1,5 @@
+"""Conversion of the authors' checkpoints, and refusal of damaged or dangerous files."""
+
 import io
 import os
 import pickle
@@ -21,7 +23,7 @@ FORMATS = ["zip", "legacy"]
 
 @pytest.fixture
 def checkpoint(monkeypatch):
-    """The golden checkpoint's content, and the authors' class where pickling, not converting, looks for it."""
+    """Content of the golden checkpoint. The authors' class can be imported, because pickling needs it."""
     stub = type("BaseConfig", (), {"__module__": "models.utils.config"})
     for package in ("models", "models.utils"):
         monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
@@ -67,7 +69,7 @@ def test_the_golden_checkpoint_gives_the_authors_images_and_scores(tmp_path):
     check_golden(gan)
 
 
-def test_the_copy_is_faithful(tmp_path, checkpoint):
+def test_converted_weights_equal_the_checkpoint(tmp_path, checkpoint):
     gan = load_gan(convert(str(CHECKPOINT), tmp_path / "tiny"))
     assert gan.card.dataset == ""
     pairs = [(gan.generator.base, "avgG", "groupScale0.0"), (gan.critic.linear, "netD", "groupScaleZero.1")]
@@ -77,7 +79,7 @@ def test_the_copy_is_faithful(tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_both_formats_with_the_old_names_from_a_gpu(tmp_path, checkpoint, form):
+def test_both_formats_with_old_names_and_gpu_tensors_are_converted(tmp_path, checkpoint, form):
     for network in ("avgG", "netD"):
         checkpoint[network] = {name.replace(".module.", "."): value for name, value in checkpoint[network].items()}
     path = save(checkpoint, tmp_path / "old.pth", form)
@@ -91,7 +93,7 @@ def test_both_formats_with_the_old_names_from_a_gpu(tmp_path, checkpoint, form):
 
 
 class Evil:
-    """Runs a shell command where it is unpickled carelessly."""
+    """A pickle of this object runs a shell command when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -125,11 +127,11 @@ def test_a_bare_pickle_is_refused_by_name_and_not_run(tmp_path, protocol):
     with pytest.raises(InputError, match=rf"{os.system.__module__}\.system"):
         convert(path, tmp_path / "target")
     pickle.loads(path.read_bytes())
-    assert (tmp_path / "trace").exists(), "the trap must be a real one"
+    assert (tmp_path / "trace").exists(), "the pickle must be dangerous"
 
 
 @pytest.mark.parametrize("name", ["builtins eval", "torch.hub load", "models.utils.config Other"])
-def test_every_other_global_is_refused_by_name(tmp_path, checkpoint, name):
+def test_other_globals_are_refused_by_name(tmp_path, checkpoint, name):
     path = save(checkpoint, tmp_path / "evil.pt", "legacy")
     rewrite_pickle(path, b"cmodels.utils.config\nBaseConfig\n", b"c%s\n" % name.replace(" ", "\n").encode())
     with pytest.raises(InputError, match=name.split()[1]):

@@ -1,4 +1,4 @@
-"""Random networks so small that every test can afford one."""
+"""Tiny random GANs for fast tests."""
 
 import torch
 
@@ -7,7 +7,7 @@ from rgi.generators.store import GAN, Card
 
 
 def tiny_gan(family: str = "compact", seed: int = 0, channels: int = 1) -> GAN:
-    """A random network whose images vary as much as real ones."""
+    """A random GAN whose images have about the variance of real images."""
     torch.manual_seed(seed)
     options = {
         "compact": {"latent_dim": 8, "resolution": 32, "width": 4},

@@ -1,4 +1,4 @@
-"""Test data, and a process that sees a share of it; imports little, since each spawned process imports it anew."""
+"""Data for tests of metrics, and a process that evaluates a part of it; each process imports this module again."""
 
 import torch
 
@@ -8,7 +8,7 @@ from rgi.metrics.thresholds import CleanThreshold
 
 
 def use_few_octaves(set_constant=setattr):
-    """Bins for scores of 2^-12 to 16 alone: metrics of a third of the size, for tests that make many."""
+    """Use bins for scores from 2^-12 to 16 only, so that a metric needs a third of the memory."""
     octaves, width = range(-12, 4), 23 - bins.DROPPED_BITS
     set_constant(bins, "POSITIVE_BINS", len(octaves) << width)
     set_constant(bins, "BINS", 1 + bins.POSITIVE_BINS)
@@ -16,7 +16,7 @@ def use_few_octaves(set_constant=setattr):
 
 
 def residual_maps(shift=0.15, images=60, side=64, noise=0.1, seed=0):
-    """Residuals of clean pixels around zero, of defects shifted."""
+    """Absolute residuals (B,H,W) with mean 0 at normal pixels and mean ``shift`` at defects, and the masks."""
     random = torch.Generator().manual_seed(seed)
     mask = (torch.rand(images, 1, side, side, generator=random) < 0.05).float()
     mask[: images // 3] = 0
@@ -25,14 +25,14 @@ def residual_maps(shift=0.15, images=60, side=64, noise=0.1, seed=0):
 
 
 def images(channels=3, height=24, width=31, count=4):
-    """Pairs whose values leave [-1,1]."""
+    """Restored and clean images with some values outside [-1,1]."""
     random = torch.Generator().manual_seed(4)
     clean = 0.6 * torch.randn(count, channels, height, width, generator=random)
     return clean + 0.3 * torch.randn(clean.shape, generator=random), clean
 
 
 def blobs(count=9, height=24, width=31, seed=5):
-    """Masks (B,1,H,W) of a few regions each; the first is empty, the second full."""
+    """Masks (B,1,H,W) with a few regions each; the first mask is empty, the second is full."""
     random = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 1, height // 4, width // 4, generator=random)
     mask = (torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear") > 0.7).float()
@@ -41,24 +41,24 @@ def blobs(count=9, height=24, width=31, seed=5):
 
 
 def whole_set(count=9):
-    """All that `Scores.update` takes."""
+    """All arguments of `Scores.update`."""
     restored, clean = images(count=count)
     true_mask = blobs(count)
     random = torch.Generator().manual_seed(6)
-    found = (true_mask + 0.4 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
+    estimated_mask = (true_mask + 0.4 * torch.randn(clean.shape, generator=random)).clamp(0, 1)
     observed = torch.where(true_mask.bool(), torch.randn(clean.shape, generator=random), clean)
     return {
-        "anomaly_map": found.mean(1),
+        "anomaly_map": estimated_mask.mean(1),
         "restored": restored,
         "observed": observed,
-        "estimated_mask": found,
+        "estimated_mask": estimated_mask,
         "true_mask": true_mask,
         "clean": clean,
     }
 
 
 def scores_of(parts, threshold=0.4):
-    """Scores that were updated with these images, one list per batch, and the threshold of as many clean maps."""
+    """Scores and clean threshold of batches of images, given as lists of positions."""
     scores, clean = Scores(threshold), CleanThreshold(0.1)
     for part in parts:
         batch = {name: tensor[part] for name, tensor in whole_set().items()}
@@ -68,7 +68,7 @@ def scores_of(parts, threshold=0.4):
 
 
 def work(rank, folder, shares):
-    """One of two processes: for each case, update with its share of the test set, sync, save the results."""
+    """One of two processes: compute the scores of its share of the test set for each case, and save them."""
     torch.set_num_threads(1)
     use_few_octaves()
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)

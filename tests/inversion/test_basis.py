@@ -1,4 +1,4 @@
-"""The latent basis against the metric it is meant to diagonalise."""
+"""The latent basis against a known metric, and its effect on the optimisation."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from rgi.inversion.weights import SharedWeights
 
 
 def test_basis_of_a_linear_generator_is_its_singular_directions():
-    """JᵀJ is the same everywhere, so that the estimate must find its eigenvectors."""
+    """J is constant, so the basis must consist of the eigenvectors of JᵀJ."""
     gan = tiny_gan("pca")
     with torch.no_grad():
         directions = torch.linalg.qr(torch.randn(6, 6)).Q
@@ -19,12 +19,12 @@ def test_basis_of_a_linear_generator_is_its_singular_directions():
         gan.generator.basis.copy_(directions @ (scales[:, None] * images))
     basis = metric_basis(gan, SharedWeights(gan.generator, torch.float64), torch.float64)
     torch.testing.assert_close(basis.T @ basis, torch.eye(6).double())
-    overlap = (basis.flip(1).T @ directions.double()).abs()  # eigh sorts upwards
+    overlap = (basis.flip(1).T @ directions.double()).abs()  # eigh sorts in ascending order
     assert overlap.diagonal().min() > 0.95
 
 
 @pytest.mark.parametrize("family", ["compact", "progressive"])
-def test_it_is_computed_once_and_anew_when_the_weights_change(family, monkeypatch):
+def test_the_basis_is_computed_once_per_state_of_the_weights(family, monkeypatch):
     gan = tiny_gan(family)
     network, calls = SharedWeights(gan.generator, torch.float32), []
     monkeypatch.setattr(network, "network", lambda z: calls.append(len(z)) or gan.generator(z))
@@ -38,24 +38,24 @@ def test_it_is_computed_once_and_anew_when_the_weights_change(family, monkeypatc
     assert len(calls) == 2 * evaluated
 
 
-def test_it_finds_lower_objectives_in_the_same_number_of_steps():
-    """A generator that is badly scaled along directions that are no axes."""
+def test_the_basis_gives_lower_objectives_in_the_same_number_of_steps():
+    """The generator has directions of very different scales, which are not parallel to the axes."""
     gan = tiny_gan("pca")
     with torch.no_grad():
         directions = torch.linalg.qr(torch.randn(6, 6)).Q
         gan.generator.basis.copy_(directions @ (torch.logspace(0, -2, 6)[:, None] * torch.randn(6, 256)))
     observed = gan.generator(torch.randn(4, 6))
     config = SolverConfig(mask="none", iterations=150, precision="float64", starts=1, pool_size=20)
-    found, plain = (invert(gan, observed, config.replace(latent_basis=basis)) for basis in ("metric", "standard"))
-    assert (found.objective < plain.objective).all()
+    rotated, plain = (invert(gan, observed, config.replace(latent_basis=basis)) for basis in ("metric", "standard"))
+    assert (rotated.objective < plain.objective).all()
 
 
-def test_the_papers_optimiser_is_left_as_it_is():
-    """With a constant rate, or a learned mask, basis and starts change nothing."""
+def test_the_optimiser_of_the_paper_ignores_basis_and_starts():
+    """The optimiser of the paper has a constant rate or a mask learned by Adam."""
     gan = tiny_gan()
     observed = torch.randn(2, 1, 32, 32)
     for changes in ({"schedule": "constant"}, {"mask": "adam"}):
         config = SolverConfig(iterations=5, pool_size=20, latent_basis="standard", starts=1, **changes)
         plain = invert(gan, observed, config)
-        ours = invert(gan, observed, config.replace(latent_basis="metric", starts=4, trial_steps=2))
-        assert ours.latent.equal(plain.latent)
+        changed = invert(gan, observed, config.replace(latent_basis="metric", starts=4, trial_steps=2))
+        assert changed.latent.equal(plain.latent)

@@ -1,4 +1,4 @@
-"""The authors' implementation, step for step: numbers it produced on a tiny progressive GAN with random weights."""
+"""Golden numbers of the authors' implementation for a tiny progressive GAN with random weights."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from rgi.generators.zoo import convert
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "inversion.json").read_text())
-TOLERANCE = {"L2": 1e-4, "L1": 1e-2}  # a near-zero gradient can turn one Adam step of an L1 case round
+TOLERANCE = {"L2": 1e-4, "L1": 1e-2}  # rounding of a gradient near zero can change the sign of an Adam step with L1
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def gan(tmp_path_factory):
 
 
 def reference(case: dict, precision: str) -> SolverConfig:
-    """The authors' options in our words."""
+    """Configuration for the options of the authors' implementation."""
     learned, true_mask = case["learn_mask"], case["given_mask"] == "mask"
     return SolverConfig(
         data_term=case["loss_type"].lower(),
@@ -50,22 +50,22 @@ def reference(case: dict, precision: str) -> SolverConfig:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_first_iterations_equal_the_authors(name, gan, arrays):
+def test_the_first_iterations_equal_the_authors_results(name, gan, arrays):
     case, distances = CASES[name], []
     for precision in ("float32", "float64"):
-        found = invert(
+        result = invert(
             gan,
             arrays["observed"],
             reference(case, precision),
             given_mask=arrays["true_mask"],
             latent_start=arrays["latent_init"],
         )
-        pairs = ((found.mask, arrays[f"{name}.mask"]), (found.restored, arrays[f"{name}.restored"]))
-        distances.append(max((ours - theirs).abs().mean().item() for ours, theirs in pairs))
+        pairs = ((result.mask, arrays[f"{name}.mask"]), (result.restored, arrays[f"{name}.restored"]))
+        distances.append(max((actual - expected).abs().mean().item() for actual, expected in pairs))
     assert min(distances) < TOLERANCE[case["loss_type"]]
 
 
-def test_choice_from_the_pool_equals_the_authors(gan, arrays):
+def test_the_start_from_the_pool_equals_the_authors_start(gan, arrays):
     config = SolverConfig(iterations=1, lr_latent=1e-30, mask="adam", schedule="constant")
-    found = invert(gan, arrays["observed"], config, pool=arrays["pool"])
-    torch.testing.assert_close(found.latent, arrays["latent_init"])
+    result = invert(gan, arrays["observed"], config, pool=arrays["pool"])
+    torch.testing.assert_close(result.latent, arrays["latent_init"])

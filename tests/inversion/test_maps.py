@@ -1,4 +1,4 @@
-"""Anomaly maps normalised by clean images: closed forms, and what they are for."""
+"""Anomaly maps normalised by residuals of clean images: closed forms and the detection of faint defects."""
 
 import math
 
@@ -7,28 +7,28 @@ import torch
 from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
-from rgi.inversion.maps import FLOOR, CleanStatistics
+from rgi.inversion.maps import DEVIATION_FLOOR, CleanStatistics
 from rgi.metrics.curves import auroc_per_image
 from rgi.pixels import luminance, smooth
 
 SIZE = 16
 
 
-def test_residuals_in_deviations_of_the_clean_ones():
-    """Images of one residual each: mean and deviation are known, and the same everywhere."""
+def test_z_scores_are_in_units_of_the_clean_standard_deviation():
+    """Constant residual maps have a known mean and standard deviation, equal at all positions."""
     levels = torch.tensor([1.0, 2.0, 3.0])
     clean = CleanStatistics(torch.zeros(3, 1, SIZE, SIZE), levels.view(3, 1, 1).expand(3, SIZE, SIZE))
     residuals = torch.rand(2, SIZE, SIZE)
     for sigma in (0, 2):
-        expected = (smooth(residuals, sigma) - 2) / (1 + FLOOR)
+        expected = (smooth(residuals, sigma) - 2) / (1 + DEVIATION_FLOOR)
         torch.testing.assert_close(clean.z_scores(residuals, sigma), expected, rtol=1e-4, atol=1e-4)
     scores = clean.normalised(residuals, 0)
     torch.testing.assert_close(scores, clean.z_scores(residuals, 0).exp().log1p())
     assert (scores.flatten().argsort() == residuals.flatten().argsort()).all()
 
 
-def test_what_is_usual_at_its_place_is_no_anomaly():
-    """Half of every image is badly explained, clean or not; a faint defect lies in the other half."""
+def test_a_position_with_large_clean_residuals_is_not_anomalous():
+    """One half of all images has large residuals. A faint defect lies in the other half."""
     torch.manual_seed(0)
     scale = torch.full((SIZE, SIZE), 0.1)
     scale[:, : SIZE // 2] = 1
@@ -41,7 +41,7 @@ def test_what_is_usual_at_its_place_is_no_anomaly():
     assert auroc_per_image(residuals, truth).max() < 0.8
 
 
-def test_a_feature_map_is_standardised_by_clean_images():
+def test_the_feature_map_is_standardised_by_clean_images():
     torch.manual_seed(0)
     observed = torch.randn(6, 3, SIZE, SIZE)
     feature_map = lambda images: 100 + 7 * luminance(images)  # noqa: E731
@@ -53,14 +53,13 @@ def test_a_feature_map_is_standardised_by_clean_images():
 
 
 @pytest.mark.parametrize("kind", ["normalised", "combined"])
-def test_an_inversions_map(kind):
-    """The same for an image alone, >= 0, and finite."""
+def test_the_map_of_an_image_does_not_depend_on_the_batch(kind):
     gan = tiny_gan()
     torch.manual_seed(0)
     images = gan.generator(torch.randn(6, gan.card.latent_dim)) + 0.1 * torch.randn(6, 1, 32, 32)
     config = SolverConfig(iterations=5, pool_size=8)
-    known = invert(gan, images[:4], config)
-    clean = CleanStatistics(known.observed, known.anomaly_map("residual"), luminance)
+    reference = invert(gan, images[:4], config)
+    clean = CleanStatistics(reference.observed, reference.anomaly_map("residual"), luminance)
     together = invert(gan, images[4:], config).anomaly_map(kind, 1.0, clean)
     alone = invert(gan, images[5:], config).anomaly_map(kind, 1.0, clean)
     torch.testing.assert_close(together[1:], alone, rtol=1e-3, atol=1e-3)
@@ -69,12 +68,12 @@ def test_an_inversions_map(kind):
     assert math.isfinite(together.sum())
 
 
-def test_what_is_missing_is_said():
+def test_the_message_names_missing_or_wrong_statistics():
     images, residuals = torch.zeros(2, 1, SIZE, SIZE), torch.zeros(2, SIZE, SIZE)
-    found = invert(tiny_gan(), torch.zeros(1, 1, 32, 32), SolverConfig(iterations=1, pool_size=4))
+    result = invert(tiny_gan(), torch.zeros(1, 1, 32, 32), SolverConfig(iterations=1, pool_size=4))
     for kind in ("normalised", "combined"):
         with pytest.raises(ValueError, match=f"kind='{kind}' needs clean="):
-            found.anomaly_map(kind)
+            result.anomaly_map(kind)
     with pytest.raises(ValueError, match="with a feature_map"):
         CleanStatistics(images, residuals).combined(images, residuals, 0)
     with pytest.raises(ValueError, match="residuals"):

@@ -1,4 +1,4 @@
-"""The closed forms against brute force."""
+"""Closed forms of the objective against brute force."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from rgi.inversion.objective import close_mask, data_loss, mask_loss, penalty_fr
 @pytest.mark.parametrize("mask_shape", ["channel", "pixel"])
 @pytest.mark.parametrize("penalty", [0.01, 0.3, 2.0])
 def test_profiled_mask_is_the_minimiser(data_term, mask_shape, penalty):
-    """No mask value on a fine grid gives any pixel a smaller objective."""
+    """No other mask value on a fine grid gives a pixel a lower objective."""
     torch.manual_seed(0)
     residual = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     residual[0, :, 0] = 0
@@ -31,7 +31,7 @@ def test_profiled_mask_is_the_minimiser(data_term, mask_shape, penalty):
     torch.testing.assert_close(total, least.sum((1, 2, 3)))
 
 
-def test_pixel_mask_is_one_value_per_pixel_and_equals_channel_mask_for_grey():
+def test_a_pixel_mask_has_one_value_per_pixel_and_equals_the_channel_mask_of_grey_images():
     residual = torch.randn(2, 3, 4, 4)
     for data_term in ("l2", "l1"):
         mask = profile_mask(residual, 0.5, data_term, "pixel")
@@ -41,8 +41,8 @@ def test_pixel_mask_is_one_value_per_pixel_and_equals_channel_mask_for_grey():
 
 
 @pytest.mark.parametrize("data_term", ["l2", "l1"])
-def test_envelope_gradient(data_term):
-    """The gradient through a constant minimising mask is that of the profiled objective itself."""
+def test_the_gradient_needs_no_derivative_of_the_mask(data_term):
+    """Envelope theorem: the gradient with a constant minimising mask equals the gradient of the profiled objective."""
     residual = torch.randn(1, 1, 6, 6, dtype=torch.float64).requires_grad_()
     mask = profile_mask(residual.detach(), 0.4, data_term, "channel")
     (gradient,) = torch.autograd.grad(data_loss(residual, mask, data_term).sum(), residual)
@@ -62,7 +62,7 @@ def test_envelope_gradient(data_term):
 
 
 @pytest.mark.parametrize("data_term", ["l2", "l1"])
-def test_penalty_from_threshold_is_where_masking_begins(data_term):
+def test_residuals_above_the_threshold_are_masked(data_term):
     penalty = penalty_from_threshold(0.2, data_term)
     residual = torch.tensor([0.199, 0.201]).view(1, 1, 1, 2)
     below, above = profile_mask(residual, penalty, data_term, "channel").flatten()
@@ -70,10 +70,10 @@ def test_penalty_from_threshold_is_where_masking_begins(data_term):
     assert above > 0
 
 
-def test_closing_fills_gaps_of_holes_and_leaves_pixels_missing_at_random():
-    """Counted by hand: a gap of one pixel has 24 masked ones around it, the hole's corner has 9, both of 25."""
+def test_closing_fills_gaps_in_holes_but_not_between_random_pixels():
+    """The window of a gap of one pixel has 24 of 25 pixels masked, the window of a corner of the hole 9 of 25."""
     mask = torch.zeros(1, 3, 16, 16)
-    mask[:, 1, 4:12, 4:12] = 0.3  # of one channel
+    mask[:, 1, 4:12, 4:12] = 0.3  # in one channel
     mask[:, :, 7, 7] = 0
     closed = close_mask(mask, 0.9)
     assert (closed[:, :, 7, 7] == 1).all()
@@ -86,4 +86,4 @@ def test_closing_fills_gaps_of_holes_and_leaves_pixels_missing_at_random():
     corner = torch.zeros(1, 1, 8, 8)
     corner[..., :3, :3] = 1
     corner[..., 0, 0] = 0
-    assert close_mask(corner, 0.85)[..., 0, 0] == 1  # 8 of the 9 that there are
+    assert close_mask(corner, 0.85)[..., 0, 0] == 1  # 8 of the 9 pixels of the window inside the image

@@ -1,4 +1,4 @@
-"""One copy of θ per image: values and gradients are those of separate networks."""
+"""Separate weights for each image: values and gradients equal those of separate networks."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def test_copies_equal_separate_networks(family, channels):
     copies = ImageWeights(generator, 3, torch.float64, torch.float64)
     with torch.no_grad():
         for parameter in copies.parameters:
-            parameter += 0.1 * torch.randn_like(parameter)  # so that no two copies are alike
+            parameter += 0.1 * torch.randn_like(parameter)  # all copies differ
     images = copies(codes)
     gradients = torch.autograd.grad(images.square().sum(), copies.parameters, allow_unused=True)
     for index in range(3):
@@ -23,12 +23,12 @@ def test_copies_equal_separate_networks(family, channels):
         image = torch.func.functional_call(generator, dict(zip(copies.names, own, strict=True)), codes[index][None])
         torch.testing.assert_close(images[index], image[0], rtol=0, atol=1e-10)
         expected = torch.autograd.grad(image.square().sum(), own, allow_unused=True)
-        for name, ours, theirs in zip(copies.names, gradients, expected, strict=True):
-            if theirs is not None:
-                torch.testing.assert_close(ours[index], theirs, rtol=1e-9, atol=1e-9, msg=name)
+        for name, actual, wanted in zip(copies.names, gradients, expected, strict=True):
+            if wanted is not None:
+                torch.testing.assert_close(actual[index], wanted, rtol=1e-9, atol=1e-9, msg=name)
 
 
-def test_shared_weights_are_the_network_itself_unless_cast():
+def test_shared_weights_copy_the_network_only_for_another_precision():
     generator = tiny_gan().generator
     codes = torch.randn(2, 8)
     assert SharedWeights(generator, torch.float32).module is generator

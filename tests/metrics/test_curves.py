@@ -1,4 +1,4 @@
-"""Curves against scikit-learn, with and without ties."""
+"""AUROC, average precision and F1 against scikit-learn, with and without ties."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ KINDS = ["distinct", "some ties", "half zero", "one value", "reversed", "two val
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_scikit_learn(kind):
+def test_curves_equal_scikit_learn(kind):
     score, truth = scores(kind)
     values, positives, negatives = curves.levels(score, truth)
     assert curves.auroc(positives, negatives).item() == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
@@ -48,7 +48,7 @@ def test_only_the_order_of_the_scores_counts(kind):
     assert curves.best_f1(*moved)[1] == (3 * curves.best_f1(*plain)[1]).exp()
 
 
-def test_of_equally_good_thresholds_the_highest_is_taken():
+def test_the_highest_of_equally_good_thresholds_is_returned():
     score, truth = torch.tensor([1.0, 2, 3, 4]), torch.tensor([1, 0, 0, 1])  # F1 is 2/3 at >= 4 and at >= 1
     assert [x.item() for x in curves.best_f1(*curves.levels(score, truth))] == [pytest.approx(2 / 3), 4.0]
 
@@ -61,7 +61,7 @@ def test_nan_without_both_classes(truth):
     assert all(result.isnan() and result.dtype == torch.float64 and result.ndim == 0 for result in results)
 
 
-def test_per_image_is_each_image_alone():
+def test_auroc_per_image_equals_scikit_learn():
     anomaly_map = torch.rand(5, 12, 9, generator=torch.Generator().manual_seed(1)).mul(20).round()
     mask = (torch.rand(5, 1, 12, 9, generator=torch.Generator().manual_seed(2)) < 0.3).float()
     mask[1], mask[3] = 0, 1
@@ -73,7 +73,7 @@ def test_per_image_is_each_image_alone():
         assert result[i].item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_per_image_refuses_what_it_cannot_rank():
+def test_auroc_per_image_refuses_wrong_input():
     anomaly_map, mask = torch.rand(2, 4, 4), torch.zeros(2, 1, 4, 4)
     with pytest.raises(InputError, match=r"mask \(2, 4, 4\)"):
         curves.auroc_per_image(anomaly_map, mask[:, 0])

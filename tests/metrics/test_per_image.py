@@ -1,4 +1,4 @@
-"""Means and medians over images against numpy."""
+"""Statistics over images against NumPy."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,18 @@ def summary(values, sizes=None):
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 1.0], [5.0, 1.0, 2.0], [1.0, 4.0, 4.0, 9.0]])
-def test_equal_numpy(values):
+def test_statistics_equal_numpy(values):
     expected = {"": np.mean(values), "_median": np.median(values), "_std": np.std(values), "_left_out": 0}
     assert summary(values) == pytest.approx(expected, abs=1e-12)
     assert summary(values, 1) == pytest.approx(expected, abs=1e-12)
 
 
-def test_images_without_a_value_are_left_out_and_counted():
+def test_images_with_nan_are_left_out_and_counted():
     values = [1.0, float("nan"), 4.0, float("nan"), 2.0]
     assert summary(values, [2, 1, 2]) == {**summary([1.0, 4.0, 2.0]), "_left_out": 2}
 
 
-def test_an_infinite_value_leaves_the_median_alone():
+def test_an_infinite_value_does_not_change_a_finite_median():
     result = summary([1.0, float("inf"), 4.0, 2.0])
     assert result[""] == float("inf")
     assert result["_median"] == 3

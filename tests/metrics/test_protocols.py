@@ -1,4 +1,4 @@
-"""All scores in one object: each is its own metric's, and only what the data allow is there."""
+"""All scores in one object: the scores equal those of the single metrics, and scores without data are absent."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def together():
     return scores_of([list(range(9))])
 
 
-def test_each_is_its_metrics(together):
+def test_scores_equal_the_scores_of_the_single_metrics(together):
     pixels = PixelCurve()
     pixels.update(DATA["anomaly_map"], DATA["true_mask"])
     for name, value in pixels.compute().items():
@@ -40,11 +40,11 @@ def test_each_is_its_metrics(together):
     assert all(value.ndim == 0 and value.dtype == torch.float64 for value in together.values())
 
 
-def test_the_reference_protocol_has_the_authors_aggregates(together):
+def test_the_reference_protocol_has_the_aggregates_of_the_authors(together):
     psnr = reference.psnr(DATA["restored"], DATA["clean"]).numpy()
     assert together["reference/psnr_median"].item() == pytest.approx(np.median(psnr))
     assert together["reference/psnr_std"].item() == pytest.approx(np.std(psnr))
-    defective = [2, 3, 4, 5, 6, 7, 8]  # the first has no defect, the second nothing else
+    defective = [2, 3, 4, 5, 6, 7, 8]  # image 0 has no defect pixels, image 1 has no normal pixels
     for name in ("auroc", "dice"):
         values = getattr(reference, name)(DATA["estimated_mask"], DATA["true_mask"][:, 0])[defective]
         assert together[f"reference/{name}"].item() == pytest.approx(values.mean().item())
@@ -59,27 +59,27 @@ def test_the_reference_protocol_has_the_authors_aggregates(together):
         ({"estimated_mask": None}, ("mask_iou",)),
     ],
 )
-def test_what_is_not_known_is_not_scored(given, absent, together):
+def test_scores_that_need_missing_data_are_absent(given, absent, together):
     scores = Scores(0.4)
     scores.update(**DATA | given)
     expected = [key for key in together if "/" in key and not key.partition("/")[2].startswith(absent)]
     assert list(scores.compute()) == expected
 
 
-def test_nothing_given_is_no_score():
+def test_images_alone_give_no_score():
     scores = Scores()
     scores.update(anomaly_map=DATA["anomaly_map"], restored=DATA["restored"], observed=DATA["observed"])
     assert scores.compute() == {}
 
 
-def test_a_method_without_a_mask_is_ranked_by_its_residual():
+def test_the_reference_protocol_uses_the_residual_of_a_method_without_mask():
     scores = Scores()
     scores.update(**DATA | {"estimated_mask": None})
     residual = reference.auroc(DATA["observed"] - DATA["restored"], DATA["true_mask"][:, 0])
     assert scores.compute()["reference/auroc"].item() == pytest.approx(residual.nanmean().item())
 
 
-def test_batches_and_their_order_do_not_count_and_reset_forgets(together):
+def test_batches_and_their_order_have_no_effect_and_reset_removes_all_images(together):
     same(scores_of([[8, 0], [1], [7, 6, 5, 4, 3, 2]]), together)
     scores = Scores()
     scores.update(**DATA)
@@ -88,7 +88,7 @@ def test_batches_and_their_order_do_not_count_and_reset_forgets(together):
     assert scores.compute()["standard/psnr_hole_left_out"] == 1
 
 
-def test_two_processes_equal_one_even_if_one_of_them_saw_nothing(tmp_path, together):
+def test_two_processes_give_the_scores_of_one_even_if_one_has_no_images(tmp_path, together):
     shares = [([4, 1, 0, 7], [2, 3, 5, 6, 8]), ([], list(range(9)))]
     multiprocessing.spawn(work, (tmp_path, shares), nprocs=2)
     for file in [tmp_path / f"{case}-{rank}.pt" for case in range(2) for rank in range(2)]:

@@ -1,4 +1,4 @@
-"""The reference protocol against numbers of the authors' code, and against its definition step by step."""
+"""The reference protocol against golden numbers of the authors' code, and against its definition."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def golden():
 
 
 @pytest.mark.parametrize("name", ["psnr", "ssim", "auroc", "dice"])
-def test_equal_the_authors_numbers(golden, name):
+def test_scores_equal_the_authors_numbers(golden, name):
     arrays, expected = golden
     if name in ("psnr", "ssim"):
         pair = arrays["inpaint_rgi_l2_frozen.restored"], arrays["clean"]
@@ -39,7 +39,7 @@ def pairs(channels, height=17, width=40, count=3):
 
 
 def masks(channels, gray=True):
-    """A mask that is right in part, of either sign, and a truth with gray edges."""
+    """A noisy mask of either sign, and a true mask with values between 0 and 1."""
     random = torch.Generator().manual_seed(1)
     truth = (torch.rand(3, 20, 33, generator=random) - 0.5).mul(3).clamp(0, 1)
     truth = truth if gray else truth.round()
@@ -47,7 +47,7 @@ def masks(channels, gray=True):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_psnr_ignores_each_images_gain_and_offset(channels):
+def test_psnr_ignores_gain_and_offset_of_an_image(channels):
     restored, clean = pairs(channels)
     plain = reference.psnr(restored, clean)
     assert torch.allclose(reference.psnr(3 * restored - 1, 0.2 * clean + 5), plain, atol=1e-4)
@@ -55,7 +55,7 @@ def test_psnr_ignores_each_images_gain_and_offset(channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_ssim_equals_a_window_by_window_sum(channels):
+def test_ssim_equals_a_loop_over_windows(channels):
     restored, clean = pairs(channels, height=7, width=13, count=1)
     line = np.exp(-np.square(np.arange(-5, 6)) / (2 * 1.5**2))
     window = np.outer(line, line) / line.sum() ** 2
@@ -87,7 +87,7 @@ def test_auroc_equals_scikit_learn(channels):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("gray", [False, True])
-def test_dice_is_the_best_of_a_sweep(channels, gray):
+def test_dice_is_the_highest_value_over_all_thresholds(channels, gray):
     mask, truth = masks(channels, gray)
     for m, t, result in zip(mask, truth.double().numpy(), reference.dice(mask, truth), strict=True):
         score = score_of(m)
@@ -99,7 +99,7 @@ def test_dice_is_the_best_of_a_sweep(channels, gray):
         assert result.item() == pytest.approx(max(sweep), abs=1e-9)
 
 
-def test_an_images_numbers_do_not_depend_on_its_neighbours():
+def test_scores_of_an_image_do_not_depend_on_the_batch():
     for function, pair in [
         (reference.psnr, pairs(3)),
         (reference.ssim, pairs(3)),
@@ -111,7 +111,7 @@ def test_an_images_numbers_do_not_depend_on_its_neighbours():
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_constant_truth_has_no_auroc_and_no_dice(value):
+def test_a_constant_true_mask_has_auroc_nan_and_dice_0(value):
     mask, truth = masks(3)
     truth[1] = value
     assert reference.auroc(mask, truth).isnan().tolist() == [False, True, False]
@@ -128,7 +128,7 @@ def test_images_of_other_shapes_are_refused(function):
 
 
 @pytest.mark.parametrize("function", [reference.auroc, reference.dice])
-def test_bad_masks_are_refused(function):
+def test_wrong_masks_are_refused(function):
     mask, truth = masks(3)
     with pytest.raises(InputError, match=r"true_mask \(3, 1, 20, 33\)"):
         function(mask, truth[:, None])

@@ -1,4 +1,4 @@
-"""The standard protocol against scikit-learn and scikit-image; streaming."""
+"""The standard protocol against scikit-learn and scikit-image, and its behaviour over batches."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_the_bound_holds_where_the_bins_are_too_coarse(scale):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.2989, 1e-12, 4096.0])
-def test_a_tie_at_one_value_is_no_error(value):
+def test_a_true_tie_causes_no_error(value):
     anomaly_map, mask = residual_maps(images=6)
     constant = pixel_curve(torch.full_like(anomaly_map, value), mask, [3, 2, 1])
     assert constant["pixel_auroc"] == 0.5
@@ -78,18 +78,18 @@ def test_pixel_curve_does_not_depend_on_batches_or_their_order(monkeypatch):
         pixel_curve(anomaly_map.double(), mask.bool()),
     ]:
         assert again.keys() == together.keys()
-        for name, value in together.items():  # only fractions of regions are rounded when they are added
+        for name, value in together.items():  # only sums of fractions depend on the order
             assert again[name].item() == pytest.approx(value.item(), abs=1e-12 if name.startswith("aupro") else 0)
 
 
-def test_scores_outside_the_unit_interval_rank_alike_in_every_batch():
-    """The case torchmetrics gets wrong: one batch has scores beyond 1, the other has none."""
+def test_scores_above_one_have_the_same_scale_in_all_batches():
+    """Only one batch has a score above 1; torchmetrics applies a sigmoid to this batch."""
     anomaly_map = torch.tensor([[[0.1, 5.0]], [[0.3, 0.4]]])
     mask = torch.tensor([[[[0, 1]]], [[[1, 1]]]])
     assert pixel_curve(anomaly_map, mask, [1, 1])["pixel_auroc"] == 1
 
 
-def test_reset_forgets(monkeypatch):
+def test_reset_removes_all_images(monkeypatch):
     use_few_octaves(monkeypatch.setattr)
     metric = standard.PixelCurve()
     metric.update(*residual_maps(images=3))
@@ -120,12 +120,12 @@ def test_all_metrics_are_nan_before_the_first_update():
         (torch.ones(2, 4, 4), torch.zeros(1, 1, 4, 4), r"mask \(1, 1, 4, 4\)"),
     ],
 )
-def test_pixel_curve_refuses_bad_input_and_keeps_its_state(anomaly_map, mask, message, monkeypatch):
+def test_pixel_curve_refuses_wrong_input_and_keeps_its_state(anomaly_map, mask, message, monkeypatch):
     use_few_octaves(monkeypatch.setattr)
     metric = standard.PixelCurve()
     with pytest.raises(InputError, match=message):
         metric.update(anomaly_map, mask)
-    assert metric.defect.sum() + metric.sound.sum() == 0
+    assert metric.defect.sum() + metric.normal.sum() == 0
 
 
 def test_image_auroc_equals_scikit_learn():
@@ -138,7 +138,7 @@ def test_image_auroc_equals_scikit_learn():
     assert metric.compute().item() == pytest.approx(roc_auc_score(label, score), abs=1e-12)
 
 
-def test_image_auroc_refuses_bad_input():
+def test_image_auroc_refuses_wrong_input():
     metric = standard.ImageAUROC()
     with pytest.raises(InputError, match=r"score \(3,\) and label \(2,\)"):
         metric.update(torch.ones(3), torch.ones(2))
@@ -162,7 +162,7 @@ def test_psnr_and_ssim_equal_scikit_image(channels):
 
 
 @pytest.mark.parametrize("function", [standard.psnr, standard.ssim])
-def test_image_metrics_average_over_images_not_batches(function):
+def test_image_metrics_are_means_over_images_not_batches(function):
     restored, clean = images()
     streaming = PerImage("score", function)
     for part in (slice(0, 1), slice(1, 4)):
@@ -170,14 +170,14 @@ def test_image_metrics_average_over_images_not_batches(function):
     assert streaming.compute()["score"].item() == pytest.approx(function(restored, clean).mean().item(), abs=1e-12)
 
 
-def test_equal_images_are_perfect():
+def test_equal_images_have_the_best_scores():
     _, clean = images()
     assert standard.psnr(clean, clean).isposinf().all()
     assert torch.allclose(standard.ssim(clean, clean), torch.ones(4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("function", [standard.psnr, standard.ssim])
-def test_image_metrics_refuse_bad_input(function):
+def test_image_metrics_refuse_wrong_input(function):
     restored, clean = images()
     with pytest.raises(InputError, match=r"clean \(4, 3, 24, 30\)"):
         function(restored, clean[..., 1:])
@@ -190,7 +190,7 @@ def test_ssim_refuses_images_smaller_than_its_window():
         standard.ssim(torch.ones(1, 3, 10, 20), torch.ones(1, 3, 10, 20))
 
 
-def test_the_hole_alone_and_the_composite_equal_scikit_image():
+def test_scores_of_hole_and_composite_equal_scikit_image():
     restored, clean = images()
     mask = blobs(4)
     observed = clean + 0.1 * mask
@@ -238,5 +238,5 @@ def test_masks_that_do_not_fit_are_refused():
             standard.psnr_composited(restored, clean, mask, clean)
         with pytest.raises(InputError, match=message):
             standard.mask_iou(clean, mask)
-    with pytest.raises(InputError, match="found: holds NaN"):
+    with pytest.raises(InputError, match="estimated_mask: holds NaN"):
         standard.mask_iou(clean / 0 * 0, blobs(4))

@@ -1,4 +1,4 @@
-"""A threshold from clean images keeps its promise on them, and its F1 is scikit-learn's."""
+"""Thresholds from clean images against a search, and the F1 score at a threshold against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def clean_maps(kind):
 
 @pytest.mark.parametrize("kind", ["distinct", "ties", "mostly zero"])
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.05, 0.5])
-def test_the_smallest_score_that_few_enough_exceed(kind, rate):
+def test_the_threshold_is_the_lowest_score_with_the_given_rate(kind, rate):
     maps = clean_maps(kind)
     threshold = clean_threshold(maps.split(4), rate)
     scores = np.unique(maps.numpy())
@@ -38,13 +38,13 @@ def test_the_smallest_score_that_few_enough_exceed(kind, rate):
         assert threshold == expected
 
 
-def test_a_constant_map_sets_off_no_alarm():
+def test_the_threshold_of_a_constant_map_is_its_value():
     assert clean_threshold([torch.zeros(2, 5, 5)], 0.1) == 0
     assert clean_threshold([torch.full((2, 5, 5), 0.3)], 0.1) == np.float32(0.3)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 1.0, 9.0])
-def test_f1_equals_scikit_learn_whatever_the_batches(threshold):
+def test_f1_over_batches_equals_scikit_learn(threshold):
     mask = blobs()
     anomaly_map = (mask[:, 0] + residual_maps(images=9, side=31, noise=0.5)[0][:, :24]).mul(5).round() / 5
     metric = FixedThreshold(threshold)
@@ -57,7 +57,7 @@ def test_f1_equals_scikit_learn_whatever_the_batches(threshold):
     assert result["clean_threshold"] == threshold
 
 
-def test_without_defects_or_sound_pixels():
+def test_f1_without_defect_pixels_and_rate_without_normal_pixels_are_nan():
     metric = FixedThreshold(0.5)
     metric.update(torch.rand(1, 4, 4), torch.zeros(1, 1, 4, 4))
     assert metric.compute()["f1_at_clean_threshold"].isnan()
@@ -67,7 +67,7 @@ def test_without_defects_or_sound_pixels():
     assert metric.compute()["clean_threshold_fpr"].isnan()
 
 
-def test_bad_input_is_refused():
+def test_wrong_input_is_refused():
     with pytest.raises(InputError, match="maps: is empty"):
         clean_threshold([], 0.1)
     with pytest.raises(InputError, match="false_positive_rate: is 1"):

@@ -1,15 +1,15 @@
 """Tables of many runs: a row is a run, started as a user would, and kept under a key of all that it depends on."""
 
-import csv
 import hashlib
 import logging
-import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
@@ -19,15 +19,14 @@ from tqdm import tqdm
 
 from rgi.app import runs
 from rgi.app.options import make
-from rgi.app.record import write_table
+from rgi.app.record import SCORE_COLUMNS
 from rgi.data.files import FileSet
 from rgi.errors import InputError
 from rgi.generators import store
-from rgi.report.benchmark import Cell, write_benchmark
-from rgi.report.methods import Run
+from rgi.report.benchmark import SET, write_benchmark
 
 log = logging.getLogger(__name__)
-KEYS = ("dataset", "category", "corruption", "method")
+KEYS = [*SET, "method"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Row:
         return [f"experiment={self.experiment}", f"seed={self.seed}", *self.options]
 
 
-def run(cfg: DictConfig) -> Path:
-    """Run the rows that are not finished, one after another, and write the table after each; returns the page.
+def benchmark(cfg: DictConfig) -> None:
+    """Run the rows that are not finished, one after another, and write the table after each.
 
     Raises:
         InputError: no benchmark chosen, or a row that names what does not exist.
@@ -62,7 +61,7 @@ def run(cfg: DictConfig) -> Path:
         if not _finished(places[row]):
             failed |= _start(row, places[row])
             _write(folder, name, places, failed)
-    return _write(folder, name, places, failed)
+    print(_write(folder, name, places, failed))
 
 
 def _rows(cfg: DictConfig) -> list[Row]:
@@ -88,7 +87,7 @@ def _key(row: Row) -> str:
         reason = str(error).partition("Available options")[0]  # which are many
         raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
     images = make(cfg, "dataset")
-    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images), _generators(cfg)]
+    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images), generator_cards(cfg)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"{row.experiment.replace('/', '_')}-{images.category}-{row.seed}-{digest}"
 
@@ -113,7 +112,7 @@ def _fingerprint(images: Any) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _generators(cfg: DictConfig) -> str:
+def generator_cards(cfg: DictConfig) -> str:
     """The cards of all generators that the row might use, which hold their weights' hashes."""
     folders = {store.SHIPPED, Path("data/generators").resolve()}
     cards = [card for folder in sorted(folders) for card in sorted(folder.glob("*.json"))]
@@ -143,40 +142,30 @@ def _start(row: Row, folder: Path) -> dict[Row, str]:
 
 
 def _write(folder: Path, name: str, places: dict[Row, Path], failed: dict[Row, str]) -> Path:
-    """The table in all its forms, of the rows there are."""
-    table: list[dict[str, Any]] = []
-    shown: dict[tuple[str, ...], list[Run]] = {}
+    """The table in all its forms, of the rows there are; returns the page."""
+    tables = [pd.DataFrame(columns=SCORE_COLUMNS, dtype=str)]
+    pictures: dict[tuple[str, ...], dict[str, Path]] = {}
     for row, place in places.items():
         if (place / "metrics.json").exists():
-            found = read_rows(place)
-            table += found
-            *images, method = (found[0][key] for key in KEYS)
+            tables.append(read_scores(place))
+            *images, method = tables[-1].loc[0, KEYS]
             if row.seed == min(each.seed for each in places):
-                shown.setdefault(tuple(images), []).append(Run(method, {}, [], place / "results" / method))
+                pictures.setdefault(tuple(images), {})[method] = place / "results" / method
+    scores = pd.concat(tables)
     lost = [{"experiment": row.experiment, "seed": row.seed, "reason": reason} for row, reason in failed.items()]
-    write_table(folder / "table.csv", table + [{"method": each["experiment"], **each} for each in lost])
-    return write_benchmark(folder, name, summarise(table), lost, shown)
+    failures = pd.DataFrame([{"method": each["experiment"], **each} for each in lost])
+    pd.concat([scores, failures]).to_csv(folder / "table.csv", index=False)
+    return write_benchmark(folder, name, summarise(scores), lost, pictures)
 
 
-def read_rows(run: Path) -> list[dict[str, Any]]:
-    """The long form of a finished run's scores."""
-    with (run / "table.csv").open(newline="") as file:
-        return [
-            {**line, "seed": int(line["seed"]), "value": float(line["value"] or "nan")} for line in csv.DictReader(file)
-        ]
+def read_scores(run: Path) -> pd.DataFrame:
+    """The long form of a finished run's scores, as text: a category of digits is no number."""
+    return pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
 
 
-def summarise(table: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Cell]]:
-    """Mean and half of the range over the seeds, by `KEYS` and ``<protocol>/<metric>``."""
-    values: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for line in table:
-        row = values.setdefault(tuple(line[key] for key in KEYS), {})
-        metric = f"{line['protocol']}/{line['metric']}".lstrip("/")
-        row.setdefault(metric, []).append(line["value"])
-    return {
-        key: {
-            metric: Cell(statistics.fmean(found), (max(found) - min(found)) / 2, len(found))
-            for metric, found in row.items()
-        }
-        for key, row in values.items()
-    }
+def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and half of the range over the seeds, by `KEYS` and ``<protocol>/<metric>``; NaN if any of them is."""
+    metric = (scores["protocol"] + "/" + scores["metric"]).str.lstrip("/").rename("metric")
+    values = scores["value"].replace("", "nan").astype(float)
+    groups = values.groupby([*(scores[key] for key in KEYS), metric], sort=False)
+    return groups.agg(mean=fmean, spread=lambda seeds: (seeds.max() - seeds.min()) / 2, seeds="size").reset_index()

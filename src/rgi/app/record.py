@@ -1,12 +1,12 @@
 """What a method leaves behind: its logger's run, the tables, and the page that is made from them."""
 
-import csv
 import json
 import sys
 from math import nan
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -14,11 +14,12 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from rgi.app import runs
 from rgi.evaluation.results import load_result
-from rgi.report.page import Run, write_report
+from rgi.report.page import MethodResults, write_report
 from rgi.report.pictures import heat, heat_scale, photograph
 
 PICTURES = ("observed", "restored", "map", "truth")
 WORDS = ("method", "name", "kind", "category")  # columns of per_image.csv that are no numbers
+SCORE_COLUMNS = ("dataset", "category", "corruption", "method", "protocol", "metric", "seed", "value")  # of table.csv
 
 
 def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
@@ -66,44 +67,31 @@ def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
     return lines
 
 
-def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> list[dict[str, Any]]:
+def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> pd.DataFrame:
     """Scores with one row per number, so that the tables of several runs can be put together and pivoted."""
-    lines = []
     choices = HydraConfig.get().runtime.choices
+    where = (choices.dataset, category, choices.get("corruption") or "")
+    rows = []
     for method, values in scores.items():
-        where = {"dataset": choices.dataset, "category": category, "corruption": choices.get("corruption") or ""}
-        where |= {"method": method}
         for name, value in values.items():
             protocol, _, metric = name.rpartition("/")
-            lines.append({**where, "protocol": protocol, "metric": metric, "seed": cfg.seed, "value": value})
-    return lines
-
-
-def write_table(path: Path, table: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in table for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(table)
+            rows.append((*where, method, protocol, metric, cfg.seed, value))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS, dtype=object)  # objects: a count stays a whole number
 
 
 def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) -> Path:
     """The page, from what the folder holds."""
-    with (folder / "per_image.csv").open(newline="") as file:
-        table = [_numbers(row) for row in csv.DictReader(file)]
+    images = pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
+    numbers = images.columns.difference(WORDS)
+    images[numbers] = images[numbers].replace("", "nan").astype(float)
     methods = [
-        Run(
+        MethodResults(
             method,
             {name.removeprefix("standard/"): nan if value is None else value for name, value in values.items()},
-            [row for row in table if row["method"] == method],
+            images[images["method"] == method],
             folder / "results" / method,
         )
         for method, values in scores.items()
     ]
     environment = json.loads((folder / "environment.json").read_text())
     return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)
-
-
-def _numbers(row: dict[str, str]) -> dict[str, str | float]:
-    """A row of ``per_image.csv``; empty cells are left out."""
-    return {name: text if name in WORDS else float(text) for name, text in row.items() if text}

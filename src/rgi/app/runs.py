@@ -17,16 +17,17 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from rgi.app import sweep
+from rgi.app.options import generator_file
 from rgi.errors import InputError
+from rgi.generators import store
 
 log = logging.getLogger(__name__)
-# Environment variables for the processes that Lightning starts: they write where their parent writes.
+# Environment variable for the processes that Lightning starts: they write where their parent writes.
 INHERITED = "RGI_RUN_FOLDER"
-SWEEP = "RGI_SWEEP"  # the name of a multirun's folder, see hydra.sweep.dir in conf/config.yaml
 LOCK = ".lock"  # in a run's folder
 _held: list[FileLock] = []  # one process works in a folder; the operating system frees the lock of a dead process
 
@@ -57,6 +58,24 @@ def open_run(cfg: DictConfig) -> Path:
     write_json(folder / "environment.json", environment())
     os.environ[INHERITED] = str(folder)
     return folder
+
+
+def finished_job(cfg: DictConfig) -> bool:
+    """Whether this is a job of a multirun that an earlier process has finished, with the same generator."""
+    folder = _sweep()
+    if (
+        cfg.output_dir
+        or folder is None
+        or not all((folder / name).exists() for name in ("metrics.json", "config.yaml"))
+    ):
+        return False
+    finished = OmegaConf.load(folder / "config.yaml")
+    if "sha256" in finished.get("generator", {}):
+        OmegaConf.update(cfg, "generator.sha256", store.read_card(generator_file(cfg)).sha256, force_add=True)
+    same = OmegaConf.to_yaml(finished) == resolved(cfg)
+    if same:
+        log.info("%s: this job is finished already", folder)
+    return same
 
 
 def claim(file: Path, complaint: str) -> None:
@@ -153,11 +172,10 @@ def _commit() -> str:
 
 def _sweep() -> Path | None:
     """The folder of this job in a multirun; None if this is no multirun."""
-    hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
+    if sweep.current_job() is None:
         return None
-    folder = Path(hydra.runtime.output_dir)
-    os.environ[SWEEP] = folder.parent.name  # the processes of `trainer=ddp` run the same jobs
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    os.environ[sweep.FOLDER] = folder.parent.name  # the processes of `trainer=ddp` run the same jobs
     return folder
 
 

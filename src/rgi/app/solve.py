@@ -11,13 +11,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from rgi.app import runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
-from rgi.app.record import finish_logger, long_form, method_logger, write_page, write_table
+from rgi.app.record import finish_logger, long_form, method_logger, write_page
 from rgi.data.protocol import ImageSet, stack
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
@@ -98,12 +99,15 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
     """Solve what the method needs of the clean images, then the test images."""
-    if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
-        learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
-    if loop is Trainer.test:
-        fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
-    loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
+    try:
+        if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
+            learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
+        if loop is Trainer.test:
+            fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
+        loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
+    finally:
+        module.bar.close()  # whatever is said of an error comes below it
     trainer.strategy.barrier()  # every process has written its images
 
 
@@ -120,8 +124,10 @@ def _record(
     cfg: DictConfig, folder: Path, category: str, scores: dict[str, dict[str, float]], table: list[dict[str, Any]]
 ) -> None:
     """Write tables and page, and print the scores."""
-    write_table(folder / "per_image.csv", table)
-    write_table(folder / "table.csv", long_form(scores, cfg, category))
+    # As text, for a number that is not defined is "nan" in the file, and one that there is none of an empty cell.
+    texts = [{name: str(value) for name, value in row.items()} for row in table]
+    pd.DataFrame(texts).to_csv(folder / "per_image.csv", index=False)
+    long_form(scores, cfg, category).to_csv(folder / "table.csv", index=False, na_rep="nan")
     for method, values in scores.items():
         shown = {name: values[name] for name in SHOWN if name in values}
         print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +22,7 @@ from torch.utils.data import Dataset
 
 from rgi.app import runs
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
-from rgi.app.record import close_loggers, method_logger, write_table
+from rgi.app.record import close_loggers, method_logger
 from rgi.data.protocol import ImageSet, stack
 from rgi.errors import InputError
 from rgi.generators import pca, store, zoo
@@ -160,7 +161,7 @@ def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
     """The state with the lowest inversion gap; the numbers of every state go to ``training.csv``."""
     best = min(judge.rows, key=lambda row: row["inversion_gap"])
     training.load_state_dict(torch.load(judge.best, map_location="cpu", weights_only=True)["state_dict"])
-    write_table(judge.folder / "training.csv", judge.rows)
+    pd.DataFrame(judge.rows).to_csv(judge.folder / "training.csv", index=False)
     quality = {name: value for name, value in best.items() if name != "step" and not name.endswith("_loss")}
     return training.gan(dataclasses.replace(card, steps=int(best["step"]), quality=quality))
 

@@ -1,8 +1,8 @@
-"""Latent codes to images: the interface, the families of networks, and the store.
+"""Generators: families of networks, their storage on disk, and the conversion of checkpoints.
 
 A *family* is a module of this package with a function
-``build(latent_dim, channels, resolution, **options) -> (generator, critic or None)``. Dropping such a module
-here is all it takes to add one: the store finds it by the name in the card.
+``build(latent_dim, channels, resolution, **options) -> (generator, critic or None)``. A new module with this function
+is a new family; no registration is necessary. The card of a GAN holds the name of its family.
 """
 
 import importlib
@@ -17,17 +17,24 @@ __all__ = ["build", "families"]
 
 
 def families() -> list[str]:
-    """Names of the modules of this package that define a family."""
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    """Names of all families."""
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
     own = (module for module in modules if getattr(module, "build", None) is not None)
     return [module.__name__.rpartition(".")[2] for module in own if module.build.__module__ == module.__name__]
 
 
 def build(family: str, **options: Any) -> tuple[nn.Module, nn.Module | None]:
-    """Untrained ``(generator, critic or None)`` of a family.
+    """Build the untrained networks of a family.
+
+    Args:
+        family: name of the family.
+        options: arguments of the family's ``build``: latent_dim, channels, resolution and others.
+
+    Returns:
+        Generator and critic; the critic is None for a family without one.
 
     Raises:
-        InputError: no such family, or an option the family does not know or accept.
+        InputError: the family or an option is unknown, or the value of an option is wrong.
     """
     if family not in families():
         raise InputError(f"unknown generator family {family!r}: one of {', '.join(families())}")

@@ -1,13 +1,22 @@
-"""What several families share."""
+"""Layers that several families share."""
 
 from torch import Tensor
 
 
 def minibatch_deviation(x: Tensor, together: bool, group: int = 4) -> Tensor:
-    """One map (B,1,H,W) with the mean standard deviation within groups of consecutive images of x (B,C,H,W).
+    """Minibatch standard deviation (Karras et al. 2018, section 3) as an additional feature map.
 
-    A batch that ``group`` does not divide is one group, and a single image has deviation 0 (Karras et al.
-    2018). Unless ``together``, every image takes that value, so that its score never depends on its neighbours.
+    The value of a group of consecutive images is the mean over channels and positions of the standard deviation over
+    the images.
+
+    Args:
+        x: feature maps (B,C,H,W).
+        together: whether the images of a group are compared. False gives 0 for all images, so that the score of an
+            image does not depend on the other images in the batch.
+        group: number of images per group; a batch size that is no multiple of it gives one group.
+
+    Returns:
+        Constant maps (B,1,H,W); 0 for a batch of one image.
     """
     size = group if len(x) % group == 0 else len(x)
     if not together or size == 1:

@@ -1,4 +1,4 @@
-"""Principal components as a linear generator, G(z) = mean + z · basis: the yardstick for every other family."""
+"""Principal components as a linear generator G(z) = mean + z · basis, a baseline for the other families."""
 
 from math import prod
 
@@ -10,20 +10,35 @@ from rgi.generators.store import GAN, Card
 
 
 def build(latent_dim: int, channels: int, resolution: int) -> tuple["Generator", None]:
-    """A random linear generator of unit variance, to be filled from a file; there is no critic."""
+    """A linear generator with random weights, as a container for weights from a file; there is no critic.
+
+    Args:
+        latent_dim: number of principal components d.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels.
+    """
     return Generator(latent_dim, channels, resolution), None
 
 
 def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GAN:
-    """The ``latent_dim`` leading principal components of images (N,C,H,W), H = W.
+    """Fit a linear generator to images by principal component analysis.
 
-    Scaled so that z ~ N(0,1) has the images' variance in each of them. ``dataset`` goes on the card; ``seed``
-    drives the randomised solver that scikit-learn chooses for large problems.
+    The components are scaled by the standard deviation of the images along them, so samples G(z), z ~ N(0,1), have the
+    variance of the images.
+
+    Args:
+        images: training images (N,C,H,W), H = W.
+        latent_dim: number of principal components.
+        dataset: name of the dataset for the card.
+        seed: seed of the randomised solver, which scikit-learn uses for large problems.
+
+    Returns:
+        GAN without critic and encoder.
 
     Raises:
-        InputError: images of another shape or with NaN, or more components than they can span.
+        InputError: the images have another shape, or NaN or infinite values, or latent_dim is too high or too low.
     """
-    # Fitting alone needs scikit-learn, which takes a second to import.
+    # Only this function needs scikit-learn, whose import takes a second.
     from sklearn.decomposition import PCA
 
     if images.ndim != 4 or images.shape[2] != images.shape[3] or not torch.isfinite(images).all():
@@ -33,17 +48,17 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
     if not 1 <= latent_dim <= most:
         raise InputError(
             f"latent_dim={latent_dim}: {count} images of {prod(images.shape[1:])} values have 1 to {most} principal "
-            "components; lower it, or fit more images"
+            "components; lower latent_dim, or fit more images"
         )
-    found = PCA(latent_dim, random_state=seed).fit(images.detach().flatten(1).cpu().numpy())
+    result = PCA(latent_dim, random_state=seed).fit(images.detach().flatten(1).cpu().numpy())
     generator, _ = build(latent_dim, channels, resolution)
-    generator.mean.data.copy_(torch.from_numpy(found.mean_))
-    generator.basis.data.copy_(torch.from_numpy(found.components_ * found.explained_variance_[:, None] ** 0.5))
+    generator.mean.data.copy_(torch.from_numpy(result.mean_))
+    generator.basis.data.copy_(torch.from_numpy(result.components_ * result.explained_variance_[:, None] ** 0.5))
     return GAN(generator, None, None, Card("pca", latent_dim, channels, resolution, dataset=dataset, seed=seed))
 
 
 class Generator(nn.Module):
-    """z (B,d) ~ N(0,1) -> image (B,C,H,W)."""
+    """Linear generator: latent codes z (B,d) ~ N(0,1) to images (B,C,H,W), G(z) = mean + z · basis."""
 
     def __init__(self, latent_dim: int, channels: int, resolution: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The progressive GAN of Karras et al. (2018), as the paper uses it: 512 numbers to 128x128 RGB.
+"""The progressive GAN of Karras et al. (2018), which the paper uses for 128x128 RGB images with 512 latent dimensions.
 
-Scale s = 0, 1, ... works at 4·2^s pixels. Every layer is equalised: weights ~ N(0,1), bias 0, and
-y = (W * x + b)·√(2 / fan_in), the bias included. A network grows scale by scale: while a new one fades in,
-α is the weight of the old resolution, from 1 down to 0, where the network is finished.
+Scale s = 0, 1, ... has 4·2^s pixels per side. All layers have an equalised learning rate: weights are drawn from
+N(0,1), biases are 0, and y = (W * x + b)·√(2 / fan_in). During training the network grows by one scale at a time. The
+weight α of the previous resolution falls from 1 to 0 while a new scale fades in. A trained network has α = 0.
 """
 
 from collections.abc import Sequence
@@ -16,31 +16,39 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 from rgi.errors import InputError
 from rgi.generators.layers import minibatch_deviation
 
-WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # feature maps at 4, 8, ..., 256 pixels; the paper's go up to 128
+WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # feature maps at 4, 8, ..., 256 pixels; the paper uses the first six
 
 
 def build(
     latent_dim: int, channels: int, resolution: int, widths: Sequence[int] | None = None, slope: float = 0.2
 ) -> tuple["Generator", "Critic"]:
-    """Generator and critic; ``widths`` feature maps per scale, coarse to fine, the paper's unless given.
+    """Untrained generator and critic.
 
     Args:
-        slope: of the leaky rectifiers.
+        latent_dim: dimension d of a latent code.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels: 4, 8, 16, ...
+        widths: numbers of feature maps per scale, from coarse to fine; None means the numbers of the paper, which are
+            defined up to 256 pixels.
+        slope: negative slope of the leaky rectifiers.
 
     Raises:
-        InputError: the widths do not make a network of this resolution.
+        InputError: the number of widths does not fit the resolution.
     """
     widths = list(WIDTHS[: max(1, resolution.bit_length() - 2)] if widths is None else widths)
     if not widths or resolution != 4 << (len(widths) - 1):
         raise InputError(
-            f"generator.resolution={resolution}: does not fit the progressive family's {len(widths)} scales; it takes "
-            "4, 8, 16, ... with one of generator.options.widths for each (which may be left out up to 256)"
+            f"generator.resolution={resolution}: does not fit {len(widths)} scales of the progressive family; "
+            "use 4, 8, 16, ... and one value of generator.options.widths per scale (optional up to 256 pixels)"
         )
     return Generator(latent_dim, channels, widths, slope), Critic(channels, widths, slope)
 
 
 class Generator(nn.Module):
-    """z (B,d) ~ N(0,1), of which only the direction counts, to an image (B,C,H,W), nominally in [-1,1]."""
+    """Generator: latent codes z (B,d) ~ N(0,1) to images (B,C,H,W), nominally in [-1,1].
+
+    The generator normalises z, so the length of z has no effect.
+    """
 
     def __init__(self, latent_dim: int, channels: int, widths: Sequence[int], slope: float) -> None:
         super().__init__()
@@ -53,7 +61,13 @@ class Generator(nn.Module):
         self.to_image = nn.ModuleList(Conv(width, channels, 1) for width in widths)
 
     def forward(self, z: Tensor, scale: int | None = None, alpha: float = 0.0) -> Tensor:
-        """The image at 4·2^scale pixels, the last scale unless given; α fades in the one below it."""
+        """Images at a scale.
+
+        Args:
+            z: latent codes (B,d).
+            scale: scale of the images, 4·2^scale pixels per side; None means the last scale.
+            alpha: weight of the image at the previous scale, in [0,1].
+        """
         scale = len(self.scales) if scale is None else scale
         x = leaky_relu(self.format(normalise(z)), self.slope).unflatten(1, (-1, 4, 4))
         x = coarse = self._layer(self.base, normalise(x))
@@ -71,7 +85,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """image (B,C,H,W) -> score (B,), higher is more real; each scored as if alone unless ``together``."""
+    """Critic: images (B,C,H,W) to scores (B,); a higher score means more real."""
 
     def __init__(self, channels: int, widths: Sequence[int], slope: float) -> None:
         super().__init__()
@@ -85,7 +99,15 @@ class Critic(nn.Module):
         self.decision = Linear(widths[0], 1)
 
     def forward(self, image: Tensor, together: bool = False, scale: int | None = None, alpha: float = 0.0) -> Tensor:
-        """Scores of images of 4·2^scale pixels, the last scale unless given; α fades in the one below it."""
+        """Scores (B,) of images at a scale.
+
+        Args:
+            image: (B,C,H,W) with H = W = 4·2^scale.
+            together: whether the minibatch standard deviation compares the images of the batch; False makes the score
+                of an image independent of the other images.
+            scale: scale of the images; None means the last scale.
+            alpha: weight of the features from the previous scale, in [0,1].
+        """
         scale = len(self.scales) if scale is None else scale
         x = self._layer(self.from_image[scale], image)
         for index in reversed(range(scale)):
@@ -103,10 +125,10 @@ class Critic(nn.Module):
 
 
 class Conv(nn.Conv2d):
-    """Equalised convolution that keeps the size."""
+    """Convolution with equalised learning rate and unchanged image size."""
 
-    def __init__(self, inner: int, outer: int, size: int) -> None:
-        super().__init__(inner, outer, size, padding=size // 2)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.gain = _equalise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,10 +136,10 @@ class Conv(nn.Conv2d):
 
 
 class Linear(nn.Linear):
-    """Equalised linear layer."""
+    """Linear layer with equalised learning rate."""
 
-    def __init__(self, inner: int, outer: int) -> None:
-        super().__init__(inner, outer)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
         self.gain = _equalise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,16 +147,17 @@ class Linear(nn.Linear):
 
 
 def _equalise(layer: nn.Module) -> float:
+    """Initialise weights ~ N(0,1) and biases 0; returns the gain √(2 / fan_in)."""
     nn.init.normal_(layer.weight)
     nn.init.zeros_(layer.bias)
     return sqrt(2 / layer.weight[0].numel())
 
 
 def normalise(x: Tensor) -> Tensor:
-    """x (B,C,...) divided by the root mean square over C."""
+    """Pixel norm: x (B,C,...) divided by its root mean square over C."""
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
 def upsample(x: Tensor) -> Tensor:
-    """(B,C,H,W) -> (B,C,2H,2W), nearest."""
+    """Nearest-neighbour upsampling from (B,C,H,W) to (B,C,2H,2W)."""
     return interpolate(x, scale_factor=2)

@@ -1,4 +1,4 @@
-"""A trained GAN on disk: one safetensors file with the weights, one JSON card beside it."""
+"""Storage of a GAN on disk: a safetensors file with weights and a JSON card with the same stem."""
 
 import dataclasses
 import hashlib
@@ -27,11 +27,25 @@ ROLES = ("generator", "critic", "encoder")
 
 @dataclass(frozen=True)
 class Card:
-    """What a GAN is, where it comes from, and how well it explains clean images.
+    """Description of a GAN: architecture, training and measured scores.
 
-    ``family`` and ``options`` rebuild the networks, ``encoder`` the encoder, if there is one. ``residuals`` holds
-    quantiles of abs(x - G(z)), in image units ([-1, 1]), over held-out clean images after plain inversion, keyed by the
-    level as text ("0.99"); ``quality`` what was measured of samples and held-out images, by the metric's name.
+    Attributes:
+        family: name of the family, see `rgi.generators`.
+        latent_dim: dimension d of a latent code.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels.
+        options: further arguments of the family's ``build``.
+        dataset: name of the training dataset.
+        category: category of the training dataset.
+        terms: terms of use of the training data.
+        steps: number of training steps.
+        seed: seed of the training.
+        command: command that made the file.
+        encoder: options of the encoder; empty without an encoder.
+        residuals: quantiles of abs(x - G(z)) over held-out clean images after least-squares inversion, in units of
+            pixel values in [-1,1]; keys are levels as text, such as "0.99".
+        quality: scores of samples and held-out images by name of the metric.
+        sha256: hash of the safetensors file.
     """
 
     family: str
@@ -53,9 +67,15 @@ class Card:
 
 @dataclass(eq=False)
 class GAN:
-    """A generator z (B,d) -> image (B,C,H,W), its critic image -> score (B,), its encoder image -> z, its card.
+    """A trained generator with its critic, encoder and card.
 
-    All modules are in eval mode, float32 unless cast, and their parameters do not require gradients.
+    All networks are in evaluation mode, and their parameters do not require gradients.
+
+    Attributes:
+        generator: network from latent codes (B,d) to images (B,C,H,W).
+        critic: network from images to scores (B,); None for a GAN without critic.
+        encoder: network from images to latent codes (B,d); None for a GAN without encoder.
+        card: description of the GAN.
     """
 
     generator: nn.Module
@@ -68,33 +88,42 @@ class GAN:
             module.eval().requires_grad_(False)
 
     def modules(self) -> dict[str, nn.Module]:
-        """The networks that exist, by role."""
+        """Role, such as "generator", to network for all networks that are not None."""
         roles = ((role, getattr(self, role)) for role in ROLES)
         return {role: module for role, module in roles if module is not None}
 
     def to(self, *args: Any, **kwargs: Any) -> "GAN":
-        """Move or cast the networks in place, as `torch.nn.Module.to`."""
+        """Move or cast all networks in place, with the arguments of `torch.nn.Module.to`."""
         for module in self.modules().values():
             module.to(*args, **kwargs)
         return self
 
     @property
     def device(self) -> torch.device:
+        """Device of the generator's weights."""
         return next(iter(self.generator.state_dict().values())).device
 
 
 def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> Path:
-    """Write weights (floating tensors as ``dtype``) and card; returns the path of the safetensors file.
+    """Write weights and card of a GAN.
 
-    Both files are written beside their targets first and then moved, so that an interruption or a full disk
-    leaves the previous ones.
+    Both files are written under temporary names and then renamed. The previous files stay valid after an interruption
+    or on a full disk.
+
+    Args:
+        gan: GAN to write.
+        path: path of the safetensors file; the suffix is added if it is missing.
+        dtype: type of floating-point weights in the file.
+
+    Returns:
+        Path of the safetensors file.
 
     Raises:
-        InputError: they cannot be written.
+        InputError: a file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        path = path.with_name(path.name + ".safetensors")  # a name may hold a dot: with_suffix would cut there
+        path = path.with_name(path.name + ".safetensors")  # with_suffix would replace the part of the name after a dot
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{role}.{name}": (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
@@ -107,35 +136,43 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
         card = _card_beside(dataclasses.replace(gan.card, sha256=sha256(weights)), path)
     except (OSError, SafetensorError) as error:
         weights.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error}); make room, or name another place") from error
+        raise InputError(f"{path}: cannot be written ({error}); make room, or choose another path") from error
     os.replace(weights, path)
     os.replace(card, path.with_suffix(".json"))
     return path
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write the card of the safetensors file ``path``, which it must vouch for."""
+    """Replace the card of a safetensors file.
+
+    Args:
+        card: new card with the ``sha256`` of the safetensors file.
+        path: path of the safetensors file.
+    """
     os.replace(_card_beside(card, path), path.with_suffix(".json"))
 
 
 def _card_beside(card: Card, path: Path) -> Path:
-    """The card in full, not yet under its name."""
+    """Write the card under a temporary name; returns the temporary path."""
     part = path.with_suffix(".json.part")
     part.write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
     return part
 
 
 def load_gan(source: str | Path) -> GAN:
-    """Load a GAN from a safetensors file, or a shipped one by its name (``"textures-brick-64"``).
+    """Load a GAN from a safetensors file and its card.
 
-    The terms under which its training data came are logged.
+    The function loads no pickle, checks the hash in the card, and logs the terms of use of the training data.
 
-    The card of the same stem must be there and its hash must match. Nothing is unpickled. The
-    networks come back on the CPU in float32.
+    Args:
+        source: path of the safetensors file, or name of a shipped GAN such as "textures-brick-64".
+
+    Returns:
+        GAN on the CPU in float32.
 
     Raises:
-        InputError: missing file or card, a hash that does not match, a file that is no safetensors file, or
-            weights that do not fit the card.
+        InputError: a file is missing, the hash does not match, the file is not a safetensors file, or the weights do
+            not fit the card.
     """
     path = find_gan(source)
     card = read_card(path)
@@ -146,7 +183,7 @@ def load_gan(source: str | Path) -> GAN:
         )
     tensors: dict[str, dict[str, torch.Tensor]] = {role: {} for role in ROLES}
     with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118, a safetensors handle is no mapping
+        for key in file.keys():  # noqa: SIM118, a safetensors file is not a dict
             role, _, name = key.partition(".")
             if role not in tensors:
                 raise InputError(f"{path}: unexpected tensor {key!r}; roles are {', '.join(ROLES)}")
@@ -160,34 +197,40 @@ def load_gan(source: str | Path) -> GAN:
         raise InputError(f"{file}: describes no network ({error}); copy or train both files anew") from error
     gan = GAN(generator, critic if tensors["critic"] else None, encoder, card)
     for role, module in gan.modules().items():
-        fill(module, tensors[role], f"{path}: the {role}")
+        load_weights(module, tensors[role], f"{path}: the {role}")
     log.info("%s: %s", path, card.terms or "the terms of its training data are not recorded")
     return gan
 
 
-def fill(module: nn.Module, tensors: dict[str, torch.Tensor], culprit: str) -> None:
-    """Copy all weights of a network into it.
+def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], owner: str) -> None:
+    """Copy weights into a network.
+
+    Args:
+        module: network that receives the weights.
+        tensors: all weights of the network by name.
+        owner: file and role of the network, for the beginning of a message.
 
     Raises:
-        InputError: they do not fit, or hold NaN or infinite values; the message begins with ``culprit``.
+        InputError: the weights do not fit the network, or have NaN or infinite values.
     """
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{culprit}'s weights do not fit its architecture: {reason}; train or fetch it anew"
-        ) from error
+        raise InputError(f"{owner}'s weights do not fit its architecture: {reason}; train or fetch it anew") from error
     for name, value in module.state_dict().items():
         if not torch.isfinite(value).all():
-            raise InputError(f"{culprit}'s {name} holds NaN or infinite values; train or fetch it anew")
+            raise InputError(f"{owner}'s {name} holds NaN or infinite values; train or fetch it anew")
 
 
 def find_gan(source: str | Path) -> Path:
-    """The safetensors file that `load_gan` would open.
+    """Path of the safetensors file that `load_gan` opens.
+
+    Args:
+        source: path of the file, or name of a GAN in ``data/generators`` of the working directory or of this project.
 
     Raises:
-        InputError: there is none, or the file is something else (a pickle is named as such).
+        InputError: there is no such file, or the file is not a safetensors file.
     """
     given = Path(source)
     candidates = [given, *(folder / f"{source}.safetensors" for folder in (Path("data/generators"), SHIPPED))]
@@ -200,7 +243,7 @@ def find_gan(source: str | Path) -> Path:
     except SafetensorError as error:
         with path.open("rb") as file:
             head = file.read(2)
-        # Only now: the length that opens a safetensors file may well begin with the same bytes.
+        # Checked after `safe_open`, because the first bytes of a valid safetensors file may be the same.
         if head[:1] == b"\x80" or head == b"PK":
             raise InputError(
                 f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
@@ -210,14 +253,17 @@ def find_gan(source: str | Path) -> Path:
 
 
 def read_card(path: Path) -> Card:
-    """The card beside a safetensors file.
+    """Read the card of a safetensors file.
+
+    Args:
+        path: path of the safetensors file.
 
     Raises:
-        InputError: it is missing, no JSON, or lacks a required field.
+        InputError: the card is missing, is not JSON, lacks a required field, or has a wrong value.
     """
     file = path.with_suffix(".json")
     if not file.is_file():
-        raise InputError(f"{file}: missing; a generator needs its card of the same stem beside it")
+        raise InputError(f"{file}: missing; copy this card to the folder of the generator")
     try:
         fields = json.loads(file.read_text())
         known = {f.name for f in dataclasses.fields(Card)}

@@ -1,7 +1,7 @@
-"""The authors' checkpoints: progressive GANs in the layout of facebookresearch/pytorch_GAN_zoo.
+"""Conversion of the authors' checkpoints: progressive GANs in the format of facebookresearch/pytorch_GAN_zoo.
 
-Such a file is a pickle, which can run any code when it is opened carelessly. PyTorch's restricted unpickler
-knows tensors, containers and what it is told of, and refuses the rest by name without importing it.
+A checkpoint is a pickle, which can run any code when it is loaded. PyTorch's restricted unpickler (``weights_only``)
+accepts tensors, containers and registered classes only. The unpickler refuses all other names without an import.
 """
 
 import io
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from rgi.errors import InputError
 from rgi.generators import progressive
-from rgi.generators.store import GAN, Card, fill, save_gan
+from rgi.generators.store import GAN, Card, load_weights, save_gan
 
-KNOWN = re.compile(
+ALLOWED_GLOBALS = re.compile(
     r"models\.utils\.config\.BaseConfig|collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage"
 )
-# Bytes that are no checkpoint can break PyTorch's reader at any of its steps.
-BROKEN = (
+# Damaged files make PyTorch's reader fail with many kinds of exceptions.
+READ_ERRORS = (
     RuntimeError,
     EOFError,
     OSError,
@@ -51,19 +51,22 @@ CRITIC_NAMES = {
 
 
 def convert(source: str | Path, target: str | Path, dataset: str | None = None) -> Path:
-    """Rewrite an authors' checkpoint as safetensors and card; returns the path of the safetensors file.
+    """Convert a checkpoint of the authors to a safetensors file and a card.
 
-    Takes the averaged generator and the critic, in float32. Old files without ``.module.`` in the tensors'
-    names, and tensors saved on a GPU, are fine.
+    The function converts the averaged generator and the critic in float32. Names of tensors may lack ``.module.``, as
+    in old files. Tensors may have been saved on a GPU.
 
     Args:
-        source: the .pt or .pth file; its companion files are not needed.
-        target: as for `rgi.generators.store.save_gan`.
-        dataset: what the GAN was trained on, for the card.
+        source: path of the .pt or .pth file; other files of the checkpoint are not necessary.
+        target: path of the safetensors file; the suffix is added if it is missing.
+        dataset: name of the training dataset for the card.
+
+    Returns:
+        Path of the safetensors file.
 
     Raises:
-        InputError: no such file, no such checkpoint, a pickle that names anything but tensors, containers and the
-            authors' configuration, a network that is still growing, or one that is not a progressive GAN.
+        InputError: the file is missing or is not a checkpoint of a progressive GAN, the pickle has a name that is not
+            allowed, or the training of the last scale is not finished.
     """
     source = Path(source)
     checkpoint = _read(source)
@@ -72,19 +75,19 @@ def convert(source: str | Path, target: str | Path, dataset: str | None = None) 
     critic_weights = _rename(source, "netD", checkpoint["netD"], CRITIC_NAMES)
     latent_dim, channels, widths = _sizes(source, generator_weights)
     if widths != [config["depthScale0"], *config["depthOtherScales"]]:
-        raise InputError(f"{source}: avgG has {widths} channels, its config says otherwise; fetch the file anew")
+        raise InputError(f"{source}: avgG has {widths} channels, its config has other numbers; fetch the file anew")
     options = {"widths": widths, "slope": config["leakyReluLeak"]}
     resolution = 4 << (len(widths) - 1)
     generator, critic = progressive.build(latent_dim, channels, resolution, **options)
-    fill(generator, generator_weights, f"{source}: avgG")
-    fill(critic, critic_weights, f"{source}: netD")
+    load_weights(generator, generator_weights, f"{source}: avgG")
+    load_weights(critic, critic_weights, f"{source}: netD")
     command = f"python run.py task=convert source={source} target={target}"
     card = Card("progressive", latent_dim, channels, resolution, options, dataset or "", command=command)
     return save_gan(GAN(generator, critic, None, card), target, torch.float32)
 
 
 class BaseConfig:
-    """Stands in for the authors' configuration class, under its full name: attributes and nothing else."""
+    """Replacement for the authors' configuration class with the same full name; it has attributes only."""
 
     __module__ = "models.utils.config"
 
@@ -97,25 +100,25 @@ def _read(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([BaseConfig]), path.open("rb") as file:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        known = re.search(r"GLOBAL (\S+) ", str(error))
-        refused = known.group(1) if known else ", ".join(_foreign_globals(path))
+        match = re.search(r"GLOBAL (\S+) ", str(error))
+        refused = match.group(1) if match else ", ".join(_foreign_globals(path))
         reason = f"names {refused}" if refused else "is damaged"
         raise InputError(f"{wrong}: its pickle {reason}; nothing of it was run; fetch it anew") from error
-    except BROKEN as error:
+    except READ_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{wrong}, or incomplete ({reason}); fetch it anew") from error
     parts = {"config": BaseConfig, "avgG": dict, "netD": dict}
-    found = checkpoint if isinstance(checkpoint, dict) else {}
-    missing = [name for name, kind in parts.items() if not isinstance(found.get(name), kind)]
+    entries = checkpoint if isinstance(checkpoint, dict) else {}
+    missing = [name for name, kind in parts.items() if not isinstance(entries.get(name), kind)]
     if missing:
         raise InputError(f"{wrong}: it lacks {', '.join(missing)}; give the file named like celeba_s5_i96000.pt")
-    return found
+    return entries
 
 
 def _foreign_globals(path: Path) -> list[str]:
-    """What a pickle would import besides the known, read off without following it.
+    """Names that a pickle would import, except `ALLOWED_GLOBALS`; the pickle is read but not run.
 
-    PyTorch does not say it of pickles in protocols other than 2, which it refuses at their first instruction.
+    PyTorch names the refused import for pickle protocol 2 only.
     """
     names, strings = [], []
     try:
@@ -125,7 +128,7 @@ def _foreign_globals(path: Path) -> list[str]:
         else:
             data = path.read_bytes()
         stream = io.BytesIO(data)
-        while stream.tell() < len(data):  # the older format is several pickles in a row, then raw numbers
+        while stream.tell() < len(data):  # the old format has several pickles in a row, then raw numbers
             for operation, argument, _ in pickletools.genops(stream):
                 if operation.name in ("GLOBAL", "INST"):
                     names.append(argument.replace(" ", "."))
@@ -134,8 +137,8 @@ def _foreign_globals(path: Path) -> list[str]:
                 elif isinstance(argument, str):
                     strings.append(argument)
     except (ValueError, zipfile.BadZipFile):
-        pass  # what follows is no pickle
-    return sorted({name for name in names if not KNOWN.fullmatch(name)})
+        pass  # end of the pickles
+    return sorted({name for name in names if not ALLOWED_GLOBALS.fullmatch(name)})
 
 
 def _config(path: Path, config: BaseConfig) -> dict[str, Any]:
@@ -146,27 +149,27 @@ def _config(path: Path, config: BaseConfig) -> dict[str, Any]:
         raise InputError(f"{path}: its config lacks {', '.join(broken) or 'depthOtherScales'}; fetch the file anew")
     if attributes["alpha"] != 0:
         raise InputError(
-            f"{path}: alpha is {attributes['alpha']}, not 0: its last scale was still fading in; take a later file"
+            f"{path}: alpha is {attributes['alpha']}, not 0: the last scale is not finished; use a later file"
         )
     for switch in ("perChannelNormalization", "equalizedlR"):
         if not attributes.get(switch, True):
-            raise InputError(f"{path}: {switch} is off, which is another architecture; take one with it on")
+            raise InputError(f"{path}: {switch} is off, which is not supported; use another checkpoint")
     return attributes
 
 
 def _rename(path: Path, network: str, tensors: dict[str, Any], names: dict[str, str]) -> dict[str, Tensor]:
-    """Our names for the authors' tensors."""
+    """Tensors of a network under the names of `rgi.generators.progressive`."""
     renamed = {}
     for key, value in tensors.items():
-        prefix = next((theirs for theirs in names if isinstance(key, str) and key.startswith(f"{theirs}.")), None)
+        prefix = next((name for name in names if isinstance(key, str) and key.startswith(f"{name}.")), None)
         if prefix is None or not isinstance(value, Tensor):
-            raise InputError(f"{path}: {network} holds {key!r}, which no progressive GAN has; take another checkpoint")
+            raise InputError(f"{path}: {network} holds {key!r}, which no progressive GAN has; use another checkpoint")
         renamed[names[prefix] + key.removeprefix(prefix).replace(".module.", ".")] = value
     return renamed
 
 
 def _sizes(path: Path, weights: dict[str, Tensor]) -> tuple[int, int, list[int]]:
-    """Latent size, channels, and feature maps per scale of a generator, from its tensors."""
+    """Latent dimension, channels, and feature maps per scale of a generator, from the shapes of its tensors."""
     try:
         latent_dim = weights["format.weight"].shape[1]
         scales = sum(name.startswith("to_image.") and name.endswith(".weight") for name in weights)

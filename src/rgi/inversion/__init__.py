@@ -1,1 +1,1 @@
-"""The paper: objective, mask, latent start, weights, and the optimisation over them."""
+"""GAN inversion: objective, mask, start of the latent code, weights and optimisation."""

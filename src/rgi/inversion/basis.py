@@ -1,28 +1,36 @@
-"""Coordinates in which a latent code is easy to optimise.
+"""A basis of the latent space in which Adam needs fewer steps: the eigenvectors of the generator's mean metric.
 
-A generator hardly moves along most latent directions and far along a few, none of which is a coordinate axis: over the
-shipped brick generator the eigenvalues of E[JᵀJ], J = ∂G/∂z, span five orders of magnitude. Adam gives every coordinate
-a rate of its own, which can only help where the coordinates are those directions. Rotating z into the eigenvectors
-of the mean metric does that, once per generator; the idea is SOAP's (Vyas et al. 2024), with the metric in place of a
-running mean of gradients.
+The image changes much along a few latent directions and little along all others. For the shipped brick generator, the
+eigenvalues of the mean metric E[JᵀJ], J = ∂G/∂z, span five orders of magnitude. The eigenvectors are not parallel to
+the coordinate axes. Adam adapts the step size of each coordinate, so the coordinates should be the eigenvectors. The
+basis is computed once per generator. The idea is from SOAP (Vyas et al. 2024), which uses a running mean of gradients
+instead of the metric.
 """
 
 import torch
 from torch import Tensor
 
 from rgi.generators.store import GAN
-from rgi.inversion.cache import once_per_gan
+from rgi.inversion.once_per_gan import once_per_gan
 from rgi.inversion.weights import SharedWeights
 
-PROBES = 256  # one gradient each; few directions matter, and more probes change nothing measurable
+PROBES = 256  # number of gradients in the estimate; more gradients did not change the results measurably
 PROBE_BATCH = 32
 
 
 def metric_basis(gan: GAN, weights: SharedWeights, dtype: torch.dtype) -> Tensor:
-    """Orthonormal eigenvectors (d,d), in columns, of E[JᵀJ] over z ~ N(0,1); computed once per GAN.
+    """Orthonormal eigenvectors of the mean metric E[JᵀJ], J = ∂G/∂z, over z ~ N(0,1); computed once per GAN.
 
-    Estimated without forming J: for noise v ~ N(0,1) in image space the gradient of v·G(z) is Jᵀv, and
-    E[Jᵀv vᵀJ] = JᵀJ.
+    The estimate does not need the matrix J. For noise v ~ N(0,1) with the shape of an image, the gradient of v·G(z) is
+    Jᵀv, and E[Jᵀv vᵀJ] = JᵀJ.
+
+    Args:
+        gan: GAN that the basis is stored for.
+        weights: generator of the GAN in the precision of the networks.
+        dtype: type of z and of the result.
+
+    Returns:
+        Matrix (d,d) with eigenvectors in columns, in ascending order of the eigenvalues.
     """
 
     def estimate() -> Tensor:

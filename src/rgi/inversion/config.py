@@ -34,13 +34,13 @@ class SolverConfig:
     mask_penalty: Positive | Literal["auto"] = 0.1
     """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images."""
     clean_quantile: Share = 0.9
-    """The quantile that an automatic `mask_penalty` takes; the GAN's card holds a few."""
+    """The quantile that ``mask_penalty="auto"`` takes; one of those on the GAN's card."""
     mask_init: Literal["zeros", "ones"] = "zeros"
     """Where ``adam`` starts M."""
     freeze_mask_from: Index | None = None
-    """The step from which ``adam`` leaves M as it is, while its moments still advance; None: never."""
+    """The step from which ``adam`` keeps M fixed, while Adam's moments still advance; None: never."""
     tune_generator: Switch = False
-    """θ moves too (R-RGI), in a copy of its own for every image."""
+    """R-RGI: θ moves too, in a separate copy for each image."""
     tune_from: Index = 0
     """The first step in which θ moves."""
     warm_moments: Switch = True
@@ -58,34 +58,34 @@ class SolverConfig:
     schedule: Literal["constant", "cosine"] = "cosine"
     """All rates fall to 0 as a ``cosine`` over the run, or stay ``constant`` as in the paper."""
     warmup: whole(0) = 5
-    """The first steps, over which the rates rise linearly to their value."""
+    """The number of steps over which the rates rise linearly to their values."""
     iterations: Count = 250
-    """The steps of the run."""
+    """The number of steps."""
     tolerance: NotNegative | None = None
-    """An image leaves when its objective fell by less than this fraction in 10 steps, and the schedule to a quarter;
-    None: never."""
+    """An image leaves the batch when its objective fell by less than this fraction in 10 steps, once the schedule has
+    fallen to a quarter; None: never."""
     continuation: number(1) = 1.0
-    """λ of ``profiled`` begins so many times larger and falls geometrically until the middle of the run."""
+    """The λ of ``profiled`` begins this many times larger, and falls geometrically until the middle of the run."""
     latent_basis: Literal["metric", "standard"] = "metric"
     """Adam moves z along the eigenvectors of the generator's mean ``metric``, or along the ``standard`` axes."""
     latent_start: Literal["pool", "encoder", "given", "auto"] = "pool"
     """z starts from a ``pool``, at the ``encoder``'s guess, as ``given``, or from guess and pool (``auto``)."""
     pool_size: Count = 1000
-    """So many latent codes are drawn for the pool."""
+    """The number of latent codes in the pool."""
     pool_distribution: Literal["normal", "uniform"] = "normal"
     """The pool is drawn from N(0,1), or as in the paper from U(0,1)."""
     starts: Count = 4
-    """So many starts are tried, and the one with the lowest objective goes on."""
+    """The number of starts that are tried for each image; the start with the lowest objective continues."""
     trial_steps: Count = 20
-    """The first steps of the run, in which all `starts` are tried."""
+    """The number of steps in which all `starts` are tried; they are part of `iterations`."""
     precision: Literal["float32", "bfloat16", "float64", "auto"] = "float32"
     """The precision of the networks; ``auto`` is ``bfloat16`` where the device multiplies it natively."""
     compile: Switch = False
     """`torch.compile` fuses the network's kernels, and a GPU replays them as CUDA graphs."""
 
     @property
-    def ours(self) -> bool:
-        """Whether z is optimised our way, in the metric's basis and from several starts, or as the paper does."""
+    def accelerated(self) -> bool:
+        """Whether `latent_basis` and `starts` are used; else z moves as in the paper."""
         return self.schedule != "constant" and self.mask != "adam"
 
     def penalty_factor(self, step: int) -> float:

@@ -1,4 +1,4 @@
-"""Anomaly maps that are normalised by the residuals of clean images."""
+"""Anomaly maps in units of the standard deviation of clean residuals."""
 
 from collections.abc import Callable
 
@@ -8,25 +8,26 @@ from torch.nn.functional import softplus
 
 from rgi.pixels import smooth
 
-NEAR = 2.0  # pixels: mean and variance at a position are smoothed over its neighbours
-FLOOR = 0.1  # of the mean deviation, added to each: positions that never vary must not dominate
+NEIGHBOUR_SIGMA = 2.0  # pixels: sigma of the Gaussian that smooths mean and variance over neighbouring positions
+# Share of the mean deviation that is added to all deviations. Otherwise positions with a tiny deviation would dominate.
+DEVIATION_FLOOR = 0.1
 
 FeatureMap = Callable[[Tensor], Tensor]
-"""A second anomaly map: images (B,C,H,W) to scores (B,H,W), higher is more anomalous."""
+"""A second anomaly map: images (B,C,H,W) to pixel scores (B,H,W); a higher score means more anomalous."""
 
 
 class CleanStatistics:
-    """Mean and variance of the residuals of clean images, at each position.
+    """Mean and variance of the residuals of clean images at each position.
 
     Args:
-        observed: clean images (N,C,H,W), two at least.
-        residuals: their residual maps (N,H,W), unsmoothed, after inversion by the method whose maps are to be
-            normalised.
-        feature_map: a second anomaly map, such as a fitted baseline's ``predict(images).scores``. It must be fitted to
-            other images than these: on its own training images its scores are too low.
+        observed: clean images (N,C,H,W), N >= 2.
+        residuals: residual maps (N,H,W) of these images without smoothing, from the inversion method whose maps are
+            normalised later.
+        feature_map: second anomaly map, such as ``predict(images).scores`` of a fitted baseline; or None. The baseline
+            must be fitted to other images, because its scores on its own training images are too low.
 
     Raises:
-        ValueError: shapes that do not fit, or fewer than two images.
+        ValueError: the shapes do not fit, or there are fewer than two images.
     """
 
     def __init__(self, observed: Tensor, residuals: Tensor, feature_map: FeatureMap | None = None) -> None:
@@ -39,23 +40,42 @@ class CleanStatistics:
             self.feature_mean, self.feature_deviation = scores.mean(), scores.std()
 
     def z_scores(self, residuals: Tensor, sigma: float) -> Tensor:
-        """Smoothed residuals minus the clean mean, in clean standard deviations of their position.
+        """Smoothed residuals minus the clean mean at the same position, divided by the clean standard deviation there.
 
         Args:
-            residuals: residual maps (B,H,W), unsmoothed.
-            sigma: of the Gaussian smoothing, in pixels.
+            residuals: residual maps (B,H,W) without smoothing.
+            sigma: standard deviation of the Gaussian smoothing in pixels; clean residuals are smoothed, too.
+
+        Returns:
+            Pixel scores (B,H,W) of either sign.
         """
         clean = smooth(self.residuals, sigma)
-        mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEAR).to(residuals)
+        mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEIGHBOUR_SIGMA).to(residuals)
         deviation = variance.sqrt()
-        return (smooth(residuals, sigma) - mean) / (deviation + FLOOR * deviation.mean())
+        return (smooth(residuals, sigma) - mean) / (deviation + DEVIATION_FLOOR * deviation.mean())
 
     def normalised(self, residuals: Tensor, sigma: float) -> Tensor:
-        """Scores (B,H,W) > 0 that rank as `z_scores` does."""
+        """Softplus of `z_scores`: positive scores in the same order.
+
+        Args:
+            residuals: residual maps (B,H,W) without smoothing.
+            sigma: standard deviation of the Gaussian smoothing in pixels.
+
+        Returns:
+            Pixel scores (B,H,W) > 0.
+        """
         return softplus(self.z_scores(residuals, sigma))
 
     def combined(self, observed: Tensor, residuals: Tensor, sigma: float) -> Tensor:
-        """Scores (B,H,W) > 0 that rank as the sum of `z_scores` and the standardised feature map does.
+        """Softplus of the sum of `z_scores` and the feature map, standardised by its clean mean and deviation.
+
+        Args:
+            observed: observed images (B,C,H,W).
+            residuals: residual maps (B,H,W) of these images without smoothing.
+            sigma: standard deviation of the Gaussian smoothing of the residuals in pixels.
+
+        Returns:
+            Pixel scores (B,H,W) > 0.
 
         Raises:
             ValueError: there is no feature map.

@@ -1,4 +1,4 @@
-"""How many images are worked on at once: as many as fit into memory, and as are of use."""
+"""Number of images per batch, so that a batch fits into the free memory of the device."""
 
 import psutil
 import torch
@@ -6,32 +6,40 @@ from torch import Tensor
 
 from rgi.inversion.problem import Problem
 
-SHARE = 0.5  # of the memory that is free; others use it as well
-# More images at once are no faster: on a CPU their activations leave the caches, a large GPU is busy with these.
-MOST = {"cpu": 32, "cuda": 256}
-COPIES = 4  # of θ in its precision: weight, gradient, two moments
+MEMORY_SHARE = 0.5  # share of the free memory; other processes may need the rest
+# Larger batches are not faster. On a CPU the activations would not fit into the caches. 256 images fill a large GPU.
+MAX_IMAGES = {"cpu": 32, "cuda": 256}
+COPIES = 4  # tensors per weight of θ in full precision: weight, gradient and two moments of Adam
 
 
 def images_at_once(problem: Problem) -> int:
-    """The largest number of images whose networks, for all starts that are tried, take half of the free memory."""
+    """Largest number of images per batch whose optimisation needs at most half of the free memory.
+
+    The result is between 1 and `MAX_IMAGES`. The estimate includes all starts of an image, and one copy of the weights
+    per image if the generator is tuned.
+
+    Args:
+        problem: objective of all images.
+    """
     config, device = problem.config, problem.gan.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    tries = config.starts if config.ours and config.latent_start in ("pool", "auto") else 1
-    each = tries * _activation_bytes(problem)
+    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
+    bytes_per_image = tries * _activation_bytes(problem)
     if config.tune_generator:
-        network, exact = problem.network.dtype.itemsize, problem.dtype.itemsize
+        network_bytes, master_bytes = problem.network.dtype.itemsize, problem.dtype.itemsize
         weights = sum(parameter.numel() for parameter in problem.gan.generator.parameters())
-        each += weights * (COPIES * exact + 2 * network)  # the cast weights and their gradients besides
-    return max(1, min(MOST.get(device.type, MOST["cpu"]), int(SHARE * free / each)))
+        # The cast weights and their gradients have the precision of the network.
+        bytes_per_image += weights * (COPIES * master_bytes + 2 * network_bytes)
+    return max(1, min(MAX_IMAGES.get(device.type, MAX_IMAGES["cpu"]), int(MEMORY_SHARE * free / bytes_per_image)))
 
 
 def _activation_bytes(problem: Problem) -> int:
-    """What one image's forward pass keeps for its backward pass, measured."""
-    known = {parameter.data_ptr() for parameter in problem.network.module.parameters()}
+    """Measured memory of the tensors that the forward pass of one image saves for the backward pass."""
+    parameters = {parameter.data_ptr() for parameter in problem.network.module.parameters()}
     sizes: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in known:
+        if tensor.data_ptr() not in parameters:
             sizes[tensor.data_ptr()] = tensor.nbytes
         return tensor
 

@@ -1,43 +1,70 @@
 """The objective of the paper, and the mask that minimises it in closed form.
 
-With r = x - G(z), and n scalars in an image,
+With r = x - G(z),
 
     l2:  L = Σ ((1-M) r)² + λ Σ |M|        l1:  L = Σ |(1-M) r| + λ Σ |M|
 
-For fixed r the terms separate, so that M can be eliminated at every step of z (variable projection): what remains is
-a robust regression of the image on the generator's range, redescending for l2, truncated for l1.
+For fixed r, the minimum over M has a closed form at each pixel. Each step of z can therefore use the best M (variable
+projection). The remaining problem is a robust regression of the image on the range of the generator, with a
+redescending loss for l2 and a truncated loss for l1.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-CLOSING_WINDOW = 5  # pixels a side
+CLOSING_WINDOW = 5  # pixels: side of the window
 
 
 def data_loss(residual: Tensor, mask: Tensor, data_term: str) -> Tensor:
-    """Data term per image (B,); residual and mask (B,C,H,W)."""
+    """Data term of the objective.
+
+    Args:
+        residual: r, (B,C,H,W).
+        mask: M, (B,C,H,W).
+        data_term: ``l2`` or ``l1``.
+
+    Returns:
+        One value per image (B,).
+    """
     seen = (1 - mask) * residual
     return (seen.square() if data_term == "l2" else seen.abs()).sum((1, 2, 3))
 
 
 def mask_loss(mask: Tensor, penalty: float) -> Tensor:
-    """λ |M|_1 per image (B,), M expanded over the channels."""
+    """Mask term of the objective, λ |M|_1.
+
+    Args:
+        mask: M, (B,C,H,W).
+        penalty: λ.
+
+    Returns:
+        One value per image (B,).
+    """
     return penalty * mask.abs().sum((1, 2, 3))
 
 
 def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: str) -> Tensor:
-    """The exact minimiser M (B,C,H,W) in [0,1] of the objective for a fixed residual.
+    """The mask that minimises the objective for a fixed residual.
 
-    Per scalar, M = max(0, 1 - λ/(2 r²)) for l2, and 1 where |r| > λ for l1. With one value per pixel the energies
-    of the C channels add up, and so do their penalties: s = Σ_c r_c² or Σ_c |r_c| against C λ.
+    Per scalar, M = max(0, 1 - λ/(2 r²)) for l2. For l1, M = 1 where |r| > λ, else 0. With one mask value per pixel, the
+    energies and the penalties of the C channels add up: Σ_c r_c² or Σ_c |r_c| replaces r² or |r|, and C λ replaces λ.
+
+    Args:
+        residual: r, (B,C,H,W).
+        penalty: λ > 0.
+        data_term: ``l2`` or ``l1``.
+        mask_shape: ``channel`` for one mask value per scalar, ``pixel`` for one mask value per pixel.
+
+    Returns:
+        M in [0,1], (B,C,H,W).
     """
     energy = residual.square() if data_term == "l2" else residual.abs()
     if mask_shape == "pixel":
         penalty = penalty * residual.shape[1]
         energy = energy.sum(1, keepdim=True)
     if data_term == "l2":
-        # The clamp stands for the maximum with 0, and keeps r = 0 out of the division.
+        # The clamp has the same effect as the maximum with 0, and avoids a division by r = 0.
         mask = 1 - penalty / (2 * energy.clamp(min=penalty / 2))
     else:
         mask = (energy > penalty).to(energy.dtype)
@@ -45,22 +72,44 @@ def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: s
 
 
 def close_mask(mask: Tensor, share: float) -> Tensor:
-    """A mask (B,C,H,W) in [0,1], and 1 where more than a share of the pixels of the window around it are masked at all.
+    """Mask pixels that lie among masked pixels.
 
-    Corrupted pixels are rarely alone, but one that happens to resemble the restored image has no residual to be masked
-    for, and pulls the image towards itself. Where pixels are missing at random, with gaps, no window is that full.
+    A corrupted pixel may have a value close to the restored image by chance. Its residual is then too small for the
+    mask, and the pixel pulls the restored image towards its value. A pixel is therefore masked if more than a given
+    share of the pixels in the 5x5 window around it are masked. Pixels that are missing at random leave gaps, so no
+    window reaches a high share.
+
+    Args:
+        mask: M in [0,1], (B,C,H,W); a pixel is masked if one of its channels is above 0.
+        share: lowest share of masked pixels in the window, exclusive, in [0,1).
+
+    Returns:
+        (B,C,H,W): 1 at pixels that lie among masked pixels, ``mask`` elsewhere.
     """
-    hit = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
-    around = avg_pool2d(hit, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
+    masked = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
+    around = avg_pool2d(masked, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
     return torch.where(around > share, 1.0, mask)
 
 
 def penalty_from_threshold(threshold: float, data_term: str) -> float:
-    """The λ at which residuals above ``threshold`` begin to be masked: 2 t² for l2, t for l1."""
+    """λ for which the mask is above 0 exactly where |r| is above a threshold t: 2 t² for l2, t for l1.
+
+    Args:
+        threshold: t, in units of pixel values.
+        data_term: ``l2`` or ``l1``.
+    """
     return 2 * threshold**2 if data_term == "l2" else threshold
 
 
 def check_finite(name: str, tensor: Tensor) -> None:
-    """ValueError naming an argument that holds NaN or infinity."""
+    """Check that a tensor has no NaN and no infinite values.
+
+    Args:
+        name: name of the tensor in the message.
+        tensor: values of any shape.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name}: holds NaN or infinite values")

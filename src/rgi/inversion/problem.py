@@ -1,4 +1,4 @@
-"""The objective of a batch of images: checked, in the working precision, ready to be evaluated anywhere."""
+"""The objective of a batch of images: checks of the arguments, starts of z, evaluation."""
 
 import copy
 from collections.abc import Callable
@@ -10,40 +10,58 @@ from rgi.errors import InputError
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.objective import check_finite, close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
-from rgi.inversion.start import draw_pool, nearest, pool_images
+from rgi.inversion.start import draw_pool, nearest_members, pool_images
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-SHORTLIST = 8  # members of the pool, by plain distance, for each start that is then taken by the method's own objective
+SHORTLIST = 8  # nearest members of the pool per start whose objective is evaluated
 
 
 def penalty(config: SolverConfig, gan: GAN) -> float:
-    """λ: the number given, or from the card's residuals on clean images with ``mask_penalty="auto"``.
+    """λ: the number ``mask_penalty``, or, for ``auto``, the value from the card's residuals on clean images.
+
+    Args:
+        config: solver with ``mask_penalty``, ``clean_quantile`` and ``data_term``.
+        gan: GAN with a card.
 
     Raises:
-        InputError: ``auto``, and the card holds no residuals, or not this quantile of them.
+        InputError: ``mask_penalty`` is ``auto``, and the card has no residuals or not the required quantile.
     """
     if config.mask_penalty != "auto":
         return float(config.mask_penalty)
-    known = gan.card.residuals
-    if not known:
+    residuals = gan.card.residuals
+    if not residuals:
         raise InputError(
             "solver.mask_penalty=auto: the generator's card holds no residuals of clean images; measure them with "
-            "`python run.py task=calibrate dataset=... generator.path=...`, or give a number"
+            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
         )
-    if str(config.clean_quantile) not in known:
+    if str(config.clean_quantile) not in residuals:
         raise InputError(
-            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(known)}; name one "
-            "of these"
+            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(residuals)}; name "
+            "one of these"
         )
-    return penalty_from_threshold(known[str(config.clean_quantile)], config.data_term)
+    return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
 
 
 class Problem:
-    """The objective of a batch of images, checked and in the working precision.
+    """The objective of a batch of images.
+
+    Args:
+        gan: GAN, which stays unchanged.
+        observed: images (B,C,H,W).
+        config: method.
+        given_mask: mask (B,1,H,W) or (B,C,H,W) in [0,1], 1 = ignore; required with ``mask="given"``, else unused.
 
     Attributes:
-        network, exact: the generator with shared weights, in the networks' precision and in that of the result.
+        observed: images in full precision on the device of the GAN.
+        dtype: full precision, the type of the objective, the optimised variables and the results.
+        penalty: λ; 0 without an optimised mask.
+        network: generator with shared weights in the precision of the networks.
+        full_precision_network: the same generator in full precision.
+
+    Raises:
+        InputError: an argument is missing, has the wrong shape, or does not fit the GAN.
+        ValueError: ``observed`` or ``given_mask`` has NaN or infinite values.
     """
 
     def __init__(self, gan: GAN, observed: Tensor, config: SolverConfig, given_mask: Tensor | None) -> None:
@@ -56,12 +74,13 @@ class Problem:
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
         self.penalty = penalty(config, gan) if config.mask in ("profiled", "adam") else 0.0
-        self.exact, self.network = SharedWeights(gan.generator, self.dtype), self._network(gan.generator)
+        self.full_precision_network = SharedWeights(gan.generator, self.dtype)
+        self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
 
     def _network(self, module: nn.Module) -> SharedWeights:
-        """A network of the GAN in the precision asked for."""
+        """A network of the GAN in the precision of the configuration."""
         precision = self.config.precision
         if precision == "auto":
             precision = "bfloat16" if native_bfloat16(self.gan.device) else "float32"
@@ -84,9 +103,19 @@ class Problem:
         return mask.to(self.observed).expand_as(self.observed)
 
     def starts(self, latent_start: Tensor | None, pool: Tensor | None, seed: int) -> Callable[[Tensor], Tensor]:
-        """A function from rows (b,) of the batch to their z at step 0, (b,k,d), k of them to be tried.
+        """A function that chooses the starts of z. This method checks the arguments before any work is done.
 
-        What is wrong with the arguments is said at once.
+        Args:
+            latent_start: latent codes (B,d); required with ``latent_start="given"``, else unused.
+            pool: latent codes (N,d); None means random codes.
+            seed: seed of the random codes.
+
+        Returns:
+            Function from positions (b,) in the batch to starts (b,k,d), k starts per image.
+
+        Raises:
+            InputError: an argument is missing or has the wrong shape, or the GAN has no encoder.
+            ValueError: ``latent_start`` or ``pool`` has NaN or infinite values.
         """
         config, start, encoder = self.config, self.config.latent_start, self.gan.encoder
         if start == "given":
@@ -96,11 +125,11 @@ class Problem:
             return lambda rows: given[rows, None]
         if start == "encoder" and encoder is None:
             raise InputError(
-                "solver.latent_start=encoder: this generator comes without an encoder; use pool, or add one with "
-                "`python run.py task=encode generator.path=...`"
+                "solver.latent_start=encoder: this generator comes without an encoder; use pool, or train an encoder "
+                "with `python run.py task=encode generator.path=...`"
             )
         guess = start == "encoder" or (start == "auto" and encoder is not None and pool is None)
-        drawn = 0 if start == "encoder" else (config.starts if config.ours else 1) - guess
+        drawn = 0 if start == "encoder" else (config.starts if config.accelerated else 1) - guess
         network = self._network(encoder) if guess else None
         if drawn:
             if pool is None:
@@ -115,13 +144,16 @@ class Problem:
         return choose
 
     def _from_pool(self, codes: Tensor, rows: Tensor, count: int) -> Tensor:
-        """The nearest members (b,count,d) of the pool: by plain distance over all pixels as the paper does, or in our
-        way those with the lowest objective among the nearest, so that a hole has no say in the choice.
+        """The best members of the pool for each image, (b,count,d).
+
+        The paper uses the nearest member by Euclidean distance over all pixels. A hole distorts this distance. Other
+        methods therefore use the members with the lowest objective among the nearest, because the objective masks the
+        hole.
         """
         images, observed = pool_images(self.gan, self.network, codes), self.observed[rows]
-        if not self.config.ours:
-            return codes[nearest(images, observed, 1)]
-        near = nearest(images, observed, SHORTLIST * count)
+        if not self.config.accelerated:
+            return codes[nearest_members(images, observed, 1)]
+        near = nearest_members(images, observed, SHORTLIST * count)
         part = self.select(rows)
         objective = torch.stack([part.evaluate(images[column].view_as(observed))[0] for column in near.T], 1)
         best = objective.argsort(dim=1, stable=True)[:, :count]
@@ -135,18 +167,26 @@ class Problem:
         return codes.detach().to(self.observed)
 
     def select(self, rows: Tensor) -> "Problem":
-        """The same problem for some of the images: positions, repeated or not, or a boolean mask."""
+        """The same problem for some of the images.
+
+        Args:
+            rows: positions (b,) in the batch, repeated or not; or a boolean mask (B,).
+        """
         part = copy.copy(self)
         part.observed = self.observed[rows]
         part.given_mask = None if self.given_mask is None else self.given_mask[rows]
         return part
 
     def evaluate(self, image: Tensor, learned: Tensor | None = None, factor: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Objective (B,) and mask (B,C,H,W) at images G_θ(z).
+        """Objective and mask at restored images.
 
         Args:
-            learned: M where Adam learns it.
-            factor: λ is multiplied with it.
+            image: G_θ(z), (B,C,H,W).
+            learned: M that Adam optimises, (B,C,H,W) or (B,1,H,W); None for all other masks.
+            factor: factor on λ.
+
+        Returns:
+            Objective (B,) and mask (B,C,H,W).
         """
         residual, penalty = self.observed - image, self.penalty * factor
         mask = self._mask(residual, learned, penalty)
@@ -165,6 +205,6 @@ class Problem:
             return torch.zeros_like(residual)
         if learned is not None:
             return learned.expand_as(residual)
-        # By the envelope theorem no gradient flows through the minimising mask.
+        # Envelope theorem: the gradient of the minimum does not need the derivative of the mask.
         mask = profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)
         return mask if config.mask_closing is None else close_mask(mask, config.mask_closing)

@@ -1,4 +1,4 @@
-"""What an inversion returns."""
+"""The result of an inversion, and its anomaly maps."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,26 @@ from rgi.inversion.maps import CleanStatistics
 from rgi.pixels import luminance, smooth
 from rgi.validation import NotNegative, check, one_of
 
-KINDS = ("mask", "residual", "normalised", "combined")  # of anomaly maps; the last two need clean images
+KINDS = ("mask", "residual", "normalised", "combined")  # of anomaly maps; the last two need statistics of clean images
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """The explanation of a batch of images.
+    """The result of the inversion of a batch of images.
 
     Attributes:
-        observed: (B,C,H,W) as handed in.
-        restored: (B,C,H,W), G_θ(z) at the returned z and θ; never clamped nor composited with the input.
-        mask: (B,C,H,W) as optimised; unconstrained for ``adam``, zeros for ``none``, the given one for ``given``.
-        latent: (B,d).
-        objective: (B,), the minimised value at the returned point, critic term included.
-        iterations: (B,), steps taken.
-        evaluations: (B,), images that the generator made for it, all its starts counted, the pool, which is shared by
-            all images of a generator, not.
-        history: (T,B), the objective before each step; NaN once an image has left.
-        mask_optimised: whether the mask is an estimate (profiled or learned).
-        seconds: wall time of the whole batch.
+        observed: input images (B,C,H,W).
+        restored: restored images G_θ(z), (B,C,H,W), neither clamped nor composited with the input.
+        mask: M, (B,C,H,W); the optimised mask, the given mask for ``given``, zeros for ``none``. A mask by ``adam`` may
+            have values outside [0,1].
+        latent: latent codes z, (B,d).
+        objective: minimised objective including the critic term, (B,).
+        iterations: number of steps of each image, (B,).
+        evaluations: number of forward passes of the generator for each image, (B,). All starts of an image count. The
+            pool does not count, because all images share its evaluation.
+        history: objective before each step, (T,B); NaN for steps after an image has stopped.
+        mask_optimised: whether the mask is optimised (``profiled`` or ``adam``).
+        seconds: wall time of the whole batch in seconds.
     """
 
     observed: Tensor
@@ -41,20 +42,25 @@ class Inversion:
     seconds: float
 
     def anomaly_map(self, kind: str | None = None, sigma: float = 0.0, clean: CleanStatistics | None = None) -> Tensor:
-        """Pixel scores (B,H,W) >= 0, higher is more anomalous.
+        """Pixel scores; a higher score means more anomalous.
+
+        The channels are combined by `rgi.pixels.luminance`.
 
         Args:
-            kind: ``mask``, |M| (the paper); ``residual``, |x - G(z)|, which ranks also below the mask's threshold;
-                ``normalised``, the residual minus the mean of clean images, in clean standard deviations of its
-                position; ``combined``, the normalised residual plus the feature map of `clean`; None, the mask if one
-                was optimised, else the residual (the paper).
-            sigma: standard deviation in pixels of a Gaussian smoothing of mask or residual; 0 leaves them as they are.
-            clean: statistics of clean images; used and required with the last two kinds.
+            kind: score of a pixel:
+                ``mask``: |M| (the paper);
+                ``residual``: |x - G(z)|, which also ranks pixels with M = 0;
+                ``normalised``: residual minus the clean mean, divided by the clean standard deviation at the position;
+                ``combined``: sum of the normalised residual and the standardised feature map of `clean`;
+                None: ``mask`` for an optimised mask, else ``residual`` (the paper).
+            sigma: standard deviation in pixels of the Gaussian smoothing of mask or residual; 0 = no smoothing.
+            clean: statistics of clean images; required for ``normalised`` and ``combined``, else unused.
 
-        Three channels weigh 0.2989, 0.5870, 0.1140.
+        Returns:
+            Pixel scores (B,H,W) >= 0.
 
         Raises:
-            ValueError: an unknown kind, a negative sigma, or no statistics where they are required.
+            ValueError: the kind is unknown, sigma is negative, or required statistics are missing.
         """
         kind = kind or ("mask" if self.mask_optimised else "residual")
         check("kind", kind, one_of(*KINDS))

@@ -10,28 +10,50 @@ from torch.func import functional_call, vmap
 
 
 class SharedWeights:
-    """A network with the GAN's own weights, in the networks' precision; the GAN itself stays as it is."""
+    """A network of the GAN in a given precision, with one set of weights for all images.
+
+    The GAN stays unchanged: a change of precision makes a copy of the network.
+
+    Args:
+        module: network of the GAN.
+        dtype: precision of the network.
+        compile: whether `torch.compile` compiles the network.
+    """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype, compile: bool = False) -> None:
         self.dtype = dtype
         unchanged = all(t.dtype == dtype for t in module.state_dict().values() if t.is_floating_point())
         self.module = module if unchanged else copy.deepcopy(module).to(dtype)
-        self.network = fused(self.module) if compile else self.module
+        self.network = compile_function(self.module) if compile else self.module
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """The network's output in the precision of its inputs."""
+        """Output of the network in the precision of ``inputs``."""
         return self.network(inputs.to(self.dtype)).to(inputs.dtype)
 
     def uncompiled(self, inputs: Tensor) -> Tensor:
-        """The same for results that are kept: a replayed CUDA graph writes over the output of its last call."""
+        """Output of the network without compilation, for results that are stored.
+
+        A compiled network on a GPU replays a CUDA graph, which overwrites the output of the previous call.
+        """
         return self.module(inputs.to(self.dtype)).to(inputs.dtype)
 
 
 class ImageWeights:
-    """G with weights of its own for each image, stacked along a first dimension (B, ...).
+    """The generator with separate weights for each image.
 
-    ``parameters`` are leaves of the master precision; image i depends on slice i alone, so that one backward pass of
-    the summed losses gives every image its own gradient.
+    Image i depends on slice i of the weights only. One backward pass of the summed losses therefore gives the gradient
+    of each image.
+
+    Args:
+        generator: generator of the GAN, which stays unchanged.
+        count: number of images B.
+        master: precision of the weights that the optimiser changes.
+        dtype: precision of the forward pass.
+        compile: whether `torch.compile` compiles the forward pass.
+
+    Attributes:
+        parameters: one tensor (B, ...) for each weight tensor of the generator, a leaf in the precision ``master``.
+        names: names of the parameters.
     """
 
     def __init__(
@@ -40,21 +62,29 @@ class ImageWeights:
         self.dtype = dtype
         self.generator = generator
         self.names = [name for name, _ in generator.named_parameters()]
-        # Repeating makes dense copies, whatever the layout of the original: under vmap PyTorch returns wrong
-        # convolution gradients for stacked weights in channels-last layout (seen with 2.13).
+        # `repeat` makes dense copies of weights in any layout. Under vmap, PyTorch returns wrong convolution gradients
+        # for stacked weights in channels-last layout (seen with 2.13).
         self.parameters = [
             parameter.detach().to(master)[None].repeat(count, *[1] * parameter.ndim).requires_grad_()
             for parameter in generator.parameters()
         ]
         self.buffers = dict(generator.named_buffers())
-        self.images = fused(self._images) if compile else self._images
+        self.images = compile_function(self._images) if compile else self._images
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Images (B,C,H,W) in z's precision; z (B,d) with as many rows as copies."""
+        """Images (B,C,H,W) in the precision of z.
+
+        Args:
+            z: latent codes (B,d), one for each copy of the weights.
+        """
         return self.images(self.parameters, z, self.dtype)
 
-    def exact(self, z: Tensor) -> Tensor:
-        """The same, computed in z's precision."""
+    def full_precision(self, z: Tensor) -> Tensor:
+        """Images (B,C,H,W), computed in the precision of z without compilation.
+
+        Args:
+            z: latent codes (B,d), one for each copy of the weights.
+        """
         return self._images(self.parameters, z, z.dtype)
 
     def _images(self, parameters: list[Tensor], z: Tensor, dtype: torch.dtype) -> Tensor:
@@ -67,15 +97,15 @@ class ImageWeights:
         return vmap(one)(stacked, z.to(dtype)).to(z.dtype)
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled by `torch.compile` for every shape it meets; on a GPU replayed as CUDA graphs."""
+def compile_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function with `torch.compile`, once per shape of its arguments; a GPU replays it as a CUDA graph."""
     return torch.compile(function, dynamic=False, mode="reduce-overhead" if torch.cuda.is_available() else "default")
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, at twice the rate of float32 or more.
+    """Whether the device multiplies bfloat16 in hardware, at least twice as fast as float32.
 
-    That is a GPU of compute capability 8 or higher, and a CPU with AVX512-BF16 or AMX.
+    These devices are GPUs with compute capability 8 or higher, and CPUs with AVX512-BF16 or AMX.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8

@@ -1,1 +1,1 @@
-"""How good a restored image or an anomaly map is: the `standard` and the `reference` protocol."""
+"""Metrics of restored images, anomaly maps and generators."""

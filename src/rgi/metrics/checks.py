@@ -1,4 +1,4 @@
-"""What the metrics refuse, said in one line each."""
+"""Checks of the inputs of metrics."""
 
 from torch import Tensor
 
@@ -6,70 +6,70 @@ from rgi.errors import InputError
 
 
 def check_images(restored: Tensor, clean: Tensor) -> None:
-    """Refuse anything but two (B,C,H,W) of the same shape.
+    """Check that two batches of images have the same shape (B,C,H,W).
 
     Raises:
-        InputError: other shapes.
+        InputError: the shapes differ, or are not (B,C,H,W).
     """
     if restored.ndim != 4 or restored.shape != clean.shape:
         raise InputError(
-            f"restored {tuple(restored.shape)} and clean {tuple(clean.shape)}: pass two (B,C,H,W) of the same shape"
+            f"restored {tuple(restored.shape)} and clean {tuple(clean.shape)}: pass (B,C,H,W) of the same shape"
         )
 
 
 def check_map(anomaly_map: Tensor, mask: Tensor) -> None:
-    """Refuse anything but a map (B,H,W) without NaN and a mask (B,1,H,W) of zeros and ones.
+    """Check an anomaly map (B,H,W) without NaN and a mask (B,1,H,W) of zeros and ones.
 
     Raises:
-        InputError: other shapes or values.
+        InputError: the shapes do not fit, the map has NaN, or the mask has values other than 0 and 1.
     """
     if anomaly_map.ndim != 3 or mask.shape != (len(anomaly_map), 1, *anomaly_map.shape[1:]):
         raise InputError(
             f"anomaly_map {tuple(anomaly_map.shape)} and mask {tuple(mask.shape)}: pass (B,H,W) and (B,1,H,W)"
         )
-    check_score("anomaly_map", anomaly_map)
-    check_truth("mask", mask)
+    check_not_nan("anomaly_map", anomaly_map)
+    check_binary("mask", mask)
 
 
 def check_mask(name: str, mask: Tensor, images: Tensor) -> None:
-    """Refuse anything but a mask (B,1,H,W) of zeros and ones that fits the images (B,C,H,W).
+    """Check that a mask (B,1,H,W) of zeros and ones fits the images (B,C,H,W).
 
     Raises:
-        InputError: other shapes or values.
+        InputError: the shapes do not fit, or the mask has values other than 0 and 1.
     """
     if images.ndim != 4 or mask.shape != (len(images), 1, *images.shape[2:]):
         raise InputError(
-            f"{name} {tuple(mask.shape)} and images {tuple(images.shape)}: pass (B,1,H,W) and (B,C,H,W) of one size"
+            f"{name} {tuple(mask.shape)} and images {tuple(images.shape)}: pass (B,1,H,W) and (B,C,H,W) of equal size"
         )
-    check_truth(name, mask)
+    check_binary(name, mask)
 
 
-def check_scores(name: str, scores: Tensor) -> None:
-    """Refuse scores that the bins cannot rank.
+def check_non_negative(name: str, scores: Tensor) -> None:
+    """Check scores for the bins of `rgi.metrics.bins`, which need scores >= 0.
 
     Raises:
-        InputError: a NaN, a negative score.
+        InputError: a score is NaN or negative.
     """
-    check_score(name, scores)
+    check_not_nan(name, scores)
     if (scores < 0).any():
-        raise InputError(f"{name}: holds negative scores; pass absolute values or a map shifted to be >= 0")
+        raise InputError(f"{name}: holds negative scores; pass absolute values, or add a constant to all scores")
 
 
-def check_score(name: str, score: Tensor) -> None:
-    """Refuse scores that cannot be ranked.
+def check_not_nan(name: str, score: Tensor) -> None:
+    """Check that no score is NaN, because NaN cannot be ranked.
 
     Raises:
-        InputError: a NaN.
+        InputError: a score is NaN.
     """
     if score.isnan().any():
-        raise InputError(f"{name}: holds NaN, which cannot be ranked; find out where the method failed")
+        raise InputError(f"{name}: holds NaN, which cannot be ranked; check the output of the method")
 
 
-def check_truth(name: str, truth: Tensor) -> None:
-    """Refuse a truth that is neither yes nor no.
+def check_binary(name: str, truth: Tensor) -> None:
+    """Check that all true labels are 0 or 1.
 
     Raises:
-        InputError: a value other than 0 and 1.
+        InputError: a label is neither 0 nor 1.
     """
     if ((truth != 0) & (truth != 1)).any():
         raise InputError(f"{name}: holds values other than 0 and 1; threshold it first")

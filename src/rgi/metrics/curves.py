@@ -1,8 +1,8 @@
-"""Ranking scores, exact with ties: area under the ROC curve, average precision, best F1, per-region overlap.
+"""Ranking metrics that treat ties exactly: AUROC, average precision, best F1, area under the per-region overlap.
 
-Everything is computed from counts per *level*, the distinct scores in ascending order (or the bins of a
-histogram, whose members then count as tied, at a cost that the functions ``*_error`` bound). Results are float64
-scalars; NaN without both classes.
+The metrics use counts per *level*. A level is a distinct score, in ascending order, or a bin of a histogram. All
+scores in a bin count as tied; the functions ``*_error`` bound the resulting error. Results are float64 scalars. A
+result is NaN if one of the two classes is missing.
 """
 
 import torch
@@ -10,15 +10,18 @@ from torch import Tensor
 
 from rgi.metrics.checks import check_map
 
-AUPRO_LIMIT = 0.3  # of the false-positive rate: Bergmann et al. 2021 (IJCV 129), MVTec's evaluation code
+AUPRO_LIMIT = 0.3  # highest false-positive rate, as in Bergmann et al. 2021 (IJCV 129) and MVTec's evaluation code
 
 
 def levels(score: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct scores, ascending, with how many positives and negatives have each: three (K,).
+    """Distinct scores in ascending order, and the counts of positives and negatives with each score.
 
     Args:
-        score: any shape, higher is more positive, no NaN.
-        truth: as many elements, non-zero = positive.
+        score: scores of any shape without NaN; a higher score means more likely positive.
+        truth: true labels, as many as scores; non-zero = positive.
+
+    Returns:
+        Three tensors (K,): scores, numbers of positives, numbers of negatives.
     """
     values, level = score.flatten().unique(return_inverse=True)
     total = level.bincount(minlength=len(values))
@@ -27,108 +30,118 @@ def levels(score: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def auroc(positives: Tensor, negatives: Tensor) -> Tensor:
-    """Probability that a positive outranks a negative, a tie counting one half (Mann-Whitney U / PN).
+    """Area under the ROC curve: the probability that a positive has a higher score than a negative.
+
+    A tie counts one half. With P positives and N negatives the result is Mann-Whitney U / (P N).
 
     Args:
-        positives, negatives: (K,) counts per level, ascending.
+        positives, negatives: (K,) counts per level, in ascending order of the score.
     """
     p, n = positives.double(), negatives.double()
     below = (negatives.cumsum(0) - negatives).double()
     return (p * (below + n / 2)).sum() / (p.sum() * n.sum())
 
 
-def auroc_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
-    """Bound on abs(auroc of the levels - auroc of the scores) where a level is a bin of unequal scores.
+def auroc_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
+    """Bound on the error of `auroc` if levels are bins: abs(AUROC of the bins - AUROC of the scores).
 
-    A pair within one bin counts one half and truly counts 0, one half or 1.
+    A positive and a negative in one bin count one half. Their true count is 0, one half or 1.
 
     Args:
         positives, negatives: (K,) counts per bin.
-        exact: (K,) bool, bins that hold one single value: their ties are true ones.
+        single_valued: (K,) bool, True for bins with one distinct score; the ties in such bins are true ties.
     """
     p, n = positives.double(), negatives.double()
-    return (p * n).masked_fill(exact, 0).sum() / 2 / (p.sum() * n.sum())
+    return (p * n).masked_fill(single_valued, 0).sum() / 2 / (p.sum() * n.sum())
 
 
 def average_precision(positives: Tensor, negatives: Tensor) -> Tensor:
-    """Sum over thresholds, one per level, of the precision there times the recall gained there.
+    """Average precision: the sum over all levels of precision times increase of recall.
 
     Args:
-        positives, negatives: (K,) counts per level, ascending; no level empty of both.
+        positives, negatives: (K,) counts per level, in ascending order of the score; no level is empty.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    return (positives.flip(0) * hits / called).sum() / hits[-1]
+    true_positives, predicted = _decisions(positives, negatives)
+    return (positives.flip(0) * true_positives / predicted).sum() / true_positives[-1]
 
 
 def best_f1(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest F1 (= Dice) of "positive where score >= threshold" over all thresholds, and that threshold.
+    """Highest F1 score (= Dice) over all thresholds of "positive if score >= threshold".
 
     Args:
-        values: (K,) score of each level (a bin: its lowest score), ascending; the threshold is one of them, the
-            highest of several equally good ones.
-        positives, negatives: (K,) counts per level; no level empty of both.
+        values: (K,) score of each level in ascending order; for a bin, its lowest score.
+        positives, negatives: (K,) counts per level; no level is empty.
+
+    Returns:
+        The highest F1 score and its threshold, one of ``values``. The highest threshold is returned if several
+        thresholds have the same F1 score.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives), _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    f1 = 2 * hits / (called + hits[-1])
+    true_positives, predicted = _decisions(positives, negatives)
+    f1 = 2 * true_positives / (predicted + true_positives[-1])
     best = f1.argmax()
     return f1[best], values.flip(0)[best].double()
 
 
-def average_precision_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
-    """Bound on abs(average_precision of the levels - that of the scores) where a level is a bin of unequal scores.
+def average_precision_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
+    """Bound on the error of `average_precision` if levels are bins: abs(AP of the bins - AP of the scores).
 
-    The positives of a bin gain recall at a precision between that of one of them after all of the bin's negatives, and
-    that of all of them before these.
+    The order of the scores within a bin is unknown. The precision at a positive of the bin is highest if all positives
+    of the bin come before its negatives. The precision is lowest at the first positive if all negatives come first.
 
     Args:
-        positives, negatives: (K,) counts per bin, no bin empty of both.
-        exact: (K,) bool, bins that hold one single value: their ties are true ones.
+        positives, negatives: (K,) counts per bin; no bin is empty.
+        single_valued: (K,) bool, True for bins with one distinct score; the ties in such bins are true ties.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
+    true_positives, predicted = _decisions(positives, negatives)
     p, n = positives.flip(0).double(), negatives.flip(0).double()
-    precision, best, worst = hits / called, hits / (called - n), (hits - p + 1) / (called - p + 1)
+    precision = true_positives / predicted
+    best, worst = true_positives / (predicted - n), (true_positives - p + 1) / (predicted - p + 1)
     off = torch.maximum(best - precision, precision - worst)
-    return (p * off).masked_fill((p == 0) | exact.flip(0), 0).sum() / hits[-1]
+    return (p * off).masked_fill((p == 0) | single_valued.flip(0), 0).sum() / true_positives[-1]
 
 
-def best_f1_error(positives: Tensor, negatives: Tensor, exact: Tensor) -> Tensor:
-    """Bound on (best F1 of the scores - best F1 of the levels), never negative, for bins of unequal scores.
+def best_f1_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> Tensor:
+    """Bound on the error of `best_f1` if levels are bins: (best F1 of the scores - best F1 of the bins) >= 0.
 
-    A threshold within a bin finds at most all of its positives, and at least none of its negatives.
+    The F1 score of a threshold within a bin is highest if all positives of the bin lie above the threshold and all
+    negatives of the bin lie below it.
 
     Args:
-        positives, negatives: (K,) counts per bin, no bin empty of both.
-        exact: (K,) bool, bins that hold one single value.
+        positives, negatives: (K,) counts per bin; no bin is empty.
+        single_valued: (K,) bool, True for bins with one distinct score; no threshold lies within such a bin.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
-    hits, called = _decisions(positives, negatives)
-    f1 = 2 * hits / (called + hits[-1])
-    within = 2 * hits / (called - negatives.flip(0) + hits[-1])
-    return torch.where(exact.flip(0), f1, within).max() - f1.max()
+    true_positives, predicted = _decisions(positives, negatives)
+    f1 = 2 * true_positives / (predicted + true_positives[-1])
+    within = 2 * true_positives / (predicted - negatives.flip(0) + true_positives[-1])
+    return torch.where(single_valued.flip(0), f1, within).max() - f1.max()
 
 
-def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPRO_LIMIT) -> tuple[Tensor, Tensor]:
-    """Area under the per-region overlap over the false-positive rate up to a limit, divided by it; and its error.
+def aupro(
+    overlap: Tensor, negatives: Tensor, single_valued: Tensor, limit: float = AUPRO_LIMIT
+) -> tuple[Tensor, Tensor]:
+    """Area under the curve of the per-region overlap (PRO) over the false-positive rate, up to a limit.
 
-    At a threshold, the overlap is the mean over regions of the share of the region that is found, the rate the share of
-    all negatives. As in MVTec's evaluation code, the points of neighbouring thresholds are joined by straight
-    lines, from (0,0) on, and the last one is cut at the limit.
-
-    The error bounds the distance from the area of the scores where a level is a bin of unequal ones: within a bin,
-    the true curve rises from its first point to its last, no one knows how.
+    Bergmann et al. 2021 (IJCV 129). The per-region overlap at a threshold is the mean over all defect regions of the
+    share of the region's pixels above the threshold. Straight lines join the points of neighbouring thresholds. The
+    curve begins at (0,0) and ends at the limit, as in MVTec's evaluation code.
 
     Args:
-        overlap: (K,) per level, ascending, the sum of `rgi.metrics.regions.region_weights`.
+        overlap: (K,) sum of `rgi.metrics.regions.region_weights` per level, in ascending order of the score.
         negatives: (K,) counts per level.
-        exact: (K,) bool, levels that hold one single value: their ties are true ones.
-        limit: in (0,1].
+        single_valued: (K,) bool, True for levels with one distinct score; the ties in such levels are true ties.
+        limit: highest false-positive rate, in (0,1].
+
+    Returns:
+        The area divided by the limit, in [0,1], and a bound on its error. The error is not zero if a level is a bin
+        with several distinct scores: the shape of the curve within such a bin is unknown.
     """
     if not _both_classes(overlap, negatives):
         return _nan(negatives), _nan(negatives)
@@ -138,19 +151,19 @@ def aupro(overlap: Tensor, negatives: Tensor, exact: Tensor, limit: float = AUPR
     share = ((limit - (rate - step)) / step.clamp(min=torch.finfo(step.dtype).tiny)).clamp(0, 1)  # left of the limit
     width = share * step
     area = (width * (low + rise * share / 2)).sum()
-    error = (width * rise * (1 - share / 2)).masked_fill(exact.flip(0), 0).sum()
+    error = (width * rise * (1 - share / 2)).masked_fill(single_valued.flip(0), 0).sum()
     return area / limit, error / limit
 
 
 def auroc_per_image(anomaly_map: Tensor, mask: Tensor) -> Tensor:
-    """Exact pixel AUROC of each image on its own: (B,) float64, NaN where the truth is empty or full.
+    """Exact pixel AUROC of each image: (B,) float64, NaN for images without defect or without normal pixels.
 
     Args:
-        anomaly_map: (B,H,W), higher is more anomalous.
-        mask: (B,1,H,W) in {0,1}, 1 = defect.
+        anomaly_map: pixel scores (B,H,W); a higher score means more anomalous.
+        mask: true mask (B,1,H,W) in {0,1}, 1 = defect.
 
     Raises:
-        InputError: shapes that do not fit, NaN in the map, a mask of other values.
+        InputError: the shapes do not fit, the map has NaN, or the mask has values other than 0 and 1.
     """
     check_map(anomaly_map, mask)
     images = [auroc(*levels(score, truth)[1:]) for score, truth in zip(anomaly_map, mask, strict=True)]
@@ -158,9 +171,9 @@ def auroc_per_image(anomaly_map: Tensor, mask: Tensor) -> Tensor:
 
 
 def _decisions(positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-    """True positives, and all elements called positive, at each threshold from the highest level down."""
-    hits = positives.flip(0).cumsum(0)
-    return hits.double(), (hits + negatives.flip(0).cumsum(0)).double()
+    """Counts of true positives and of predicted positives at each threshold, from the highest threshold down."""
+    true_positives = positives.flip(0).cumsum(0)
+    return true_positives.double(), (true_positives + negatives.flip(0).cumsum(0)).double()
 
 
 def _both_classes(positives: Tensor, negatives: Tensor) -> bool:

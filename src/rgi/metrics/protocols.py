@@ -1,4 +1,4 @@
-"""Every score of both protocols in one object: what a test set allows is computed, the rest is not mentioned."""
+"""All scores of the standard and the reference protocol that the data of a test set allow."""
 
 from typing import Any
 
@@ -12,18 +12,30 @@ from rgi.metrics.thresholds import FixedThreshold
 
 
 def reference_auroc(explained: Tensor, true_mask: Tensor) -> Tensor:
-    """`reference.auroc` of (B,C,H,W) and (B,1,H,W)."""
+    """`reference.auroc` for a true mask with a channel dimension.
+
+    Args:
+        explained: estimated mask or residual (B,C,H,W).
+        true_mask: (B,1,H,W).
+    """
     return reference.auroc(explained, true_mask[:, 0])
 
 
 def reference_dice(explained: Tensor, true_mask: Tensor) -> Tensor:
-    """`reference.dice` of (B,C,H,W) and (B,1,H,W); the authors have defective images only, others are NaN here."""
+    """`reference.dice` for a true mask with a channel dimension.
+
+    The score is NaN for images without defect or without normal pixels. The authors' test set has no such images.
+
+    Args:
+        explained: estimated mask or residual (B,C,H,W).
+        true_mask: (B,1,H,W).
+    """
     constant = true_mask.amax((1, 2, 3)) == true_mask.amin((1, 2, 3))
     return reference.dice(explained, true_mask[:, 0]).masked_fill(constant, torch.nan)
 
 
-PAPER_MAP = "standard/paper_map"  # its scores' names begin with this
-PER_IMAGE = {  # name, function, what it takes
+PAPER_MAP = "standard/paper_map"  # prefix of the names of its scores
+PER_IMAGE = {  # name: function, names of its arguments
     "standard/psnr": (standard.psnr, ("restored", "clean")),
     "standard/ssim": (standard.ssim, ("restored", "clean")),
     "standard/psnr_hole": (standard.psnr_hole, ("restored", "clean", "true_mask")),
@@ -37,8 +49,12 @@ PER_IMAGE = {  # name, function, what it takes
 }
 
 
-class Updates(Metric):
-    """How many images each of several metrics saw, on all processes together."""
+class ImageCounts(Metric):
+    """Number of images that each of several metrics has seen, summed over all processes.
+
+    Args:
+        metrics: number of metrics.
+    """
 
     full_state_update = False
 
@@ -47,22 +63,24 @@ class Updates(Metric):
         self.add_state("images", torch.zeros(metrics, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, images: list[int]) -> None:
-        """Add a batch: its images for each metric."""
+        """Add the numbers of images of a batch, one number for each metric."""
         self.images += self.images.new_tensor(images)
 
     def compute(self) -> Tensor:
-        """(metrics,) int64."""
+        """Numbers of images (metrics,) int64."""
         return self.images
 
 
 class Scores(nn.Module):
-    """The `standard` and the `reference` protocol, on as many processes as there are.
+    """All scores of the `standard` and the `reference` protocol, on one or several processes.
 
-    A metric counts the images for which all it takes is there. Which ones do is settled after the processes have been
-    added up, so that one that saw nothing asks for the same metrics as the others.
+    A metric is updated only with batches that have all of its arguments. `compute` leaves out a metric that has seen no
+    image on any process. The numbers of images are summed over the processes first. Therefore all processes compute the
+    same metrics, including a process without images.
 
     Args:
-        threshold: of the map, fixed on clean validation images (`rgi.metrics.thresholds`); None leaves its F1 out.
+        threshold: threshold of the anomaly map from clean validation images (`rgi.metrics.thresholds`); None leaves
+            out the scores at this threshold.
     """
 
     def __init__(self, threshold: float | None = None) -> None:
@@ -75,12 +93,12 @@ class Scores(nn.Module):
         if threshold is not None:
             pooled["standard/threshold"] = (FixedThreshold(threshold), ("anomaly_map", "true_mask"))
         per_image = {
-            key: (PerImage(key.partition("/")[2], function), takes) for key, (function, takes) in PER_IMAGE.items()
+            key: (PerImage(key.partition("/")[2], function), inputs) for key, (function, inputs) in PER_IMAGE.items()
         }
         metrics = pooled | per_image
         self.metrics = nn.ModuleDict({key: metric for key, (metric, _) in metrics.items()})
-        self.takes = {key: takes for key, (_, takes) in metrics.items()}
-        self.updates = Updates(len(metrics))
+        self.inputs = {key: inputs for key, (_, inputs) in metrics.items()}
+        self.image_counts = ImageCounts(len(metrics))
 
     def update(
         self,
@@ -96,17 +114,18 @@ class Scores(nn.Module):
         """Add a batch.
 
         Args:
-            anomaly_map: (B,H,W) >= 0, as it is to be ranked.
-            restored: (B,C,H,W), one or three channels, neither clamped nor composited; None where nothing is restored.
-            observed: (B,C,H,W).
-            paper_map: (B,H,W) >= 0, the map that the paper ranks, to be scored beside the other; or None.
-            estimated_mask: (B,C,H,W) as optimised, which the reference protocol ranks; None for a method that estimates
-                none, whose residual it ranks instead.
-            true_mask: (B,1,H,W) in {0,1}, 1 = corrupted, or None.
-            clean: (B,C,H,W), or None.
+            anomaly_map: pixel scores (B,H,W) >= 0; a higher score means more anomalous.
+            restored: restored images (B,C,H,W) with one or three channels, neither clamped nor composited; None for a
+                method that restores nothing.
+            observed: observed images (B,C,H,W).
+            paper_map: the paper's pixel scores (B,H,W) >= 0, evaluated in addition to `anomaly_map`; or None.
+            estimated_mask: optimised mask (B,C,H,W) for the reference protocol; None for a method without a mask, for
+                which the reference protocol uses the residual.
+            true_mask: true mask (B,1,H,W) in {0,1}, 1 = corrupted; or None.
+            clean: clean images (B,C,H,W); or None.
 
         Raises:
-            InputError: shapes or values that a metric refuses.
+            InputError: a metric refuses the shape or the values of an argument.
         """
         explained = estimated_mask
         if explained is None and restored is not None:
@@ -125,17 +144,21 @@ class Scores(nn.Module):
         }
         images = []
         for key, metric in self.metrics.items():
-            tensors = [given[name] for name in self.takes[key]]
+            tensors = [given[name] for name in self.inputs[key]]
             complete = all(tensor is not None for tensor in tensors)
             images.append(len(anomaly_map) if complete else 0)
             if complete:
                 metric.update(*tensors)
-        self.updates.update(images)
+        self.image_counts.update(images)
 
     def compute(self) -> dict[str, Tensor]:
-        """Float64 scalars by ``<protocol>/<name>``, of the metrics that saw an image on any process."""
+        """Scores of all metrics that have seen an image on any process.
+
+        Returns:
+            ``<protocol>/<name>`` to float64 scalar.
+        """
         scores = {}
-        for (key, metric), images in zip(self.metrics.items(), self.updates.compute().tolist(), strict=True):
+        for (key, metric), images in zip(self.metrics.items(), self.image_counts.compute().tolist(), strict=True):
             if images:
                 protocol, _, name = key.partition("/")
                 values = metric.compute()
@@ -146,6 +169,6 @@ class Scores(nn.Module):
         return scores
 
     def reset(self) -> None:
-        """Forget all images."""
-        for metric in [*self.metrics.values(), self.updates]:
+        """Reset all metrics."""
+        for metric in [*self.metrics.values(), self.image_counts]:
             metric.reset()

@@ -1,7 +1,7 @@
-"""Structural similarity (Wang et al. 2004) at each pixel, which the two protocols average over different ones.
+"""Structural similarity (Wang et al. 2004) at each pixel, for the two protocols.
 
-Torchmetrics has it, too, but sums the whole window at every pixel, which took longer than all other scores together;
-the Gaussian window is a product of two lines.
+torchmetrics has the same metric, but convolves with the two-dimensional window, which took more time than all other
+scores together. The Gaussian window is separable, so two one-dimensional convolutions give the same result.
 """
 
 import torch
@@ -13,7 +13,16 @@ K1, K2 = 0.01, 0.03
 
 
 def similarity(x: Tensor, y: Tensor, data_range: float) -> Tensor:
-    """(B,C,H,W) from two of that shape, under a Gaussian window of 11 pixels and sigma 1.5, zeros outside the image."""
+    """Structural similarity at each pixel and channel: Gaussian window of 11 pixels, sigma 1.5, zero border.
+
+    Args:
+        x: images (B,C,H,W).
+        y: images (B,C,H,W).
+        data_range: difference between the highest and the lowest possible pixel value.
+
+    Returns:
+        (B,C,H,W), at most 1.
+    """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2

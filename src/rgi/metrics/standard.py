@@ -1,7 +1,10 @@
-"""The `standard` protocol: one true data range, means over images, one ranking and one threshold for the test set.
+"""The `standard` protocol: metrics with the definitions that are common in the field.
 
-Curves are our own: torchmetrics' AUROC passes the scores of a batch through a sigmoid as soon as one of them
-leaves [0,1], so that batches are ranked on different scales.
+Images have the data range [-1,1]. Image metrics are means over images. Pixel metrics rank all pixels of the test set
+together and use one threshold for the whole test set.
+
+AUROC is computed here because torchmetrics applies a sigmoid to each batch that has a score outside [0,1]. The scores
+of different batches would then have different scales.
 """
 
 from typing import Any
@@ -14,24 +17,25 @@ from torchmetrics.utilities import dim_zero_cat
 
 from rgi.errors import InputError
 from rgi.metrics import bins, curves
-from rgi.metrics.checks import check_images, check_map, check_mask, check_score, check_scores, check_truth
+from rgi.metrics.checks import check_binary, check_images, check_map, check_mask, check_non_negative, check_not_nan
 from rgi.metrics.regions import region_weights
 from rgi.metrics.similarity import WINDOW, similarity
 
 DATA_RANGE = (-1.0, 1.0)
-SSIM_BORDER = WINDOW // 2  # nearer to the border the window would see what lies outside of the image
+SSIM_BORDER = WINDOW // 2  # pixels; the window of a pixel nearer to the border would reach beyond the image
 
 
 def psnr(restored: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, peak 2, images clamped to [-1,1]: (B,) float64.
+    """Peak signal-to-noise ratio of each image in dB, 10 log10(4 / MSE): (B,) float64.
 
-    Infinite for equal images, NaN for images with NaN.
+    Images are clamped to [-1,1]. The result is infinite for equal images and NaN for images with NaN.
 
     Args:
-        restored, clean: (B,C,H,W).
+        restored: restored images (B,C,H,W).
+        clean: clean images (B,C,H,W).
 
     Raises:
-        InputError: shapes that differ or are not (B,C,H,W).
+        InputError: the shapes differ, or are not (B,C,H,W).
     """
     check_images(restored, clean)
     return peak_signal_noise_ratio(
@@ -42,35 +46,36 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
 def ssim(restored: Tensor, clean: Tensor) -> Tensor:
     """Structural similarity of each image (Wang et al. 2004): (B,) float64, at most 1.
 
-    Gaussian window of sigma 1.5 and 11 pixels, data range 2, images clamped to [-1,1], mean over channels and over
-    the pixels whose window lies inside the image. NaN for images with NaN.
+    The window is a Gaussian of 11 pixels and sigma 1.5. The data range is 2, and images are clamped to [-1,1]. The
+    result is the mean over channels and over all pixels whose window lies inside the image. The result is NaN for
+    images with NaN.
 
     Args:
-        restored, clean: (B,C,H,W), H and W at least 11.
+        restored: restored images (B,C,H,W), H and W at least 11.
+        clean: clean images (B,C,H,W).
 
     Raises:
-        InputError: shapes that differ or are not (B,C,H,W); smaller images.
+        InputError: the shapes differ, are not (B,C,H,W), or have H or W below 11.
     """
     check_images(restored, clean)
     if min(restored.shape[2:]) <= 2 * SSIM_BORDER:
-        raise InputError(
-            f"restored {tuple(restored.shape)}: SSIM needs images of at least {2 * SSIM_BORDER + 1} pixels a side"
-        )
+        raise InputError(f"restored {tuple(restored.shape)}: SSIM needs at least {2 * SSIM_BORDER + 1} pixels per side")
     low, high = DATA_RANGE
-    images = (each.double().clamp(low, high) for each in (restored, clean))
+    images = (image.double().clamp(low, high) for image in (restored, clean))
     inside = slice(SSIM_BORDER, -SSIM_BORDER)
     return similarity(*images, data_range=high - low)[:, :, inside, inside].mean((1, 2, 3))
 
 
 def psnr_hole(restored: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
-    """`psnr` over the scalars of the hole alone: (B,) float64, NaN for images without a hole.
+    """`psnr` of the pixels in the hole: (B,) float64, NaN for images without a hole.
 
     Args:
-        restored, clean: (B,C,H,W).
-        mask: (B,1,H,W) in {0,1}, 1 = hole.
+        restored: restored images (B,C,H,W).
+        clean: clean images (B,C,H,W).
+        mask: true mask (B,1,H,W) in {0,1}, 1 = hole.
 
     Raises:
-        InputError: shapes that do not fit, a mask of other values.
+        InputError: the shapes do not fit, or the mask has values other than 0 and 1.
     """
     check_images(restored, clean)
     check_mask("mask", mask, clean)
@@ -81,43 +86,58 @@ def psnr_hole(restored: Tensor, clean: Tensor, mask: Tensor) -> Tensor:
 
 
 def psnr_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Tensor) -> Tensor:
-    """`psnr` of the image that is shown to a user, observed outside the hole and restored inside: (B,) float64.
+    """`psnr` of the composite of observed pixels outside the hole and restored pixels inside: (B,) float64.
 
-    NaN for images without a hole, of which nothing was restored.
+    The result is NaN for images without a hole.
 
     Args:
-        restored, clean, observed: (B,C,H,W).
-        mask: (B,1,H,W) in {0,1}, 1 = hole.
+        restored: restored images (B,C,H,W).
+        clean: clean images (B,C,H,W).
+        mask: true mask (B,1,H,W) in {0,1}, 1 = hole.
+        observed: observed images (B,C,H,W).
 
     Raises:
-        InputError: shapes that do not fit, a mask of other values.
+        InputError: the shapes do not fit, or the mask has values other than 0 and 1.
     """
     return psnr(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
 
 def ssim_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Tensor) -> Tensor:
-    """`ssim` of the image of `psnr_composited`, with its arguments: (B,) float64, NaN for images without a hole."""
+    """`ssim` of the composite of observed pixels outside the hole and restored pixels inside: (B,) float64.
+
+    The result is NaN for images without a hole.
+
+    Args:
+        restored: restored images (B,C,H,W), H and W at least 11.
+        clean: clean images (B,C,H,W).
+        mask: true mask (B,1,H,W) in {0,1}, 1 = hole.
+        observed: observed images (B,C,H,W).
+
+    Raises:
+        InputError: the shapes do not fit, H or W is below 11, or the mask has values other than 0 and 1.
+    """
     return ssim(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
 
-def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
-    """Intersection over union of the pixels found and the true ones, per image: (B,) float64.
+def mask_iou(estimated_mask: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
+    """Intersection over union of the estimated and the true mask of each image: (B,) float64.
 
-    A pixel is found where the mean over channels of the absolute mask > threshold: half of it is explained by
-    the mask. The best threshold for the whole set is another question, see ``best_iou`` of `PixelCurve`.
-    NaN for images whose true mask is empty.
+    A pixel belongs to the estimated mask if the mean over channels of the absolute mask is above the threshold. The
+    result is NaN for images with an empty true mask. ``best_iou`` of `PixelCurve` uses the best threshold of the test
+    set instead.
 
     Args:
-        found: (B,C,H,W), as optimised.
-        mask: (B,1,H,W) in {0,1}, the truth.
+        estimated_mask: optimised mask (B,C,H,W).
+        mask: true mask (B,1,H,W) in {0,1}.
+        threshold: lowest mean mask value, exclusive, of a pixel in the estimated mask.
 
     Raises:
-        InputError: shapes that do not fit, NaN in what was found, a truth of other values.
+        InputError: the shapes do not fit, the estimated mask has NaN, or the true mask has values other than 0 and 1.
     """
-    check_mask("mask", mask, found)
-    check_score("found", found)
-    called, true = found.abs().mean(1, keepdim=True) > threshold, mask != 0
-    overlap = (called & true).sum((1, 2, 3)).double() / (called | true).sum((1, 2, 3))
+    check_mask("mask", mask, estimated_mask)
+    check_not_nan("estimated_mask", estimated_mask)
+    predicted, true = estimated_mask.abs().mean(1, keepdim=True) > threshold, mask != 0
+    overlap = (predicted & true).sum((1, 2, 3)).double() / (predicted | true).sum((1, 2, 3))
     return overlap.masked_fill(_without_hole(mask), torch.nan)
 
 
@@ -133,7 +153,7 @@ def _without_hole(mask: Tensor) -> Tensor:
 
 
 class ImageAUROC(Metric):
-    """Exact AUROC of one score per image, over the whole test set; NaN without both classes."""
+    """Exact AUROC of one score per image over the test set; NaN if one of the two classes is missing."""
 
     full_state_update = False
 
@@ -144,23 +164,23 @@ class ImageAUROC(Metric):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the states; a process without images joins the gathering with an empty tensor of it."""
+        """Type of the states. A process without images sends an empty tensor of this type to the other processes."""
         return torch.float64
 
     def update(self, score: Tensor, label: Tensor) -> None:
         """Add a batch.
 
         Args:
-            score: (B,), higher is more anomalous.
-            label: (B,) in {0,1}, 1 = has a defect.
+            score: image scores (B,); a higher score means more anomalous.
+            label: true labels (B,) in {0,1}, 1 = image with a defect.
 
         Raises:
-            InputError: shapes that do not fit, a NaN score, other labels.
+            InputError: the shapes do not fit, a score is NaN, or a label is neither 0 nor 1.
         """
         if score.ndim != 1 or label.shape != score.shape:
-            raise InputError(f"score {tuple(score.shape)} and label {tuple(label.shape)}: pass two (B,)")
-        check_score("score", score)
-        check_truth("label", label)
+            raise InputError(f"score {tuple(score.shape)} and label {tuple(label.shape)}: pass (B,) and (B,)")
+        check_not_nan("score", score)
+        check_binary("label", label)
         self.scores.append(score.double())
         self.labels.append(label.double())
 
@@ -173,12 +193,14 @@ class ImageAUROC(Metric):
 
 
 class PixelCurve(Metric):
-    """Pixel scores over all pixels of a test set pooled, in constant memory (200 MB).
+    """Metrics of all pixels of a test set together, in constant memory (200 MB).
 
-    Scores are binned (`rgi.metrics.bins`), so results depend neither on the order nor on the size of batches (AUPRO's
-    sums of fractions: up to rounding), and histograms of several processes add up. Each bin also keeps its extreme
-    scores: a bin of one single value (zero, or a level of a mask that has few) holds true ties and costs nothing;
-    the scores ``*_error`` bound what the others cost.
+    The metric counts scores in the bins of `rgi.metrics.bins`. Therefore results do not depend on the order or the size
+    of batches, and the counts of several processes can be added. AUPRO may differ by rounding, because its state is a
+    sum of fractions.
+
+    The metric also stores the lowest and the highest score of each bin. A bin with one distinct score causes no error.
+    The results ``*_error`` bound the error that all other bins cause.
     """
 
     full_state_update = False
@@ -186,7 +208,7 @@ class PixelCurve(Metric):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.add_state("defect", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
-        self.add_state("sound", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
+        self.add_state("normal", bins.default_state(0, torch.int64), dist_reduce_fx="sum")
         self.add_state("overlap", bins.default_state(0, torch.float64), dist_reduce_fx="sum")
         self.add_state("lowest", bins.default_state(torch.inf, torch.float32), dist_reduce_fx="min")
         self.add_state("highest", bins.default_state(0, torch.float32), dist_reduce_fx="max")
@@ -196,46 +218,50 @@ class PixelCurve(Metric):
         """Add a batch.
 
         Args:
-            anomaly_map: (B,H,W) >= 0, higher is more anomalous, ranked as float32.
-            mask: (B,1,H,W) in {0,1}, 1 = defect.
+            anomaly_map: pixel scores (B,H,W) >= 0, converted to float32; a higher score means more anomalous.
+            mask: true mask (B,1,H,W) in {0,1}, 1 = defect.
 
         Raises:
-            InputError: shapes that do not fit, negative or NaN scores, a mask of other values.
+            InputError: the shapes do not fit, a score is negative or NaN, or the mask has values other than 0 and 1.
         """
         check_map(anomaly_map, mask)
-        check_scores("anomaly_map", anomaly_map)
+        check_non_negative("anomaly_map", anomaly_map)
         score, defect = anomaly_map.flatten().float(), mask.flatten() != 0
         index = bins.bin_index(score)
         self.defect.scatter_add_(0, index, defect.long())
-        self.sound.scatter_add_(0, index, (~defect).long())
+        self.normal.scatter_add_(0, index, (~defect).long())
         self.overlap.scatter_add_(0, index[defect], region_weights(mask).flatten()[defect])
         self.lowest.scatter_reduce_(0, index, score, "amin")
         self.highest.scatter_reduce_(0, index, score, "amax")
 
     def compute(self) -> dict[str, Tensor]:
-        """Float64 scalars, all NaN when the truth is all empty or all full.
+        """All pixel metrics as float64 scalars; NaN if the test set has no defect pixels or no normal pixels.
 
-        ``pixel_auroc``; ``aupro``, the per-region overlap integrated to a false-positive rate of 0.3 and divided by
-        it (`curves.aupro`); ``pixel_ap``, average precision; ``best_f1`` (= Dice) at ``best_f1_threshold``, the one
-        threshold for the whole set: defect where the float32 score >= threshold; ``best_iou``, of all pixels
-        pooled, at the same threshold, since it grows with F1. Of each of the first four, ``<name>_error`` bounds the
-        distance from the unbinned scores' (`best_f1` is never above theirs).
+        Returns:
+            pixel_auroc: area under the ROC curve.
+            aupro: area under the per-region overlap up to a false-positive rate of 0.3, divided by 0.3
+                (`curves.aupro`).
+            pixel_ap: average precision.
+            best_f1: highest F1 score (= Dice) over all thresholds; never above the value without bins.
+            best_f1_threshold: threshold of the highest F1 score; pixels with float32 score >= threshold are positive.
+            best_iou: intersection over union at the same threshold. IoU increases with F1, so it is the highest, too.
+            pixel_auroc_error, aupro_error, pixel_ap_error, best_f1_error: bounds on the error caused by the bins.
         """
-        index = (self.defect + self.sound).nonzero().squeeze(1)
-        defect, sound = self.defect[index], self.sound[index]
+        index = (self.defect + self.normal).nonzero().squeeze(1)
+        defect, normal = self.defect[index], self.normal[index]
         lowest, highest = self.lowest[index], self.highest[index]
-        exact = lowest == highest
-        f1, threshold = curves.best_f1(lowest, defect, sound)
-        aupro, aupro_error = curves.aupro(self.overlap[index], sound, exact)
+        single_valued = lowest == highest
+        f1, threshold = curves.best_f1(lowest, defect, normal)
+        aupro, aupro_error = curves.aupro(self.overlap[index], normal, single_valued)
         return {
-            "pixel_auroc": curves.auroc(defect, sound),
-            "pixel_auroc_error": curves.auroc_error(defect, sound, exact),
+            "pixel_auroc": curves.auroc(defect, normal),
+            "pixel_auroc_error": curves.auroc_error(defect, normal, single_valued),
             "aupro": aupro,
             "aupro_error": aupro_error,
-            "pixel_ap": curves.average_precision(defect, sound),
-            "pixel_ap_error": curves.average_precision_error(defect, sound, exact),
+            "pixel_ap": curves.average_precision(defect, normal),
+            "pixel_ap_error": curves.average_precision_error(defect, normal, single_valued),
             "best_f1": f1,
-            "best_f1_error": curves.best_f1_error(defect, sound, exact),
+            "best_f1_error": curves.best_f1_error(defect, normal, single_valued),
             "best_f1_threshold": threshold,
             "best_iou": f1 / (2 - f1),
         }

@@ -3,225 +3,181 @@
 Beside it a figure of each set's main score, and on the page the same images under every method.
 """
 
-import html
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
 from rgi.evaluation.results import load_result
-from rgi.report.methods import Run, label
+from rgi.report.methods import label
+from rgi.report.page import template
 from rgi.report.pictures import data_uri, heat, heat_scale, photograph
-from rgi.report.tables import METRICS, MISSING, Metric, fixed
+from rgi.report.tables import METRICS, MISSING, MarkedTable, fixed
 
 SHOWN_IMAGES = 6  # per set, under every method
-FOUND, RESTORED = "standard/pixel_auroc", "standard/psnr"  # what the figure shows of defects, and of holes
+DETECTION, RESTORATION = "standard/pixel_auroc", "standard/psnr"  # what the figure shows of defects, and of holes
 ACROSS = 3  # sets in a row of the figure
+SET = ["dataset", "category", "corruption"]  # the columns that say what a method was run on
+SIGNS = {"±": r"$\pm$", MISSING: "--", "\u2009": r"\,", "·": r"$\cdot$"}  # as LaTeX writes them
+Place = tuple[str, ...]  # the values of `SET`
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A score over seeds: its mean, half of its range, and over how many seeds."""
+class SideBySide:
+    """Pictures of some images: per row the image's name and its pictures, of which the first two are of no method."""
 
-    mean: float
-    spread: float
-    seeds: int
-
-    def text(self, metric: Metric) -> str:
-        """As shown, the spread with as many decimals as the mean; a single seed has no spread to show."""
-        mean = metric.show(self.mean)
-        if self.seeds < 2 or mean == MISSING:
-            return mean
-        spread = metric.show if "e" in mean else fixed(len(mean.partition(".")[2]))
-        return f"{mean} ± {spread(self.spread)}"
-
-
-Key = tuple[str, ...]  # dataset, category, corruption, method
-Scores = dict[Key, dict[str, Cell]]
-
-
-def known(metric: str) -> Metric | None:
-    """How a metric of the long form is shown; None if it is not."""
-    return METRICS.get(metric.removeprefix("standard/"))
-
-
-def best(column: list[Cell | None], better: int) -> list[bool]:
-    """Whose interval of mean ± spread lies beyond all others'. With one seed nobody's spread is known, and none is."""
-    if not better or sum(cell is not None for cell in column) < 2:
-        return [False] * len(column)
-    marks = []
-    for one in column:
-        others = [other for other in column if other is not None and other is not one]
-        marks.append(
-            one is not None
-            and one.seeds > 1
-            and all(better * (one.mean - other.mean) > one.spread + other.spread for other in others)
-        )
-    return marks
-
-
-def table(scores: Scores) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, bool]]]]]]:
-    """Per set: its name, the columns' labels, and per method its cells' texts and whether each is best."""
-    found = []
-    for place in dict.fromkeys(key[:3] for key in scores):
-        rows = {key[3]: row for key, row in scores.items() if key[:3] == place}
-        metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if known(m)]
-        order = list(METRICS)
-        metrics.sort(key=lambda m: order.index(m.removeprefix("standard/")))
-        columns = []
-        for name in metrics:
-            cells = [row.get(name) for row in rows.values()]
-            cells = [None if cell is None or not math.isfinite(cell.mean) else cell for cell in cells]
-            texts = [MISSING if cell is None else cell.text(known(name)) for cell in cells]
-            means = [None if cell is None else known(name).show(cell.mean) for cell in cells]
-            marks = best(cells, known(name).better)  # which nobody would believe of two whose means look the same
-            marks = [mark and means.count(mean) == 1 for mark, mean in zip(marks, means, strict=True)]
-            columns.append(list(zip(texts, marks, strict=True)))
-        lines = [(label(method), [column[i] for column in columns]) for i, method in enumerate(rows)]
-        found.append((title(place), [known(m).label for m in metrics], lines))
-    return found
+    methods: list[str]
+    rows: list[tuple[str, list[str | None]]]
 
 
 def write_benchmark(
-    folder: Path, name: str, scores: Scores, failed: list[dict[str, Any]], runs: dict[Key, list[Run]]
+    folder: Path,
+    name: str,
+    scores: pd.DataFrame,
+    failed: list[dict[str, Any]],
+    results: dict[Place, dict[str, Path]],
 ) -> Path:
     """Write table.md, table.tex, table.html and figure.png; returns the page.
 
     Args:
         folder: of the benchmark.
         name: of the benchmark.
-        scores: by set and method.
+        scores: a row per score, with the columns dataset, category, corruption, method, metric
+            (``<protocol>/<metric>``), and over the seeds its mean, its spread and how many seeds there are.
         failed: experiment, seed and reason of each row that could not be run.
-        runs: of each set (dataset, category, corruption) the methods' results, on the same images.
+        results: of each set the folders of the methods' results, on the same images.
     """
-    sets = table(scores)
-    (folder / "table.md").write_text(markdown(sets, failed))
-    (folder / "table.tex").write_text(latex(sets, failed))
-    if sets:
+    tables = benchmark_tables(scores)
+    (folder / "table.md").write_text(markdown(tables, failed))
+    (folder / "table.tex").write_text(latex(tables, failed))
+    if tables:
         draw(scores).savefig(folder / "figure.png", dpi=110)
+    galleries = {title(place): side_by_side(each) for place, each in results.items()}
     page = folder / "table.html"
-    page.write_text(web(name, sets, failed, {title(key): side_by_side(found) for key, found in runs.items()}))
+    page.write_text(template("benchmark.html").render(name=name, tables=tables, failed=failed, galleries=galleries))
     return page
 
 
-def title(key: Key) -> str:
+def title(place: Place) -> str:
     """A set in words."""
-    return " · ".join(part for part in key[:3] if part)
+    return " · ".join(part for part in place if part)
 
 
-def draw(scores: Scores) -> Figure:
+def benchmark_tables(scores: pd.DataFrame) -> dict[str, MarkedTable]:
+    """A table per set, by its title; with a row per method and a column per metric that we know."""
+    return {title(place): set_table(rows) for place, rows in scores.groupby(SET, sort=False)}
+
+
+def set_table(scores: pd.DataFrame) -> MarkedTable:
+    """The table of one set."""
+    methods = scores["method"].unique()
+    names = scores["metric"].str.removeprefix("standard/")
+    texts, best = (pd.DataFrame(index=pd.Index(map(label, methods))) for _ in range(2))
+    for name, metric in METRICS.items():
+        if not (names == name).any():
+            continue
+        column = scores[names == name].set_index("method").reindex(methods)
+        column = column.where(np.isfinite(column["mean"]))
+        means = column["mean"].map(metric.show)
+        spreads = zip(means, column["spread"], column["seeds"], strict=True)
+        texts[metric.label] = [with_spread(*each, metric.show) for each in spreads]
+        # Nobody would believe that one of two is better whose means look the same.
+        best[metric.label] = (clearly_best(column, metric.better) & ~means.duplicated(keep=False)).to_numpy()
+    return MarkedTable(texts, best)
+
+
+def with_spread(mean: str, spread: float, seeds: float, show: Callable[[float], str]) -> str:
+    """A mean that is shown already, and the spread with as many decimals; a single seed has no spread to show."""
+    if seeds < 2 or mean == MISSING:
+        return mean
+    show = show if "e" in mean else fixed(len(mean.partition(".")[2]))
+    return f"{mean} ± {show(spread)}"
+
+
+def clearly_best(scores: pd.DataFrame, better: int) -> pd.Series:
+    """Whose interval of mean ± spread lies beyond all others'. With one seed nobody's spread is known, and none is.
+
+    Args:
+        scores: mean, spread and seeds of each method, NaN where it has no such score.
+        better: +1 if higher is better, -1 if lower is, 0 if it ranks nothing.
+    """
+    known = scores.dropna(subset="mean")
+    if not better or len(known) < 2:
+        return pd.Series(False, scores.index)
+    means, spreads = known["mean"].to_numpy(), known["spread"].to_numpy()
+    beyond = better * np.subtract.outer(means, means) > np.add.outer(spreads, spreads)
+    np.fill_diagonal(beyond, True)
+    return (beyond.all(axis=1) & (known["seeds"] > 1)).reindex(scores.index, fill_value=False)
+
+
+def draw(scores: pd.DataFrame) -> Figure:
     """A panel per set: mean and spread of its main score, a line per method."""
-    places = list(dict.fromkeys(key[:3] for key in scores))
-    lines = -(-len(places) // ACROSS)
-    most = max(sum(key[:3] == place for key in scores) for place in places)
-    figure = Figure(figsize=(4.2 * min(ACROSS, len(places)), (0.8 + 0.27 * most) * lines), layout="constrained")
-    for position, place in enumerate(places, start=1):
-        axis = figure.add_subplot(lines, min(ACROSS, len(places)), position)
-        rows = {key[3]: row for key, row in scores.items() if key[:3] == place}
-        shown = FOUND if place[2] in ("", "defects") else RESTORED
-        cells = {method: row[shown] for method, row in rows.items() if shown in row}
-        means, spreads = [cell.mean for cell in cells.values()], [cell.spread for cell in cells.values()]
-        axis.errorbar(means, range(len(cells)), xerr=spreads, fmt="o", capsize=3)
-        axis.set_yticks(range(len(cells)), [label(method) for method in cells])
+    sets = list(scores.groupby(SET, sort=False))
+    across, down = min(ACROSS, len(sets)), -(-len(sets) // ACROSS)
+    most = max(rows["method"].nunique() for _, rows in sets)
+    figure = Figure(figsize=(4.2 * across, (0.8 + 0.27 * most) * down), layout="constrained")
+    for position, (place, rows) in enumerate(sets, start=1):
+        main = DETECTION if place[2] in ("", "defects") else RESTORATION
+        shown = rows[rows["metric"] == main]
+        axis = figure.add_subplot(down, across, position)
+        axis.errorbar(shown["mean"], range(len(shown)), xerr=shown["spread"], fmt="o", capsize=3)
+        axis.set_yticks(range(len(shown)), [label(method) for method in shown["method"]])
         axis.invert_yaxis()
         axis.grid(alpha=0.3)
         axis.set_title(title(place), fontsize=10)
-        axis.set_xlabel(known(shown).label)
+        axis.set_xlabel(METRICS[main.removeprefix("standard/")].label)
     return figure
 
 
-def markdown(sets: list, failed: list[dict[str, Any]]) -> str:
+def markdown(tables: dict[str, MarkedTable], failed: list[dict[str, Any]]) -> str:
     """GitHub's tables, one per set."""
     parts = []
-    for title, labels, lines in sets:
-        rows = ["| method | " + " | ".join(labels) + " |", "|---" * (len(labels) + 1) + "|"]
-        for method, cells in lines:
-            rows.append(f"| {method} | " + " | ".join(f"**{t}**" if b else t for t, b in cells) + " |")
-        parts.append(f"### {title}\n\n" + "\n".join(rows) + "\n")
+    for heading, table in tables.items():
+        texts = table.texts.mask(table.best, "**" + table.texts + "**")
+        head, *rows = ["| " + " | ".join(cells) + " |" for cells in [("method", *texts), *texts.itertuples()]]
+        rule = "|---" * (len(texts.columns) + 1) + "|"
+        parts.append("\n".join([f"### {heading}\n", head, rule, *rows]) + "\n")
     return "\n".join(parts + [f"- failed: {f['experiment']}, seed {f['seed']}: {f['reason']}" for f in failed]) + "\n"
 
 
-def latex(sets: list, failed: list[dict[str, Any]]) -> str:
+def latex(tables: dict[str, MarkedTable], failed: list[dict[str, Any]]) -> str:
     """A tabular per set, for booktabs."""
-
-    def escaped(text: str) -> str:
-        for sign in "&%_#":
-            text = text.replace(sign, f"\\{sign}")
-        return text.replace("±", r"$\pm$").replace("\u2013", "--").replace("\u2009", r"\,").replace("·", r"$\cdot$")
-
     parts = []
-    for title, labels, lines in sets:
-        rows = [" & ".join(["method", *map(escaped, labels)]) + r" \\", r"\midrule"]
-        for method, cells in lines:
-            texts = [rf"\textbf{{{escaped(t)}}}" if b else escaped(t) for t, b in cells]
-            rows.append(" & ".join([escaped(method), *texts]) + r" \\")
-        body = "\n".join([r"\toprule", *rows, r"\bottomrule"])
-        parts.append(f"% {title}\n\\begin{{tabular}}{{l{'r' * len(labels)}}}\n{body}\n\\end{{tabular}}\n")
+    for heading, table in tables.items():
+        bold = table.best.astype(object).replace({True: "textbf: --rwrap", False: ""})
+        style = table.texts.rename_axis(columns="method").style.apply(lambda _, bold=bold: bold, axis=None)
+        style.format(escape="latex").format_index(escape="latex").format_index(escape="latex", axis="columns")
+        tabular = style.to_latex(hrules=True, column_format="l" + "r" * len(bold.columns))
+        for sign, written in SIGNS.items():
+            tabular = tabular.replace(sign, written)
+        parts.append(f"% {heading}\n{tabular}")
     return "\n".join(parts + [f"% failed: {f['experiment']}, seed {f['seed']}: {f['reason']}" for f in failed]) + "\n"
 
 
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;text-align:right;border-bottom:1px solid #ddd}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}.scroll{overflow-x:auto}
-table.p td,table.p th{border:0;padding:.15rem;text-align:center;font-weight:normal}.p img{height:5rem}
-img{image-rendering:pixelated}img.f{max-width:100%;image-rendering:auto}.failed{color:#a00}
-"""
-
-
-def web(name: str, sets: list, failed: list[dict[str, Any]], galleries: dict[str, str]) -> str:
-    """A page with every table, the same images under every method below it, and what failed."""
-    parts = [f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title><style>{STYLE}</style>"]
-    parts += [
-        f"<h1>Benchmark {html.escape(name)}</h1>",
-        "<p>Mean ± half of the range over the seeds. Bold: better than every other by more than both spreads. The ",
-        "generator is the same for all seeds. Pictures: the first seed, above what was observed and restored, below ",
-        "the truth and the anomaly maps, each method's on a scale of its own.</p>",
-    ]
-    parts += [
-        f"<p class=failed>{html.escape(f['experiment'])}, seed {f['seed']}: failed: {html.escape(f['reason'])}</p>"
-        for f in failed
-    ]
-    if sets:
-        parts.append('<img class=f src="figure.png" alt="Main score of every method on every set">')
-    for heading, labels, lines in sets:
-        head = "".join(f"<th>{html.escape(word)}</th>" for word in ["method", *labels])
-        body = "".join(
-            f"<tr><td>{html.escape(method)}</td>"
-            + "".join(f"<td>{'<b>' if b else ''}{html.escape(t)}{'</b>' if b else ''}</td>" for t, b in cells)
-            + "</tr>"
-            for method, cells in lines
-        )
-        parts.append(f"<h2>{html.escape(heading)}</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>")
-        parts.append(galleries.get(heading, ""))
-    return "\n".join(parts)
-
-
-def side_by_side(runs: list[Run]) -> str:
-    """Some images, two rows each, and a column for every method: what it restored, and its map."""
-    names = sorted(set.intersection(*(_names(run) for run in runs)))
+def side_by_side(results: dict[str, Path]) -> SideBySide:
+    """Some images that all methods have: what was observed and is known, what each method restored, and its map."""
+    names = sorted(set.intersection(*map(image_names, results.values())))
     names = [names[i * len(names) // SHOWN_IMAGES] for i in range(SHOWN_IMAGES)] if len(names) > SHOWN_IMAGES else names
-    scales = [heat_scale(load_result(run.results, name, ("map",), ())["map"] for name in names) for run in runs]
-    rows = ["<tr><th>image</th><th></th>" + "".join(f"<th>{html.escape(run.label)}</th>" for run in runs) + "</tr>"]
+    folders = list(results.values())
+    scales = [heat_scale(load_result(each, name, ("map",), ())["map"] for name in names) for each in folders]
+    rows = []
     for name in names:
-        image = load_result(runs[0].results, name, ("observed",), ("truth", "clean"))
+        image = load_result(folders[0], name, ("observed",), ("truth", "clean"))
         above = [photograph(image["observed"]), photograph(image["clean"]) if "clean" in image else None]
         below = [Image.fromarray(image["truth"][0] > 0.5) if "truth" in image else None, None]
-        for run, scale in zip(runs, scales, strict=True):
-            found = load_result(run.results, name, ("map",), ("restored",))
-            above.append(photograph(found["restored"]) if "restored" in found else None)
-            below.append(heat(found["map"], scale))
-        rows += ["<tr>" + "".join(_cell(name, picture) for picture in line) + "</tr>" for line in (above, below)]
-    return f"<div class=scroll><table class=p>{''.join(rows)}</table></div>"
+        for folder, scale in zip(folders, scales, strict=True):
+            result = load_result(folder, name, ("map",), ("restored",))
+            above.append(photograph(result["restored"]) if "restored" in result else None)
+            below.append(heat(result["map"], scale))
+        rows += [(name, [each and data_uri(each) for each in pictures]) for pictures in (above, below)]
+    return SideBySide([label(method) for method in results], rows)
 
 
-def _names(run: Run) -> set[str]:
-    return {path.relative_to(run.results).with_suffix("").as_posix() for path in run.results.rglob("*.npz")}
-
-
-def _cell(name: str, picture: Image.Image | None) -> str:
-    if picture is None:
-        return "<td></td>"
-    return f'<td><img alt="{html.escape(name)}" title="{html.escape(name)}" src="{data_uri(picture)}"></td>'
+def image_names(results: Path) -> set[str]:
+    """The names of all images in a folder of results."""
+    return {path.relative_to(results).with_suffix("").as_posix() for path in results.rglob("*.npz")}

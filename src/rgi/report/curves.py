@@ -1,123 +1,103 @@
-"""The convergence figure: the median objective over images, with its quartiles, as SVG paths."""
+"""The convergence figure: the median objective over images, with its quartiles, as an SVG in the page's colours."""
 
-import math
+import io
 from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-WIDTH, HEIGHT = 1000, 360  # units of the paths; the page stretches them to its own width
-POINTS = 240  # of a curve, at most
+POINTS = 240  # of a curve, at most: more would only make the page larger
+COLOURS = 8  # of methods on the page; from the ninth method on they repeat, dashed
+# Matplotlib writes these colours, and the page's variables take their places, so that the figure follows its style.
+METHODS, SOFT, LINE = [f"#ab000{index}" for index in range(COLOURS)], "#ab0010", "#ab0011"
+VARIABLES = {colour: f"var(--m{index})" for index, colour in enumerate(METHODS)}
+VARIABLES |= {SOFT: "var(--soft)", LINE: "var(--line)"}
+SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "convergence", "text.color": SOFT, "axes.labelcolor": SOFT}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One method: its position among the runs, the paths, and what the median starts and ends at."""
+    """One method: its position among the methods, and what its median starts and ends at."""
 
     index: int
     label: str
-    line: str
-    band: str
     first: float
     last: float
     iterations: int
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Curves on shared axes; ticks are (position in percent from the left or top, text)."""
+class Convergence:
+    """The figure as an ``<svg>`` element, and what its curves say."""
 
+    svg: str
     curves: list[Curve]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
     logarithmic: bool
-    size: tuple[int, int] = (WIDTH, HEIGHT)
 
 
-def settle(history: np.ndarray) -> np.ndarray:
-    """(T,) with every non-finite value replaced by the last finite one before it (NaN if there is none)."""
-    finite = np.isfinite(history)
-    last = np.maximum.accumulate(np.where(finite, np.arange(len(history)), -1))
-    return np.where(last >= 0, history[last], np.nan)
-
-
-def quartiles(histories: list[np.ndarray]) -> np.ndarray | None:
-    """(3,T) lower quartile, median and upper quartile over images; None for fewer than two steps.
+def quartiles(histories: list[np.ndarray]) -> pd.DataFrame | None:
+    """Lower quartile, median and upper quartile over images, a row per iteration; None for fewer than two of them.
 
     An image that has settled keeps its last value: the hard images that go on must not move the median.
     """
-    length = max((len(history) for history in histories), default=0)
-    padded = np.full((len(histories), length), np.nan)
-    for row, history in zip(padded, histories, strict=True):
-        row[: len(history)] = history
-    if length < 2:
+    table = pd.DataFrame({image: pd.Series(history) for image, history in enumerate(histories)}, dtype=float)
+    table = table.where(np.isfinite(table)).ffill().dropna(axis="columns")
+    if len(table) < 2 or table.empty:
         return None
-    filled = np.stack([settle(row) for row in padded])
-    filled = filled[np.isfinite(filled[:, 0])]
-    return np.quantile(filled, (0.25, 0.5, 0.75), axis=0) if len(filled) else None
+    return table.quantile([0.25, 0.5, 0.75], axis="columns").T.set_axis(["lower", "median", "upper"], axis="columns")
 
 
-def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Figure | None:
+def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Convergence | None:
     """The figure for one list of objectives (T,) per method; None if no method iterates.
 
     The vertical axis is logarithmic if every value is positive.
     """
-    found = {index: quartiles(each) for index, each in enumerate(histories)}
-    found = {index: each for index, each in found.items() if each is not None}
-    if not found:
+    tables = {index: quartiles(each) for index, each in enumerate(histories)}
+    tables = {index: table for index, table in tables.items() if table is not None}
+    if not tables:
         return None
-    lowest, highest = (float(pick([pick(each) for each in found.values()])) for pick in (np.min, np.max))
-    logarithmic = lowest > 0
-    low, high = (math.log10(lowest), math.log10(highest)) if logarithmic else (lowest, highest)
-    margin = 0.04 * (high - low) or 0.5
-    low, high = low - margin, high + margin
-    longest = max(each.shape[1] for each in found.values())
-
-    def place(values: np.ndarray) -> np.ndarray:
-        levels = np.log10(values) if logarithmic else values
-        return (1 - (levels - low) / (high - low)) * HEIGHT
-
-    curves = [curve(index, labels[index], each, place(each), longest) for index, each in found.items()]
-    levels = decades(low, high) if logarithmic else steps(low, high, 5)
-    y_ticks = [(float(place(np.array(level))) / HEIGHT * 100, short(level)) for level in levels]
-    whole = [step for step in steps(0, longest - 1, 6) if step == round(step)]
-    x_ticks = [(step / (longest - 1) * 100, short(step)) for step in whole]
-    return Figure(curves, x_ticks, y_ticks, logarithmic)
+    logarithmic = all((table > 0).all(axis=None) for table in tables.values())
+    curves = [
+        Curve(index, labels[index], float(table["median"].iloc[0]), float(table["median"].iloc[-1]), len(table))
+        for index, table in tables.items()
+    ]
+    with matplotlib.rc_context(SETTINGS):
+        return Convergence(as_svg(draw(tables, logarithmic)), curves, logarithmic)
 
 
-def curve(index: int, label: str, values: np.ndarray, heights: np.ndarray, longest: int) -> Curve:
-    length = values.shape[1]
-    kept = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
-    lower, middle, upper = (
-        [f"{step / (longest - 1) * WIDTH:.1f} {height[step]:.1f}" for step in kept] for height in heights
-    )
-    line, band = "M" + "L".join(middle), "M" + "L".join(lower + upper[::-1]) + "Z"
-    return Curve(index, label, line, band, float(values[1, 0]), float(values[1, -1]), length)
+def draw(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
+    """A line and a band per method, by the method's position."""
+    figure = Figure(figsize=(11, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    for index, table in tables.items():
+        kept = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(POINTS, len(table))).round().astype(int))]
+        colour, dashes = METHODS[index % COLOURS], "-" if index < COLOURS else "--"
+        axes.fill_between(kept.index, kept["lower"], kept["upper"], color=colour, alpha=0.16, linewidth=0)
+        axes.plot(kept.index, kept["median"], dashes, color=colour, linewidth=1.5)
+    axes.margins(x=0)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.set(xlabel="iteration", ylabel=f"objective{' (logarithmic scale)' if logarithmic else ''}")
+    if logarithmic:
+        low, high = axes.dataLim.intervaly
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="y", color=LINE, linewidth=0.7)
+    axes.tick_params(length=0, labelcolor=SOFT)
+    axes.spines[:].set_visible(False)
+    return figure
 
 
-def steps(low: float, high: float, about: int) -> list[float]:
-    """Round numbers in [low, high], a little more or less than ``about`` of them."""
-    raw = (high - low) / about
-    size = 10 ** math.floor(math.log10(raw))
-    size = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
-    return [index * size for index in range(math.ceil(low / size), math.floor(high / size) + 1)]
-
-
-def decades(low: float, high: float) -> list[float]:
-    """Numbers 1, 2, 5 times a power of ten between 10^low and 10^high, at most seven."""
-    powers = range(math.floor(low), math.ceil(high) + 1)
-    fine = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    coarse = [10.0**power for power in powers]
-    for levels in (fine, coarse, coarse[::2], coarse[::4]):
-        inside = [level for level in levels if low <= math.log10(level) <= high]
-        if len(inside) <= 7:
-            break
-    return inside
-
-
-def short(value: float) -> str:
-    """A tick's text: plain up to a million, powers of ten beyond."""
-    return (
-        f"{value:g}"
-        if value == 0 or 1e-3 <= abs(value) < 1e6
-        else f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-")
-    )
+def as_svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element for the page; the same figure gives the same text."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace("*{", ".plot *{")  # matplotlib's rule would hold for the whole page
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return svg

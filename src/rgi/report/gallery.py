@@ -1,10 +1,8 @@
 """Which images the gallery shows, and in which order."""
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
-from rgi.report.methods import value
+import pandas as pd
 
 PLACES = 60  # images, at most
 
@@ -20,19 +18,13 @@ class Section:
     tail: list[str]
 
 
-def ranked(rows: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Names from the worst to the best pixel AUROC; and those without one by descending score."""
-    known = [row for row in rows if math.isfinite(value(row, "pixel_auroc"))]
-    others = [row for row in rows if not math.isfinite(value(row, "pixel_auroc"))]
-    known.sort(key=lambda row: (value(row, "pixel_auroc"), row["name"]))
-    others.sort(key=lambda row: (alarm(row), row["name"]))
-    return [row["name"] for row in known], [row["name"] for row in others]
-
-
-def alarm(row: dict[str, Any]) -> float:
-    """Sorts by descending score; an image without a score goes last."""
-    score = value(row, "score")
-    return math.inf if math.isnan(score) else -score
+def ranked(images: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Names from the worst to the best pixel AUROC; and those without one by descending score, then without score."""
+    table = images.reindex(columns=["name", "pixel_auroc", "score"])
+    known = table["pixel_auroc"].notna()
+    worst_first = table[known].sort_values(["pixel_auroc", "name"])
+    highest_first = table[~known].sort_values(["score", "name"], ascending=[False, True])
+    return list(worst_first["name"]), list(highest_first["name"])
 
 
 def ends(names: list[str], places: int) -> tuple[list[str], int, list[str]]:
@@ -43,9 +35,9 @@ def ends(names: list[str], places: int) -> tuple[list[str], int, list[str]]:
     return names[: places - tail], len(names) - places, names[len(names) - tail :]
 
 
-def gallery(rows: list[dict[str, Any]]) -> list[Section]:
+def gallery(images: pd.DataFrame) -> list[Section]:
     """Images with a pixel AUROC take the places first, the others what remains."""
-    known, others = ranked(rows)
+    known, others = ranked(images)
     sections = []
     if known:
         note = "from the worst to the best pixel AUROC"
@@ -57,8 +49,8 @@ def gallery(rows: list[dict[str, Any]]) -> list[Section]:
     return sections
 
 
-def typical_name(rows: list[dict[str, Any]]) -> str:
+def typical_name(images: pd.DataFrame) -> str:
     """The image in the middle of the first section."""
-    known, others = ranked(rows)
+    known, others = ranked(images)
     names = known or others
     return names[len(names) // 2]

@@ -1,11 +1,10 @@
 """What a report is made from: a method's scores, its numbers per image, and the arrays on disk."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from rgi.errors import InputError
 from rgi.evaluation.results import load_result
@@ -28,21 +27,21 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class MethodResults:
     """One method's results on a set of images.
 
     Attributes:
         method: its name in the configuration ("r_rgi").
         metrics: scores of the whole set, NaN where not defined; ``<metric>_error`` bounds how far ``<metric>`` is
             from its exact value.
-        rows: one per image: name ("<kind>/<stem>" or "<stem>"), category, kind, and as far as they are known score,
-            iterations, seconds, pixel_auroc (NaN without truth), psnr and ssim.
-        results: folder that holds ``<name>.npz`` for every row.
+        images: a row per image. Its columns are name ("<kind>/<stem>" or "<stem>"), category, kind, and as far as they
+            are known score, iterations, seconds, pixel_auroc (NaN without truth), psnr and ssim.
+        results: folder that holds ``<name>.npz`` for every image.
     """
 
     method: str
     metrics: dict[str, float]
-    rows: list[dict[str, Any]]
+    images: pd.DataFrame
     results: Path
 
     @property
@@ -57,35 +56,30 @@ def label(method: str) -> str:
     return known if name == method else f"{known} (as published)"
 
 
-def value(row: dict[str, Any], key: str) -> float:
-    """A number of a row, NaN where it is absent."""
-    found = row.get(key)
-    return math.nan if found is None else float(found)
-
-
-def check(runs: list[Run]) -> None:
+def check(methods: list[MethodResults]) -> None:
     """Refuse what cannot be reported; see `rgi.report.page.write_report`."""
-    if not runs:
+    if not methods:
         raise InputError("report: no runs; give at least one method's results")
-    expected = {row["name"] for row in runs[-1].rows}
-    for run in runs:
-        names = [row["name"] for row in run.rows]
-        if not names:
-            raise InputError(f"report: {run.method} has no images; run it on at least one")
-        different = sorted(expected.symmetric_difference(names))
+    for one in methods:
+        if one.images.empty:
+            raise InputError(f"report: {one.method} has no images; run it on at least one")
+    last = methods[-1]
+    expected = set(last.images["name"])
+    for one in methods:
+        different = sorted(expected.symmetric_difference(one.images["name"]))
         if different:
             raise InputError(
-                f"report: {run.method} and {runs[-1].method} are not over the same images ({different[0]} is in one "
+                f"report: {one.method} and {last.method} are not over the same images ({different[0]} is in one "
                 "only); report runs over the same images"
             )
-        if len(expected) < len(names):
-            raise InputError(f"report: {run.method} has images of the same name; names must be unique")
+        if one.images["name"].duplicated().any():
+            raise InputError(f"report: {one.method} has images of the same name; names must be unique")
     for name in sorted(expected):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"report: the image name {name} leads out of the report's folder; rename the image")
 
 
-def scored(run: Run, names: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Every anomaly map (H,W) and every history (T,) of a run."""
-    files = [load_result(run.results, name, ("observed", "map"), ("history",)) for name in names]
+def maps_and_histories(method: MethodResults, names: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Every anomaly map (H,W) and every history (T,) of a method."""
+    files = [load_result(method.results, name, ("observed", "map"), ("history",)) for name in names]
     return [file["map"] for file in files], [file["history"] for file in files if "history" in file]

@@ -8,17 +8,24 @@ from urllib.parse import quote
 
 import jinja2
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from rgi.evaluation.results import load_result
 from rgi.report import pictures
 from rgi.report.curves import convergence
 from rgi.report.gallery import PLACES, gallery, typical_name
-from rgi.report.methods import Run, check, scored, value
+from rgi.report.methods import MethodResults, check, maps_and_histories
 from rgi.report.pictures import Panel
 from rgi.report.tables import METRICS, accuracies, fixed, kind_table, metric, score_table, significant
 
-__all__ = ["Run", "write_report"]
+__all__ = ["MethodResults", "write_report"]
+IMAGE_SCORES = {  # what stands above an image's pictures, besides AUROC and score
+    "psnr": lambda value: f"{METRICS['psnr'].show(value)} dB",
+    "ssim": lambda value: f"SSIM {METRICS['ssim'].show(value)}",
+    "iterations": lambda value: f"{fixed(0)(value)} it.",
+    "seconds": lambda value: f"{significant(value)} s",
+}
 
 
 @dataclass(frozen=True)
@@ -71,44 +78,44 @@ class Entry:
 def write_report(
     folder: Path,
     title: str,
-    runs: list[Run],
+    methods: list[MethodResults],
     config_yaml: str,
     subtitle: str = "",
     environment: dict[str, str] | None = None,
 ) -> Path:
     """Write ``folder/report.html`` and one ``folder/pictures/<name>.png`` per image; returns the page's path.
 
-    The results are ``<name>.npz`` in each run's folder, with observed (C,H,W) and restored (C,H,W) in about [-1,1],
+    The results are ``<name>.npz`` in each method's folder, with observed (C,H,W) and restored (C,H,W) in about [-1,1],
     map (H,W) >= 0 as it was scored, history (T,) the objective per iteration (NaN once the image has settled), and
     where known truth (1,H,W) in [0,1] and clean (C,H,W). A method that restores nothing or does not iterate leaves
-    ``restored`` or ``history`` out. The last run decides the order of the gallery. ``environment`` is what the results
-    were made with (command, versions), shown as it is.
+    ``restored`` or ``history`` out. The last method decides the order of the gallery. ``environment`` is what the
+    results were made with (command, versions), shown as it is.
 
     Raises:
-        InputError: no run, no image, runs over different images, a name that leaves the folder, a results file
+        InputError: no method, no image, methods over different images, a name that leaves the folder, a results file
             that is missing or unreadable or lacks an array.
     """
-    check(runs)
+    check(methods)
     folder = Path(folder)
-    names = [row["name"] for row in runs[-1].rows]
-    maps, histories = zip(*(scored(run, names) for run in runs), strict=True)
+    images = methods[-1].images
+    maps, histories = zip(*(maps_and_histories(each, list(images["name"])) for each in methods), strict=True)
     scales = [pictures.heat_scale(each) for each in maps]
-    sections, typical = gallery(runs[-1].rows), typical_name(runs[-1].rows)
+    sections, typical = gallery(images), typical_name(images)
     shown = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
     entries, truths = {}, []
-    for name in names:
-        drawn = draw(runs, name, scales)
-        save_strip(folder / "pictures" / f"{name}.png", drawn, runs)
+    for name in images["name"]:
+        drawn = draw(methods, name, scales)
+        save_strip(folder / "pictures" / f"{name}.png", drawn, methods)
         truths.append(None if drawn.truth is None else bool(drawn.truth.any()))
         if name in shown:
-            entries[name] = entry(runs, name, drawn)
+            entries[name] = entry(methods, name, drawn)
     target = folder / "report.html"
-    page = template().render(
-        **tables(runs),
+    page = template("page.html").render(
+        **scores_and_kinds(methods),
         title=title,
         subtitle=subtitle,
-        sentence=sentence(runs, entries[typical].size, truths),
-        figure=convergence([run.label for run in runs], list(histories)),
+        sentence=sentence(methods, entries[typical].size, truths),
+        convergence=convergence([each.label for each in methods], list(histories)),
         scales=[significant(scale) for scale in scales],
         sections=sections,
         entries=entries,
@@ -120,24 +127,24 @@ def write_report(
     return target
 
 
-def tables(runs: list[Run]) -> dict[str, Any]:
+def scores_and_kinds(methods: list[MethodResults]) -> dict[str, Any]:
     """What the page's tables and their footnotes say."""
-    keys, scores, empty = score_table(runs)
-    kinds, skipped = kind_table(runs)
+    keys, scores, undefined = score_table(methods)
+    kinds, skipped = kind_table(methods)
     return {
-        "runs": runs,
+        "methods": methods,
         "metrics": [metric(key) for key in keys],
         "scores": scores,
-        "accuracies": accuracies(runs, keys),
-        "empty": [metric(key).label for key in empty],
+        "accuracies": accuracies(methods, keys),
+        "undefined": [metric(key).label for key in undefined],
         "kinds": kinds,
         "skipped": skipped,
     }
 
 
-def draw(runs: list[Run], name: str, scales: list[float]) -> Drawn:
-    known = load_result(runs[0].results, name, ("observed",), ("clean", "truth"))
-    results = [load_result(run.results, name, ("map",), ("restored",)) for run in runs]
+def draw(methods: list[MethodResults], name: str, scales: list[float]) -> Drawn:
+    known = load_result(methods[0].results, name, ("observed",), ("clean", "truth"))
+    results = [load_result(method.results, name, ("map",), ("restored",)) for method in methods]
     return Drawn(
         pictures.photograph(known["observed"]),
         pictures.photograph(known["clean"]) if "clean" in known else None,
@@ -147,12 +154,12 @@ def draw(runs: list[Run], name: str, scales: list[float]) -> Drawn:
     )
 
 
-def save_strip(path: Path, drawn: Drawn, runs: list[Run]) -> None:
+def save_strip(path: Path, drawn: Drawn, methods: list[MethodResults]) -> None:
     panels = [Panel("observed", drawn.observed)]
-    for run, restored, heat in zip(runs, drawn.restored, drawn.heat, strict=True):
+    for method, restored, heat in zip(methods, drawn.restored, drawn.heat, strict=True):
         if restored is not None:
-            panels.append(Panel(f"{run.label}: restored", restored))
-        panels.append(Panel(f"{run.label}: map", heat, outlined=True))
+            panels.append(Panel(f"{method.label}: restored", restored))
+        panels.append(Panel(f"{method.label}: map", heat, outlined=True))
     if drawn.clean is not None:
         panels.append(Panel("clean", drawn.clean))
     if drawn.truth is not None:
@@ -161,7 +168,7 @@ def save_strip(path: Path, drawn: Drawn, runs: list[Run]) -> None:
     pictures.strip(panels, drawn.truth).save(path, compress_level=2)
 
 
-def entry(runs: list[Run], name: str, drawn: Drawn) -> Entry:
+def entry(methods: list[MethodResults], name: str, drawn: Drawn) -> Entry:
     image = [Picture("observed", f"{name}: observed", pictures.data_uri(drawn.observed))]
     if drawn.clean is not None:
         image.append(Picture("clean", f"{name}: clean", pictures.data_uri(drawn.clean)))
@@ -169,34 +176,26 @@ def entry(runs: list[Run], name: str, drawn: Drawn) -> Entry:
         truth = Image.fromarray(drawn.truth)
         image.append(Picture("truth", f"{name}: truth", pictures.data_uri(truth)))
     groups = [Group("Image", None, image)]
-    for index, run in enumerate(runs):
+    for index, method in enumerate(methods):
         shown, restored = [], drawn.restored[index]
         if restored is not None:
-            alt = f"{name}: restored by {run.label}"
+            alt = f"{name}: restored by {method.label}"
             shown.append(Picture("restored", alt, pictures.data_uri(restored)))
-        alt = f"{name}: anomaly map of {run.label}"
+        alt = f"{name}: anomaly map of {method.label}"
         shown.append(Picture("map", alt, pictures.data_uri(drawn.heat[index]), outlined=True))
-        row = next(row for row in run.rows if row["name"] == name)
-        groups.append(Group(run.label, index, shown, *numbers(row)))
+        row = method.images[method.images["name"] == name].iloc[0]
+        groups.append(Group(method.label, index, shown, *image_scores(row)))
     border = "" if drawn.truth is None else pictures.outline(drawn.truth)
     return Entry(name, f"pictures/{quote(name)}.png", drawn.observed.size, border, groups)
 
 
-def numbers(row: dict[str, Any]) -> tuple[str, str]:
+def image_scores(row: pd.Series) -> tuple[str, str]:
     """The number that the gallery is sorted by, and the others."""
-    score = f"score {significant(value(row, 'score'))}"
-    auroc = value(row, "pixel_auroc")
-    others = [
-        f"{before}{METRICS[key].show(value(row, key))}{after}"
-        for key, before, after in (("psnr", "", " dB"), ("ssim", "SSIM ", ""))
-        if math.isfinite(value(row, key))
-    ]
-    if math.isfinite(value(row, "iterations")):
-        others.append(f"{fixed(0)(value(row, 'iterations'))} it.")
-    if math.isfinite(value(row, "seconds")):
-        others.append(f"{significant(value(row, 'seconds'))} s")
-    if math.isfinite(auroc):
-        return f"AUROC {fixed(3)(auroc)}", together([score, *others])
+    values = {key: float(row.get(key, math.nan)) for key in ("score", "pixel_auroc", *IMAGE_SCORES)}
+    score = f"score {significant(values['score'])}"
+    others = [text(values[key]) for key, text in IMAGE_SCORES.items() if math.isfinite(values[key])]
+    if math.isfinite(values["pixel_auroc"]):
+        return f"AUROC {fixed(3)(values['pixel_auroc'])}", together([score, *others])
     return score, together(others)
 
 
@@ -205,11 +204,11 @@ def together(texts: list[str]) -> str:
     return " · ".join(text.replace(" ", "\u00a0") for text in texts)
 
 
-def sentence(runs: list[Run], size: tuple[int, int], truths: list[bool | None]) -> str:
+def sentence(methods: list[MethodResults], size: tuple[int, int], truths: list[bool | None]) -> str:
     """What was run, on what."""
-    labels = [run.label for run in runs]
-    methods = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
-    categories = ", ".join(sorted({str(row.get("category", "")) for row in runs[-1].rows} - {""}))
+    labels = [method.label for method in methods]
+    subject = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    categories = ", ".join(sorted({*methods[-1].images.get("category", [])} - {""}))
     counts = [
         (truths.count(True), "with a known corruption"),
         (truths.count(False), "without corruption"),
@@ -221,10 +220,11 @@ def sentence(runs: list[Run], size: tuple[int, int], truths: list[bool | None]) 
     verb = "was" if len(labels) == 1 else "were"
     of = f" of {categories}" if categories else ""
     pixels = f"{size[0]} \u00d7 {size[1]} pixels"
-    return f"{methods} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."
+    return f"{subject} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."
 
 
-def template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page's template, which lies beside this file."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     rules = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -235,4 +235,4 @@ def template() -> jinja2.Template:
         "gradient": pictures.gradient(),
         "short": significant,
     }
-    return rules.get_template("page.html")
+    return rules.get_template(name)

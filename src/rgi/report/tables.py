@@ -1,11 +1,13 @@
 """The tables of a report: scores by method, and by kind of image. Text cells, the best ones marked."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from rgi.report.methods import Run, value
+import numpy as np
+import pandas as pd
+
+from rgi.report.methods import MethodResults
 
 MISSING = "\u2013"
 
@@ -21,18 +23,17 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Cell:
-    text: str
-    best: bool = False
+class MarkedTable:
+    """The cells of a table as ``texts``, and which of them are the ``best`` of what they are compared with."""
 
+    texts: pd.DataFrame
+    best: pd.DataFrame
 
-@dataclass(frozen=True)
-class Line:
-    """One row of a table: its heading, its cells, and over how many images they are (0 where it does not matter)."""
-
-    label: str
-    cells: list[Cell]
-    images: int = 0
+    @property
+    def rows(self) -> list[tuple[str, list[tuple[str, bool]]]]:
+        """Per row its heading and its cells, each a text and whether it is best."""
+        cells = zip(self.texts.to_numpy(), self.best.to_numpy(), strict=True)
+        return [(head, list(zip(*row, strict=True))) for head, row in zip(self.texts.index, cells, strict=True)]
 
 
 def fixed(places: int) -> Callable[[float], str]:
@@ -162,77 +163,68 @@ def metric(key: str) -> Metric:
     return METRICS.get(key, unknown)
 
 
-def best(texts: list[str], values: list[float], better: int) -> list[bool]:
+def mark_best(texts: pd.Series, values: pd.Series, better: int) -> pd.Series:
     """Which values are best. What prints alike is equally good; among fewer than two there is no best."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not better or len(finite) < 2:
-        return [False] * len(values)
-    winner = texts[values.index(max(finite) if better > 0 else min(finite))]
-    return [text == winner for text in texts]
+    finite = values.where(np.isfinite(values))
+    if not better or finite.count() < 2:
+        return pd.Series(False, values.index)
+    return texts == texts.iloc[(better * finite).argmax()]
 
 
-def score_keys(runs: list[Run]) -> list[str]:
-    """Scores of any run, known ones first; what belongs to another score is left out."""
-    found = list(dict.fromkeys(key for run in runs for key in run.metrics))
-    found = [key for key in found if key in METRICS or not key.endswith(DETAILS)]
-    return [key for key in METRICS if key in found] + [key for key in found if key not in METRICS]
+def marked(values: pd.DataFrame, metrics: list[Metric]) -> MarkedTable:
+    """The values as texts, the best of each column marked; there is a metric per column."""
+    texts, best = values.astype(object), values.astype(bool)
+    for key, shown in zip(values, metrics, strict=True):
+        texts[key] = values[key].map(shown.show)
+        best[key] = mark_best(texts[key], values[key], shown.better)
+    return MarkedTable(texts, best)
 
 
-def score_table(runs: list[Run]) -> tuple[list[str], list[Line], list[str]]:
-    """Scores with any finite value (keys), a line per run, and the scores without one (keys)."""
-    keys, lines = score_keys(runs), [[] for _ in runs]
-    empty = [key for key in keys if not any(math.isfinite(run.metrics.get(key, math.nan)) for run in runs)]
-    keys = [key for key in keys if key not in empty]
-    for key in keys:
-        known = metric(key)
-        values = [float(run.metrics.get(key, math.nan)) for run in runs]
-        texts = [known.show(value) for value in values]
-        marks = best(texts, values, known.better)
-        for cells, text, mark in zip(lines, texts, marks, strict=True):
-            cells.append(Cell(text, mark))
-    return keys, [Line(run.label, cells) for run, cells in zip(runs, lines, strict=True)], empty
+def shown_keys(keys: Iterable[str]) -> list[str]:
+    """Known scores first, in the order of `METRICS`; what belongs to another score is left out."""
+    kept = [key for key in keys if key in METRICS or not key.endswith(DETAILS)]
+    return [key for key in METRICS if key in kept] + [key for key in kept if key not in METRICS]
 
 
-def accuracies(runs: list[Run], keys: list[str]) -> list[tuple[str, str]]:
-    """Scores that come with an error: label, and the largest error of any run."""
-    found = []
-    for key in keys:
-        errors = [run.metrics.get(f"{key}_error", math.nan) for run in runs]
-        errors = [error for error in errors if math.isfinite(error)]
-        if errors:
-            found.append((metric(key).label, f"{max(errors):.1g}"))
-    return found
+def score_table(methods: list[MethodResults]) -> tuple[list[str], MarkedTable, list[str]]:
+    """Scores with any finite value (keys), their table with a row per method, and the scores without one (keys)."""
+    scores = pd.DataFrame([one.metrics for one in methods], [one.label for one in methods], dtype=float)
+    scores = scores[shown_keys(scores)]
+    undefined = [key for key in scores if not np.isfinite(scores[key]).any()]
+    scores = scores.drop(columns=undefined)
+    return list(scores), marked(scores, [metric(key) for key in scores]), undefined
 
 
-def kind_table(runs: list[Run]) -> tuple[list[Line], int]:
-    """Mean per-image pixel AUROC, a line per kind and a cell per run; and how many images were skipped.
+def accuracies(methods: list[MethodResults], keys: list[str]) -> list[tuple[str, str]]:
+    """Scores that come with an error: label, and the largest error of any method."""
+    errors = pd.DataFrame([one.metrics for one in methods], dtype=float).max()
+    errors = errors.reindex([f"{key}_error" for key in keys]).dropna()
+    return [(metric(key.removesuffix("_error")).label, f"{error:.1g}") for key, error in errors.items()]
 
-    An image counts only if every run has a number for it, so that the means of a line are over the same images.
+
+def kind_table(methods: list[MethodResults]) -> tuple[MarkedTable | None, int]:
+    """Mean per-image pixel AUROC, a row per kind and a column per method, the best of each kind marked.
+
+    Also how many images were skipped.
+
+    An image counts only if every method has a number for it, so that the means of a row are over the same images.
     Without kinds there is no table.
     """
-    if not any(kind_of(row) for row in runs[0].rows):
-        return [], 0
-    scores: dict[str, list[list[float]]] = {}
-    several = len({row.get("category") for row in runs[0].rows}) > 1
-    by_name = [{row["name"]: row for row in run.rows} for run in runs]
-    for row in runs[0].rows:
-        kind = f"{row.get('category', '')} / {kind_of(row)}" if several else kind_of(row)
-        values = [value(rows[row["name"]], "pixel_auroc") for rows in by_name]
-        if all(map(math.isfinite, values)):
-            scores.setdefault(kind, []).append(values)
-    lines = [mean_line(kind, scores[kind]) for kind in sorted(scores)]
-    counted = sum(line.images for line in lines)
-    if len(lines) > 1:
-        lines.append(mean_line("all kinds", [values for each in scores.values() for values in each]))
-    return lines, len(runs[0].rows) - counted
-
-
-def kind_of(row: dict[str, Any]) -> str:
-    return str(row.get("kind", ""))
-
-
-def mean_line(label: str, scores: list[list[float]]) -> Line:
-    means = [sum(column) / len(column) for column in zip(*scores, strict=True)]
-    texts = [fixed(3)(mean) for mean in means]
-    cells = [Cell(text, mark) for text, mark in zip(texts, best(texts, means, 1), strict=True)]
-    return Line(label, cells, len(scores))
+    words = methods[0].images.reindex(columns=["name", "category", "kind"], fill_value="").set_index("name")
+    aurocs = pd.concat(
+        [one.images.reindex(columns=["name", "pixel_auroc"]).set_index("name")["pixel_auroc"] for one in methods],
+        axis="columns",
+        keys=[one.label for one in methods],
+    ).dropna()
+    if aurocs.empty or not (words["kind"] != "").any():
+        return None, 0
+    kinds = words["kind"] if words["category"].nunique() == 1 else words["category"] + " / " + words["kind"]
+    groups = aurocs.groupby(kinds)
+    means, counts = groups.mean(), groups.size()
+    if len(means) > 1:
+        means.loc["all kinds"], counts["all kinds"] = aurocs.mean(), len(aurocs)
+    by_kind = marked(means.T, [METRICS["pixel_auroc"]] * len(means))
+    texts, best = by_kind.texts.T, by_kind.best.T
+    texts.insert(0, "Images", counts.map(str))
+    best.insert(0, "Images", False)
+    return MarkedTable(texts, best), len(words) - len(aurocs)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.serving import serving
 from helpers.set_checks import refused
 from PIL import Image
 
@@ -100,19 +101,20 @@ def test_download_when_asked(tmp_path, monkeypatch):
     archive = tmp_path / "archive.tar.xz"
     with tarfile.open(archive, "w:xz") as file:
         file.add(source / "screw", "screw")
-    monkeypatch.setattr(mvtec_ad, "ARCHIVE", archive.as_uri())
     monkeypatch.setattr(mvtec_ad, "SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
     root = tmp_path / "data/mvtec_ad"
 
     refused(images(root), "no such folder")
     refused(images(root, category="scrw", download=True), "no such folder")
     assert not root.exists()
-    images(root, download=True).prepare()
-    assert len(images(root).test()) == 5
+    with serving(tmp_path, monkeypatch) as address:
+        monkeypatch.setattr(mvtec_ad, "ARCHIVE", f"{address}/archive.tar.xz")
+        images(root, download=True).prepare()
+        assert len(images(root).test()) == 5
 
-    archive.unlink()
-    images(root, download=True).prepare()  # what is there is not fetched again
-    refused(images(root, category="bottle", download=True), archive.as_uri(), mvtec_ad.PAGE)
+        archive.unlink()
+        images(root, download=True).prepare()  # what is there is not fetched again
+        refused(images(root, category="bottle", download=True), mvtec_ad.ARCHIVE, mvtec_ad.PAGE)
 
 
 def test_the_real_screws():

@@ -1,10 +1,11 @@
-"""How good a generator is, measured on two sets of images: nothing is downloaded, no trained network is needed.
+"""Metrics of a generator, from a set of generated and a set of real images. No download is necessary.
 
-Real and generated images are (N,C,H,W) in [-1,1]. `sliced_wasserstein` compares patches at every scale. Three measures
-compare features of a fixed random network (`random_features`) or of the user's: precision is the share of generated
-images that look real, recall the share of real images that the generator can make, and the kernel distance says how far
-apart the two distributions are. `memorisation` tests whether the generator copies its training images.
+Images are (N,C,H,W) in [-1,1], and both sets are on the same device. `sliced_wasserstein` compares patches at several
+scales. `precision_recall` and `kernel_distance` compare features of images. The features come from a fixed random
+network (`random_features`) or from another network. Precision is the share of generated images that look real. Recall
+is the share of real images that the generator covers. The kernel distance compares the two distributions.
+`memorisation` tests whether the generator copies its training images.
 
-Every number depends on how many images there are: compare only numbers from equally many. Both sets lie on one device.
-Random numbers come from the CPU, so that every device sees the same ones.
+All scores depend on the numbers of images. Compare only scores from equal numbers of images. Random numbers are drawn
+on the CPU, so they are the same for all devices.
 """

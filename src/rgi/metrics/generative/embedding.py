@@ -1,4 +1,4 @@
-"""From images to features, for every measure that compares features."""
+"""Features of images, for the metrics that compare features."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,19 @@ from torch import Tensor
 from rgi.errors import InputError
 
 Features = Callable[[Tensor], Tensor]
-"""Any network in evaluation mode: images (N,C,H,W) in [-1,1] to features (N,F)."""
+"""A network in evaluation mode: images (N,C,H,W) in [-1,1] to features (N,F)."""
 
 
 def embed(images: Tensor, features: Features, batch: int = 16) -> Tensor:
-    """Features (N,F) float32 of images (N,C,H,W), computed batch by batch and without gradients.
+    """Features (N,F) float32 of images, without gradients.
+
+    Args:
+        images: (N,C,H,W) in [-1,1].
+        features: network in evaluation mode, (N,C,H,W) to (N,F).
+        batch: number of images per forward pass.
 
     Raises:
-        InputError: a network that gives something else.
+        InputError: the output of the network is not (N,F).
     """
     with torch.no_grad():
         embedded = torch.cat([features(part) for part in images.split(batch)]).float()
@@ -27,7 +32,17 @@ def embed(images: Tensor, features: Features, batch: int = 16) -> Tensor:
 
 
 def standardise(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in units of the reals' deviation from the reals' mean; a feature that is constant there keeps its units."""
+    """Standardise both sets of features by mean and standard deviation of the real features.
+
+    A feature that is constant over the real images is centred but not scaled.
+
+    Args:
+        real: features of real images (N,F).
+        fake: features of generated images (M,F).
+
+    Returns:
+        Standardised features (N,F) and (M,F) float32.
+    """
     deviation, mean = torch.std_mean(real.float(), 0, correction=0)
     deviation = deviation.where(deviation > 1e-6 * mean.abs(), 1)
     return (real.float() - mean) / deviation, (fake.float() - mean) / deviation

@@ -1,4 +1,4 @@
-"""FID and KID by torchmetrics, with features of the user's network."""
+"""FID and KID by torchmetrics, with features of any network."""
 
 import warnings
 
@@ -14,43 +14,48 @@ from rgi.metrics.generative.embedding import Features, embed
 def frechet_and_kernel(
     real: Tensor, fake: Tensor, features: Features, seed: int = 0, subsets: int = 100, subset_size: int = 1000
 ) -> dict[str, float]:
-    """FID and KID by torchmetrics, for a network of the user's.
+    """Fréchet inception distance (Heusel et al. 2017) and kernel inception distance (Bińkowski et al. 2018).
 
-    Features are taken as they are, as FID and KID are defined: unlike `kernel_distance`, both depend on the network's
-    scale. They compare with published numbers only if the network is the Inception that those used, its resizing of
-    images to 299 pixels included; with another one, name it beside the number. torchmetrics brings Inception itself
-    only with torch-fidelity, which is not needed here: features are computed by us, and torchmetrics is handed them.
+    The features are not standardised, so both distances depend on the scale of the features; `kernel_distance` does
+    not. The results are comparable with published results only for the same Inception network and the same resizing to
+    299 pixels. Report the name of the network with the result.
+
+    torchmetrics needs the package torch-fidelity for its own Inception network. This function computes the features
+    first and passes them to torchmetrics, so torch-fidelity is not necessary.
 
     Args:
-        real, fake: (N,C,H,W) and (M,C,H,W) in [-1,1]. FID wants many more images than features.
-        features: in evaluation mode, takes [-1,1], as all networks here do; wrap one that wants [0,1].
-        seed: of KID's subsets.
-        subsets, subset_size: KID is the mean over so many random subsets of so many images, or fewer if there are not.
+        real: real images (N,C,H,W) in [-1,1]. For FID, N and M must be much larger than the number of features.
+        fake: generated images (M,C,H,W) in [-1,1].
+        features: network in evaluation mode, for images in [-1,1]; wrap a network for images in [0,1].
+        seed: seed of the random subsets of KID.
+        subsets: number of random subsets; KID is the mean over the subsets.
+        subset_size: number of images per subset; at most N and M are used.
 
     Returns:
-        fid and kid (0 is best; kid may lie below).
+        fid: 0 is best.
+        kid: 0 is best; negative values are possible.
 
     Raises:
-        InputError: shapes that differ, fewer than two images, NaN or infinities.
+        InputError: the shapes differ, a set has fewer than two images, or a value is NaN or infinite.
     """
     check_sets(real=real, fake=fake)
     sets = embed(real, features), embed(fake, features)
     check_features(*sets, 2)
-    smallest = min(subset_size, len(real), len(fake))
+    size = min(subset_size, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save all extracted features")
-        kid = KernelInceptionDistance(_Ready(sets[0]), subsets=subsets, subset_size=smallest)
-    fid = FrechetInceptionDistance(_Ready(sets[0]), normalize=True).to(real.device)
+        kid = KernelInceptionDistance(_PrecomputedFeatures(sets[0]), subsets=subsets, subset_size=size)
+    fid = FrechetInceptionDistance(_PrecomputedFeatures(sets[0]), normalize=True).to(real.device)
     for embedded, is_real in zip(sets, (True, False), strict=True):
         fid.update(embedded.double(), real=is_real)
         kid.update(embedded.double(), real=is_real)
-    with torch.random.fork_rng(devices=[]):  # torchmetrics draws the subsets from the CPU's global random numbers
+    with torch.random.fork_rng(devices=[]):  # torchmetrics draws the subsets with the global generator
         torch.default_generator.manual_seed(seed)
         return {"fid": fid.compute().item(), "kid": kid.compute()[0].item()}
 
 
-class _Ready(nn.Module):
-    """Stands in for torchmetrics' network where features (N,F) are there already."""
+class _PrecomputedFeatures(nn.Module):
+    """Network for torchmetrics that returns its input, features (N,F), unchanged."""
 
     def __init__(self, embedded: Tensor) -> None:
         super().__init__()

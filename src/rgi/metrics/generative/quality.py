@@ -1,4 +1,4 @@
-"""The numbers of a generator that are cheap enough to be computed during a training."""
+"""All generator metrics that are fast enough for use during training."""
 
 from torch import Tensor
 
@@ -21,18 +21,23 @@ def sample_quality(
     """Sliced Wasserstein distance, precision, recall and kernel distance of generated images.
 
     Args:
-        real, fake: (N,C,S,S) and (M,C,S,S) in [-1,1], S a power of two from 16 on; M should equal N.
-        features: by default ``RandomFeatures`` of this seed, whose channels must be one or three.
-        seed: of the random network, of the patches' places and of the projections.
-        descriptors, projections: as in `sliced_wasserstein`, a sixteenth of the paper's work.
-        k: as in `precision_recall`.
+        real: real images (N,C,S,S) in [-1,1], S = 16, 32, 64, ...
+        fake: generated images (M,C,S,S) in [-1,1]; M should be equal to N.
+        features: network for precision, recall and kernel distance; None means `RandomFeatures` with this seed, for
+            images with one or three channels.
+        seed: seed of the random network, the positions of the patches and the projections.
+        descriptors: number of patches per image and level in `sliced_wasserstein`; a quarter of the paper's number.
+        projections: number of projections in `sliced_wasserstein`; a quarter of the paper's number.
+        k: number of the neighbour in `precision_recall`.
 
     Returns:
-        swd_<S>, ..., swd_32, swd_16 and their mean swd (0 is best); precision and recall in [0,1] (1 is best);
-        kernel_distance (around 0 is best).
+        swd_<S>, ..., swd_32, swd_16: sliced Wasserstein distance per level of the pyramid; 0 is best.
+        swd: mean of these distances.
+        precision, recall: in [0,1]; 1 is best.
+        kernel_distance: around 0 is best.
 
     Raises:
-        InputError: what the functions below refuse.
+        InputError: the shapes do not fit, a set has too few images, or a value is NaN or infinite.
     """
     swd = sliced_wasserstein(real, fake, seed, descriptors, projections)
     if features is None:

@@ -1,0 +1,87 @@
+"""Signals and failing jobs: exit statuses, one line that says what to type, and nothing that is solved twice."""
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from helpers.command_line import COMMAND, LIMIT, environment, interrupt, run
+from helpers.tiny_sets import write_generator
+
+IMAGES = 4
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a generator, to work in."""
+    folder = tmp_path_factory.mktemp("home")
+    write_generator(folder / "generator.safetensors")
+    return folder
+
+
+def inversion(home: Path, *overrides: str) -> list[str]:
+    """A command that inverts `IMAGES` images one by one."""
+    generator = f"generator.path={home / 'generator.safetensors'}"
+    sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", "solver.iterations=60"]
+    return [
+        "experiment=textures_rgi",
+        generator,
+        "map.false_positive_rate=null",
+        "trainer.accelerator=cpu",
+        *sizes,
+        *overrides,
+    ]
+
+
+def solved(folder: Path) -> dict[Path, int]:
+    """When each result was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_path):
+    with subprocess.Popen(
+        [*COMMAND, *inversion(home)], cwd=tmp_path, env=environment(home), stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + LIMIT
+        while not solved(tmp_path):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == status
+    assert errors.splitlines()[-1] == f"stopped by {number.name}; type the command again to continue"
+    assert "Traceback" not in errors
+    first = solved(tmp_path)
+    run(home, *inversion(home), cwd=tmp_path)
+    assert solved(tmp_path).items() >= first.items()
+    assert len(solved(tmp_path)) == IMAGES
+
+
+def test_a_sweep_goes_on_after_a_failing_job_and_after_a_kill(home, tmp_path):
+    """Typed three times: killed in its third job, then ended by a failing job, then nothing is solved again."""
+    command = ["-m", *inversion(home, "solver.mask_penalty=0.05,-1,0.1,0.2")]
+    base = tmp_path / "outputs/multirun"
+    interrupt(home, lambda: solved(tmp_path) and list(base.glob("*/2/results/*/*/*.npz")), *command, cwd=tmp_path)
+    first = solved(tmp_path)
+    assert IMAGES < len(first) < 2 * IMAGES
+    for _ in range(2):
+        ended = subprocess.run(
+            [*COMMAND, *command], cwd=tmp_path, env=environment(home), capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 1
+        assert "error: job 1: solver.mask_penalty=-1: must be a number above 0, or auto" in ended.stderr
+        assert ended.stderr.splitlines()[-1] == "error: 1 jobs failed: 1; see above"
+        assert "Traceback" not in ended.stderr
+        (folder,) = base.iterdir()
+        assert solved(tmp_path).items() >= first.items()
+        assert len(solved(tmp_path)) == 3 * IMAGES
+        with (folder / "table.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {(row["job"], row["solver.mask_penalty"]) for row in rows} == {("0", "0.05"), ("2", "0.1"), ("3", "0.2")}
+        assert not json.loads((folder / "command.json").read_text())["finished"]
+        first = solved(tmp_path)

@@ -1,0 +1,176 @@
+"""A benchmark's tables: bold means more than the spread, in words, as a figure and as a page."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rgi.report.benchmark import (
+    benchmark_tables,
+    clearly_best,
+    draw,
+    latex,
+    markdown,
+    side_by_side,
+    with_spread,
+    write_benchmark,
+)
+from rgi.report.tables import METRICS, MISSING
+
+BRICK, SCREW = ("textures", "brick", ""), ("mvtec_ad", "screw", "")
+
+
+def scores_of(*rows):
+    """Each row is a set, a method, a metric, and mean, spread and number of seeds."""
+    columns = ["dataset", "category", "corruption", "method", "metric", "mean", "spread", "seeds"]
+    return pd.DataFrame([(*place, *others) for place, *others in rows], columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("values", "better", "expected"),
+    [
+        ([(0.9, 0.01, 3), (0.8, 0.02, 3), (np.nan, np.nan, np.nan)], 1, [True, False, False]),
+        ([(0.9, 0.01, 3), (0.8, 0.02, 3), (np.nan, np.nan, np.nan)], -1, [False, True, False]),
+        ([(0.9, 0.01, 3), (0.8, 0.02, 3)], 0, [False, False]),
+        ([(0.9, 0.06, 3), (0.8, 0.05, 3)], 1, [False, False]),
+        ([(0.9, 0, 1), (0.8, 0, 1)], 1, [False, False]),
+        ([(0.9, 0, 3), (0.8, 0, 1)], 1, [True, False]),
+        ([(0.9, 0, 3), (np.nan, np.nan, np.nan)], 1, [False, False]),
+    ],
+)
+def test_bold_needs_more_than_both_spreads(values, better, expected):
+    scores = pd.DataFrame(values, columns=["mean", "spread", "seeds"])
+    assert clearly_best(scores, better).tolist() == expected
+
+
+def test_tables_in_words():
+    scores = scores_of(
+        (BRICK, "rgi", "standard/psnr_std", 1.0, 0.0, 3),
+        (BRICK, "rgi", "standard/psnr", 30.0, 0.5, 3),
+        (BRICK, "pca", "images", 60.0, 0.0, 3),
+        (BRICK, "pca", "standard/psnr", 20.0, 0.5, 3),
+    )
+    tables = benchmark_tables(scores)
+    failed = [{"experiment": "a_b", "seed": 1, "reason": "no room"}]
+    assert (
+        markdown(tables, failed)
+        == f"""### textures · brick
+
+| method | PSNR (dB) | Images |
+|---|---|---|
+| RGI | **30.00 ± 0.50** | {MISSING} |
+| PCA | 20.00 ± 0.50 | 60 ± 0 |
+
+- failed: a_b, seed 1: no room
+"""
+    )
+    assert (
+        latex(tables, failed)
+        == r"""% textures · brick
+\begin{tabular}{lrr}
+\toprule
+method & PSNR (dB) & Images \\
+\midrule
+RGI & \textbf{30.00 $\pm$ 0.50} & -- \\
+PCA & 20.00 $\pm$ 0.50 & 60 $\pm$ 0 \\
+\bottomrule
+\end{tabular}
+
+% failed: a_b, seed 1: no room
+"""
+    )
+
+
+def test_latex_escapes_what_it_would_read():
+    scores = scores_of(*((BRICK, method, "images", 12345.0, 0.0, 1) for method in ("my_net", "50%&#{}")))
+    text = latex(benchmark_tables(scores), [])
+    assert r"my net & 12\,345 \\" in text
+    assert r"50\%\&\#\{\} & 12\,345 \\" in text
+
+
+def test_what_looks_the_same_is_not_bold():
+    """A method without chance has no spread, so that the last digit of a float would do."""
+
+    def words(pca, robust_pca):
+        values = {"pca": pca, "robust_pca": robust_pca, "padim": (0.9, 0)}
+        rows = ((SCREW, method, "standard/pixel_auroc", *each, 3) for method, each in values.items())
+        return markdown(benchmark_tables(scores_of(*rows)), [])
+
+    assert "**" not in words((0.9627, 0), (0.9631, 0))
+    assert "**" not in words((0.9625, 0.0005), (0.96349, 0.0001))
+    assert "| Robust PCA | **0.964 ± 0.000** |" in words((0.9625, 0.0005), (0.9638, 0))
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "seeds", "text"),
+    [
+        (1.254, 0.0646, 3, "1.25 ± 0.06"),
+        (231.6, 0.4, 3, "232 ± 0"),
+        (1.5e-6, 2e-7, 2, "1.50e-06 ± 2.00e-07"),
+        (1.254, 0, 1, "1.25"),
+        (np.nan, 0, 3, MISSING),
+        (np.inf, 0, 3, MISSING),
+    ],
+)
+def test_a_spread_has_the_decimals_of_its_mean(mean, spread, seeds, text):
+    show = METRICS["seconds_per_image"].show
+    assert with_spread(show(mean), spread, seeds, show) == text
+    (table,) = benchmark_tables(scores_of((BRICK, "rgi", "seconds_per_image", mean, spread, seeds))).values()
+    assert table.rows == [("RGI", [(text, False)])]
+
+
+def test_the_figure_shows_each_sets_main_score():
+    """How well defects are found and holes restored, although both sets have both scores; a row without is left out."""
+    both = (("standard/pixel_auroc", 0.9, 0.1, 3), ("standard/psnr", 30.0, 0.5, 3))
+    places = (BRICK, ("magnetic_tile", "tile", "defects"), ("celeba", "faces", "central"))
+    rows = [(place, "rgi", *each) for place in places for each in both]
+    axes = draw(scores_of((BRICK, "padim", "images", 3.0, 0.0, 3), *rows)).axes
+    assert [axis.get_xlabel() for axis in axes] == ["Pixel AUROC", "Pixel AUROC", "PSNR (dB)"]
+    assert [list(axis.get_lines()[0].get_xdata()) for axis in axes] == [[0.9], [0.9], [30.0]]
+    assert [[text.get_text() for text in axis.get_yticklabels()] for axis in axes] == [["RGI"]] * 3
+
+
+@pytest.fixture
+def results(tmp_path):
+    """The folders of two methods' results, on images of which they share two."""
+    image, truth = np.zeros((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
+    for method, names in (("rgi", "abc"), ("padim", "bcd")):
+        (tmp_path / method).mkdir()
+        restored = {"restored": image} if method == "rgi" else {}
+        for name in names:
+            arrays = {"observed": image, "map": truth[0], "truth": truth, **restored}
+            np.savez(tmp_path / method / f"{name}.npz", **arrays)
+    return {method: tmp_path / method for method in ("rgi", "padim")}
+
+
+def test_the_same_images_stand_side_by_side(results):
+    """Only those that every method has, a column each; what a method does not restore stays empty."""
+    pictures = side_by_side(results)
+    assert pictures.methods == ["RGI", "PaDiM"]
+    assert [name for name, _ in pictures.rows] == ["b", "b", "c", "c"]
+    shown = [[uri is not None for uri in uris] for _, uris in pictures.rows]
+    assert shown == [[True, False, True, False], [True, False, True, True]] * 2
+
+
+def test_the_page_has_tables_pictures_and_failures(tmp_path, results):
+    scores = scores_of(
+        (BRICK, "rgi", "standard/psnr", 30.0, 0.5, 3),
+        (BRICK, "padim", "standard/psnr", 20.0, 0.5, 3),
+    )
+    failed = [{"experiment": "a_b", "seed": 1, "reason": "<no> room"}]
+    text = write_benchmark(tmp_path, "demo", scores, failed, {BRICK: results}).read_text()
+    assert "<h2>textures · brick</h2>" in text
+    assert "<tr><td>RGI</td><td><b>30.00 ± 0.50</b></td></tr>" in text
+    assert "<tr><td>PaDiM</td><td>20.00 ± 0.50</td></tr>" in text
+    assert "a_b, seed 1: failed: &lt;no&gt; room" in text
+    assert [text.count(f'alt="{name}"') for name in "abcd"] == [0, 5, 5, 0]
+    assert text.count("<td></td>") == 2 * 3
+    assert text.count("data:image/png") == 10
+    assert {path.name for path in tmp_path.glob("*.*")} == {"figure.png", "table.html", "table.md", "table.tex"}
+
+
+def test_a_benchmark_whose_every_row_failed_is_a_page_too(tmp_path):
+    text = write_benchmark(
+        tmp_path, "demo", scores_of(), [{"experiment": "a", "seed": 0, "reason": "b"}], {}
+    ).read_text()
+    assert "a, seed 0: failed: b" in text
+    assert not (tmp_path / "figure.png").exists()

@@ -1,0 +1,210 @@
+"""The page: what it says and shows, in which order, and that it needs nothing but itself."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from helpers.report_page import NAN, Page, image, make_results, report, results_of
+from PIL import Image
+
+from rgi.errors import InputError
+from rgi.report import page as page_module
+from rgi.report.page import write_report
+
+ROWS = [
+    image("crack/a", 0.9),
+    image("good/b", score=0.2),
+    image("hole/c", 0.4),
+    image("crack/d", 0.7),
+    image("good/e", score=0.6),
+]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    others = [each | {"pixel_auroc": each["pixel_auroc"] / 2} for each in ROWS]
+    methods = [make_results(folder, "anogan", others), make_results(folder, "r_rgi", ROWS)]
+    return folder / "report", report(
+        folder, methods, subtitle="Below", environment={"command": "python run.py experiment=demo"}
+    )
+
+
+def test_needs_nothing_but_itself(two):
+    _, page = two
+    assert page.sources
+    assert all(source.startswith("data:image/") for source in page.sources)
+    outside = [link for link in page.links if not link.startswith(("#", "pictures/"))]
+    assert outside == ["https://arxiv.org/abs/2302.12464"]
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert not re.search(r"@import|url\((?!#)", page.source)
+
+
+def test_every_reference_within_the_page_and_to_pictures_leads_somewhere(two):
+    folder, page = two
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert all((folder / link).is_file() for link in page.links if link.startswith("pictures/"))
+
+
+def test_every_image_has_a_strip_of_all_panels(two):
+    folder, _ = two
+    for each in ROWS:
+        with Image.open(folder / "pictures" / f"{each['name']}.png") as strip:
+            strip.load()
+            assert strip.width > 7 * 192  # observed, two methods with two each, clean, truth: 16 px enlarged 12 times
+            assert strip.height > 192
+
+
+def test_embedded_photograph_shows_the_array(tmp_path):
+    results = make_results(tmp_path, "rgi", [image("a")], channels=3, size=(9, 14))
+    page = report(tmp_path, [results])
+    source = page.sources[page.alts.index("a: observed")]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float)
+    with np.load(results.results / "a.npz") as arrays:
+        expected = skimage.util.img_as_ubyte((arrays["observed"].clip(-1, 1).transpose(1, 2, 0) + 1) / 2)
+    assert shown.shape == (9, 14, 3)
+    assert np.abs(shown - expected).max() <= 1
+
+
+def test_says_what_was_run(two):
+    _, page = two
+    assert "AnoGAN and R-RGI were run on 5 images of brick, 16 \u00d7 16 pixels: 3 with a known corruption" in page.text
+    for words in ("Below", "python run.py experiment=demo", "seed: 0", "2 images are not in this table"):
+        assert words in page.text
+
+
+def test_names_and_texts_are_escaped(tmp_path):
+    name = "<script>alert(1)</script> & \"x\" 'y'/" + "long" * 50 + "%41#?"
+    results = make_results(tmp_path, "<i>", [image(name, 0.5)])
+    target = write_report(tmp_path / "report", "<b>T</b>", [results], "a: </pre><script>", "<u>", {"command": "<em>"})
+    page = Page(target)
+    assert not {"script", "u"} & set(page.tags)
+    assert "<script" not in page.source
+    assert name in page.text
+    assert "<b>T</b>" in page.text
+    assert (tmp_path / "report/pictures" / f"{name}.png").is_file()
+    link = next(link for link in page.links if link.startswith("pictures/"))
+    assert not set(link) & set("<>\"'#? &")
+
+
+def test_scores_that_nobody_has_are_named_instead(tmp_path):
+    metrics = {"pixel_auroc": NAN, "psnr": NAN, "seconds_per_image": 0.123456, "pixel_auroc_error": NAN}
+    page = report(tmp_path, [make_results(tmp_path, "rgi", [image("a")], truth=False, metrics=metrics)])
+    assert "Not known for these images: Pixel AUROC, PSNR (dB)." in page.text
+    assert "0.123" in page.text
+    assert "nan" not in page.text.lower().replace("anogan", "")
+
+
+def test_the_page_states_the_scale_and_draws_with_it(tmp_path):
+    rows = [image("faint"), image("strong")]
+    results = make_results(tmp_path, "rgi", rows, drop=("map",))
+    for name, level in (("faint", 0.1), ("strong", 0.4)):
+        with np.load(results.results / f"{name}.npz") as file:
+            arrays = dict(file)
+        np.savez(results.results / f"{name}.npz", **arrays, map=np.full((16, 16), level))
+    page = report(tmp_path, [results])
+    assert "RGI 0 0.400" in page.text
+    shown = {}
+    for name in ("faint", "strong"):
+        source = page.sources[page.alts.index(f"{name}: anomaly map of RGI")]
+        shown[name] = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+    assert (np.unique(shown["faint"]), np.unique(shown["strong"])) == ([64], [255])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"truth": False, "clean": False},
+        {"clean": False},
+        {"channels": 3, "size": (128, 128)},
+        {"channels": 3, "size": (12, 40)},
+        {"size": (300, 7), "truth": False},
+        {"metrics": {}},
+        {"drop": ("history",)},
+        {"drop": ("restored",)},
+    ],
+)
+def test_works_with_what_is_there(tmp_path, options):
+    rows = [image("b", 0.5 if options.get("truth", True) else NAN, psnr=20.0, ssim=NAN)]
+    page = report(tmp_path, [make_results(tmp_path, "r_rgi", rows, **options)])
+    assert page.observed() == ["b"]
+    assert ("Convergence" in page.text) == ("history" not in options.get("drop", ()))
+    assert ("Outline the true corruption" in page.text) == options.get("truth", True)
+    assert ("b: clean" in page.alts) == options.get("clean", True)
+    assert "20.00 dB" in page.text
+    assert "By kind" not in page.text
+
+
+def test_rows_need_no_more_than_a_name(tmp_path):
+    make_results(tmp_path, "padim", [image("a")], truth=False)
+    page = report(tmp_path, [results_of("padim", [{"name": "a"}], folder=tmp_path)])
+    assert "PaDiM was run on 1 image, 16 \u00d7 16 pixels, without a known truth." in page.text
+
+
+def test_sixty_images_and_three_methods_make_a_small_page(tmp_path):
+    brick = skimage.data.brick()[::2, ::2] / 127.5 - 1
+    rows = [image(f"{number:02d}", number / 60) for number in range(60)]
+    methods = [make_results(tmp_path, method, rows, size=(64, 64)) for method in ("anogan", "rgi", "r_rgi")]
+    for number, each in enumerate(rows):
+        patch = brick[3 * number : 3 * number + 64, 2 * number : 2 * number + 64][None].astype(np.float32)
+        for method in methods:
+            arrays = {"observed": patch, "restored": patch, "clean": patch, "map": np.abs(patch[0]), "history": [2, 1]}
+            np.savez(method.results / f"{each['name']}.npz", **arrays)
+    assert len(report(tmp_path, methods).source) < 3e6
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(scheme):
+    source = (Path(page_module.__file__).parent / "page.html").read_text(encoding="utf-8")
+    block = source.split(":root {")[1 if scheme == "light" else 2].split("}")[0]
+    colours = dict(re.findall(r"--(\w+): #([0-9a-f]{6})\b", block))
+
+    def luminance(name):
+        part = np.array([int(colours[name][i : i + 2], 16) for i in (0, 2, 4)]) / 255
+        return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    pairs = [(text, paper) for text in ("ink", "soft", "accent") for paper in ("paper", "card")]
+    for text, paper in [*pairs, ("ink", "best")]:
+        bright, dim = sorted((luminance(text), luminance(paper)), reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) >= 4.5, (text, paper)
+
+
+def test_bad_input_is_refused_before_anything_is_written(tmp_path):
+    good = make_results(tmp_path, "rgi", ROWS)
+    other = make_results(tmp_path, "pca", ROWS[:-1])
+    no_map = make_results(tmp_path, "yeh", ROWS, drop=("map",))
+    broken = make_results(tmp_path, "pan", ROWS)
+    (tmp_path / "pan/crack/d.npz").write_bytes(b"PK no archive")
+    for methods, words in [
+        ([], "no runs"),
+        ([results_of("rgi", [])], "rgi has no images"),
+        ([good, other], "not over the same images (good/e"),
+        ([results_of("rgi", ROWS + ROWS[:1])], "same name"),
+        ([results_of("rgi", [image("../x")])], "../x leads out"),
+        ([results_of("rgi", ROWS, folder=tmp_path / "nowhere")], "nowhere/rgi/crack/a.npz: missing"),
+        ([good, no_map], "crack/a.npz: lacks the array 'map'"),
+        ([good, broken], "crack/d.npz: is no results file"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(words)):
+            write_report(tmp_path / "report", "Title", methods, "")
+    assert not (tmp_path / "report").exists()
+
+
+def test_at_most_sixty_images_the_worst_and_the_best(tmp_path):
+    rows = [image(f"{number:03d}", (number * 37 % 71) / 71) for number in range(71)] + [image("clean")]
+    page = report(tmp_path, [make_results(tmp_path, "rgi", rows, size=(8, 8))])
+    order = sorted(rows[:-1], key=lambda each: each["pixel_auroc"])
+    assert page.observed() == [each["name"] for each in order[:30] + order[-30:]]
+    assert "60 of 71 shown" in page.text
+    assert "11 images in between are left out" in page.text
+    assert len(list((tmp_path / "report/pictures").glob("*.png"))) == 72
+
+
+def test_gallery_goes_from_worst_to_best_then_by_descending_score(two):
+    _, page = two
+    assert page.observed() == ["hole/c", "crack/d", "crack/a", "good/e", "good/b"]
