@@ -238,5 +238,5 @@ def test_masks_that_do_not_fit_are_refused():
             standard.psnr_composited(restored, clean, mask, clean)
         with pytest.raises(InputError, match=message):
             standard.mask_iou(clean, mask)
-    with pytest.raises(InputError, match="found: holds NaN"):
+    with pytest.raises(InputError, match="estimated: holds NaN"):
         standard.mask_iou(clean / 0 * 0, blobs(4))

@@ -100,7 +100,7 @@ def ssim_composited(restored: Tensor, clean: Tensor, mask: Tensor, observed: Ten
     return ssim(*_composited(restored, clean, mask, observed)).masked_fill(_without_hole(mask), torch.nan)
 
 
-def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
+def mask_iou(estimated: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
     """Intersection over union of the pixels found and the true ones, per image: (B,) float64.
 
     A pixel is found where the mean over channels of the absolute mask > threshold: half of it is explained by
@@ -108,15 +108,15 @@ def mask_iou(found: Tensor, mask: Tensor, threshold: float = 0.5) -> Tensor:
     NaN for images whose true mask is empty.
 
     Args:
-        found: (B,C,H,W), as optimised.
+        estimated: (B,C,H,W), as optimised.
         mask: (B,1,H,W) in {0,1}, the truth.
 
     Raises:
-        InputError: shapes that do not fit, NaN in what was found, a truth of other values.
+        InputError: shapes that do not fit, NaN in the estimated mask, a truth of other values.
     """
-    check_mask("mask", mask, found)
-    check_score("found", found)
-    called, true = found.abs().mean(1, keepdim=True) > threshold, mask != 0
+    check_mask("mask", mask, estimated)
+    check_score("estimated", estimated)
+    called, true = estimated.abs().mean(1, keepdim=True) > threshold, mask != 0
     overlap = (called & true).sum((1, 2, 3)).double() / (called | true).sum((1, 2, 3))
     return overlap.masked_fill(_without_hole(mask), torch.nan)
 
