@@ -40,7 +40,7 @@ class LoopRun(NamedTuple):
 class OurRun(NamedTuple):
     """Ours on a batch: its result, seconds in all, before the first step, of every step, and after the last."""
 
-    found: Inversion
+    inversion: Inversion
     seconds: float
     start: float
     steps: list[float]

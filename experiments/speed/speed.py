@@ -157,10 +157,10 @@ def in_full(case: Case, sizes: Sizes) -> list[Row]:
     start, step = (fmean(getattr(run, name) for run in loops) for name in ("start", "step"))
     rows = write.times(ours.seconds / case.images, start, step, lean_step, sizes.loop_steps != STEPS)
     rows += write.threads(threads, loop_threads)
-    rows += write.parts(ours.start, fmean(ours.steps), ours.found.iterations.double().mean().item())
+    rows += write.parts(ours.start, fmean(ours.steps), ours.inversion.iterations.double().mean().item())
     rows += write.rates(network_rate(gan, case.images, config, ours.steps), spots)
     rows += [write("ours", "weight_rate_times_steps", config.lr_generator * tuned_steps(config))]
-    return rows + qualities(write, images, ours.found, loops)
+    return rows + qualities(write, images, ours.inversion, loops)
 
 
 def loop_runs(gan: GAN, observed: Tensor, method: str, sizes: Sizes) -> tuple[list[LoopRun], float, int]:
@@ -255,21 +255,21 @@ class Writer:
         return [self("ours", "network_rate", rate, "GFLOP/s"), *shares]
 
 
-def qualities(write: Writer, images: Images, found: Inversion, loops: list[LoopRun]) -> list[Row]:
+def qualities(write: Writer, images: Images, inversion: Inversion, loops: list[LoopRun]) -> list[Row]:
     """Objective, PSNR against the clean image and pixel AUROC of both, means over the images that the loop inverted."""
     observed, clean, wrong = (part[: len(loops)] for part in images)
     restored, mask = (torch.cat([getattr(run, name) for run in loops]) for name in ("restored", "mask"))
     residual = observed - restored
     own = objective(residual, mask)
     theirs = torch.minimum(own, objective(residual, profile_mask(residual, PENALTY, "l2", "channel")))
-    ours = found.objective[: len(loops)]
+    ours = inversion.objective[: len(loops)]
     rows = [
         write("ours", "objective", ours.mean()),
         write("loop", "objective", theirs.mean()),
         write("loop", "objective_with_own_mask", own.mean()),
         write("ours", "worst_objective_ratio", (ours / theirs).max()),
     ]
-    our_image, our_mask = found.restored[: len(loops)], found.mask[: len(loops)]
+    our_image, our_mask = inversion.restored[: len(loops)], inversion.mask[: len(loops)]
     for method, image, weights in (("ours", our_image, our_mask), ("loop", restored, mask)):
         rows.append(write(method, "psnr", psnr(image, clean).mean(), "dB"))
         for name, score in (("mask", weights), ("residual", observed - image)):

@@ -7,9 +7,9 @@ import pytest
 from rgi.report.benchmark import (
     benchmark_tables,
     clearly_best,
-    draw,
     latex,
     markdown,
+    score_figure,
     side_by_side,
     with_spread,
     write_benchmark,
@@ -123,7 +123,7 @@ def test_the_figure_shows_each_sets_main_score():
     both = (("standard/pixel_auroc", 0.9, 0.1, 3), ("standard/psnr", 30.0, 0.5, 3))
     places = (BRICK, ("magnetic_tile", "tile", "defects"), ("celeba", "faces", "central"))
     rows = [(place, "rgi", *each) for place in places for each in both]
-    axes = draw(scores_of((BRICK, "padim", "images", 3.0, 0.0, 3), *rows)).axes
+    axes = score_figure(scores_of((BRICK, "padim", "images", 3.0, 0.0, 3), *rows)).axes
     assert [axis.get_xlabel() for axis in axes] == ["Pixel AUROC", "Pixel AUROC", "PSNR (dB)"]
     assert [list(axis.get_lines()[0].get_xdata()) for axis in axes] == [[0.9], [0.9], [30.0]]
     assert [[text.get_text() for text in axis.get_yticklabels()] for axis in axes] == [["RGI"]] * 3

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rgi.report.curves import convergence, draw, quartiles
+from rgi.report.curves import convergence, convergence_figure, quartiles
 
 NAN = np.nan
 
@@ -32,7 +32,7 @@ def test_what_has_no_objective_is_left_out():
 @pytest.mark.parametrize("length", [2, 3, 9, 5000])
 def test_curves_fill_their_axes(length, offset):
     table = quartiles([np.geomspace(1e4, 1, length) + offset, np.full(max(2, length // 2), 30.0)])
-    (axes,) = draw({1: table}, offset > 0).axes
+    (axes,) = convergence_figure({1: table}, offset > 0).axes
     (line,), (band,) = axes.get_lines(), axes.collections
     assert len(line.get_xdata()) == min(length, 240)
     steps = line.get_xdata()

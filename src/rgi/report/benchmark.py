@@ -56,7 +56,7 @@ def write_benchmark(
     (folder / "table.md").write_text(markdown(tables, failed))
     (folder / "table.tex").write_text(latex(tables, failed))
     if tables:
-        draw(scores).savefig(folder / "figure.png", dpi=110)
+        score_figure(scores).savefig(folder / "figure.png", dpi=110)
     galleries = {title(place): side_by_side(each) for place, each in results.items()}
     page = folder / "table.html"
     page.write_text(template("benchmark.html").render(name=name, tables=tables, failed=failed, galleries=galleries))
@@ -115,7 +115,7 @@ def clearly_best(scores: pd.DataFrame, better: int) -> pd.Series:
     return (beyond.all(axis=1) & (known["seeds"] > 1)).reindex(scores.index, fill_value=False)
 
 
-def draw(scores: pd.DataFrame) -> Figure:
+def score_figure(scores: pd.DataFrame) -> Figure:
     """A panel per set: mean and spread of its main score, a line per method."""
     sets = list(scores.groupby(SET, sort=False))
     across, down = min(ACROSS, len(sets)), -(-len(sets) // ACROSS)

@@ -65,10 +65,10 @@ def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Converg
         for index, table in tables.items()
     ]
     with matplotlib.rc_context(SETTINGS):
-        return Convergence(as_svg(draw(tables, logarithmic)), curves, logarithmic)
+        return Convergence(as_svg(convergence_figure(tables, logarithmic)), curves, logarithmic)
 
 
-def draw(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
+def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
     """A line and a band per method, by the method's position."""
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     axes = figure.add_subplot()

@@ -29,7 +29,7 @@ IMAGE_SCORES = {  # what stands above an image's pictures, besides AUROC and sco
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ImagePictures:
     """The pictures of one image: what was observed and known, and per method what was restored and the heat map."""
 
     observed: Image.Image
@@ -104,7 +104,7 @@ def write_report(
     shown = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
     entries, truths = {}, []
     for name in images["name"]:
-        drawn = draw(methods, name, scales)
+        drawn = image_pictures(methods, name, scales)
         save_strip(folder / "pictures" / f"{name}.png", drawn, methods)
         truths.append(None if drawn.truth is None else bool(drawn.truth.any()))
         if name in shown:
@@ -142,10 +142,10 @@ def scores_and_kinds(methods: list[MethodResults]) -> dict[str, Any]:
     }
 
 
-def draw(methods: list[MethodResults], name: str, scales: list[float]) -> Drawn:
+def image_pictures(methods: list[MethodResults], name: str, scales: list[float]) -> ImagePictures:
     known = load_result(methods[0].results, name, ("observed",), ("clean", "truth"))
     results = [load_result(method.results, name, ("map",), ("restored",)) for method in methods]
-    return Drawn(
+    return ImagePictures(
         pictures.photograph(known["observed"]),
         pictures.photograph(known["clean"]) if "clean" in known else None,
         known["truth"][0] > 0.5 if "truth" in known else None,
@@ -154,7 +154,7 @@ def draw(methods: list[MethodResults], name: str, scales: list[float]) -> Drawn:
     )
 
 
-def save_strip(path: Path, drawn: Drawn, methods: list[MethodResults]) -> None:
+def save_strip(path: Path, drawn: ImagePictures, methods: list[MethodResults]) -> None:
     panels = [Panel("observed", drawn.observed)]
     for method, restored, heat in zip(methods, drawn.restored, drawn.heat, strict=True):
         if restored is not None:
@@ -168,7 +168,7 @@ def save_strip(path: Path, drawn: Drawn, methods: list[MethodResults]) -> None:
     pictures.strip(panels, drawn.truth).save(path, compress_level=2)
 
 
-def entry(methods: list[MethodResults], name: str, drawn: Drawn) -> Entry:
+def entry(methods: list[MethodResults], name: str, drawn: ImagePictures) -> Entry:
     image = [Picture("observed", f"{name}: observed", pictures.data_uri(drawn.observed))]
     if drawn.clean is not None:
         image.append(Picture("clean", f"{name}: clean", pictures.data_uri(drawn.clean)))

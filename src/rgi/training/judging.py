@@ -36,7 +36,7 @@ class Judge(Callback):
 
     Args:
         folder: of the run; sheets go to ``samples/``.
-        every: steps from one judgement to the next.
+        interval: steps from one judgement to the next.
         held_out: clean images (N,C,H,W) in [-1,1] that are not trained on.
         real: images that are, to compare the samples with, as many of one as of the other.
         card: of the generator.
@@ -44,9 +44,9 @@ class Judge(Callback):
     """
 
     def __init__(
-        self, folder: Path, every: int, held_out: Tensor, real: Tensor, card: Card, features: nn.Module | None
+        self, folder: Path, interval: int, held_out: Tensor, real: Tensor, card: Card, features: nn.Module | None
     ) -> None:
-        self.folder, self.every, self.held_out, self.real = folder, every, held_out, real
+        self.folder, self.interval, self.held_out, self.real = folder, interval, held_out, real
         self.card, self.features = card, features
         self.rows: list[dict[str, float]] = []
 
@@ -66,7 +66,7 @@ class Judge(Callback):
             self._look(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialTraining, *_: Any) -> None:
-        if module.steps_done % self.every == 0 or module.steps_done == module.steps:
+        if module.steps_done % self.interval == 0 or module.steps_done == module.steps:
             self._look(trainer, module)
 
     def _look(self, trainer: Trainer, module: AdversarialTraining) -> None:
