@@ -47,14 +47,14 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False), 
 AsTuple = BeforeValidator(_tuple)
 
 
-def whole(least: int) -> Any:
-    """The annotation of a whole number of at least ``least``."""
-    return Annotated[int, Field(ge=least), Allowed(f"a whole number of at least {least}")]
+def integer(minimum: int) -> Any:
+    """The annotation of a whole number of at least ``minimum``."""
+    return Annotated[int, Field(ge=minimum), Allowed(f"a whole number of at least {minimum}")]
 
 
-def number(least: float) -> Any:
-    """The annotation of a number of at least ``least``."""
-    return Annotated[Number, Field(ge=least), Allowed(f"a number of at least {least}")]
+def number(minimum: float) -> Any:
+    """The annotation of a number of at least ``minimum``."""
+    return Annotated[Number, Field(ge=minimum), Allowed(f"a number of at least {minimum}")]
 
 
 def one_of(*choices: str | int) -> Any:
@@ -68,8 +68,8 @@ def one_of(*choices: str | int) -> Any:
     return Annotated[Literal[choices], BeforeValidator(same_type)]
 
 
-Count = whole(1)
-Index = whole(0)
+Count = integer(1)
+Index = integer(0)
 Seed = Annotated[int, Field(ge=0, lt=2**32), Allowed("a whole number of at least 0 and below 2^32")]
 Positive = Annotated[Number, Field(gt=0), Allowed("a number above 0")]
 NotNegative = number(0)

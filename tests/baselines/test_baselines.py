@@ -134,7 +134,7 @@ def test_clean_images_that_cannot_be_fitted_are_refused(name):
     for bad, message in ((broken, "images: holds NaN"), (torch.zeros(8, 32, 32), "pass floating")):
         with pytest.raises(InputError, match=message):
             baseline.fit(bad)
-    if baseline.least > 1:
+    if baseline.min_images > 1:
         with pytest.raises(InputError, match="too few"):
             baseline.fit(clean_images(1))
     with pytest.raises(InputError, match="is not fitted"):

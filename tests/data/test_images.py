@@ -4,7 +4,16 @@ import torch
 from PIL import Image
 from skimage import draw
 
-from rgi.data.images import cell_means, check_image, check_mask, each, is_grey, read_image, read_mask, upright_size
+from rgi.data.images import (
+    cell_means,
+    check_image,
+    check_mask,
+    is_grey,
+    parallel_map,
+    read_image,
+    read_mask,
+    upright_size,
+)
 from rgi.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -132,9 +141,9 @@ def test_what_is_grey(tmp_path):
 
 
 def test_each_keeps_the_order_and_passes_errors_on():
-    assert list(each(lambda number: -number, range(1000), "counting")) == [-number for number in range(1000)]
+    assert list(parallel_map(lambda number: -number, range(1000), "counting")) == [-number for number in range(1000)]
     with pytest.raises(ZeroDivisionError):
-        list(each(lambda number: 1 / (number - 500), range(1000), "dividing"))
+        list(parallel_map(lambda number: 1 / (number - 500), range(1000), "dividing"))
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 96, 200])

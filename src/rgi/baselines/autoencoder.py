@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from rgi.baselines.base import Baseline, steps
+from rgi.baselines.base import Baseline, progress_bar
 from rgi.errors import InputError
 from rgi.generators import compact
 from rgi.generators.encoder import Encoder
-from rgi.validation import Count, Positive, Seed, checked, whole
+from rgi.validation import Count, Positive, Seed, checked, integer
 
 
 class Autoencoder(Baseline):
@@ -38,7 +38,7 @@ class Autoencoder(Baseline):
         width: Count = 8,
         max_width: Count = 64,
         steps: Count = 1000,
-        batch_size: whole(2) = 16,  # batch normalisation has nothing to compare one image with
+        batch_size: integer(2) = 16,  # batch normalisation has nothing to compare one image with
         lr: Positive = 1e-3,
         seed: Seed = 0,
     ) -> None:
@@ -64,7 +64,7 @@ class Autoencoder(Baseline):
         optimizer = torch.optim.Adam(network.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         random = torch.Generator().manual_seed(self.seed)
-        for step in steps(self.steps, "autoencoder"):
+        for step in progress_bar(self.steps, "autoencoder"):
             clean = images[torch.randint(len(images), (self.batch_size,), generator=random).to(images.device)]
             loss = mse_loss(network(clean), clean)
             if not torch.isfinite(loss):

@@ -58,7 +58,7 @@ class Baseline(ABC, nn.Module):
         seconds: wall time of the fit.
     """
 
-    least: ClassVar[int] = 2
+    min_images: ClassVar[int] = 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +78,10 @@ class Baseline(ABC, nn.Module):
         """
         started = time.perf_counter()
         _check_images("images", images)
-        if len(images) < self.least:
-            raise InputError(f"images: {len(images)} are too few; {type(self).__name__} needs at least {self.least}")
+        if len(images) < self.min_images:
+            raise InputError(
+                f"images: {len(images)} are too few; {type(self).__name__} needs at least {self.min_images}"
+            )
         self.fitted_shape = None
         # What is made in inference mode could never be trained or moved into a graph.
         with torch.inference_mode(False), torch.no_grad():
@@ -124,7 +126,7 @@ class Baseline(ABC, nn.Module):
         return luminance(observed - restored)
 
 
-def steps(count: int, name: str) -> "tqdm[int]":
+def progress_bar(count: int, name: str) -> "tqdm[int]":
     """range(count) with a progress bar, which stays away from a loop of less than three seconds."""
     return tqdm(range(count), desc=name, unit="step", mininterval=1, delay=3, leave=False)
 

@@ -99,7 +99,7 @@ def embed(features: Features, images: Tensor, mode: str = "nearest", neighbourho
         yield joint
 
 
-def to_pixels(scores: Tensor, height: int, width: int) -> Tensor:
+def upsample_scores(scores: Tensor, height: int, width: int) -> Tensor:
     """(B,h,w) -> (B,H,W), bilinear, which keeps them >= 0."""
     return interpolate(scores[:, None], (height, width), mode="bilinear").squeeze(1)
 

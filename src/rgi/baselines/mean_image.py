@@ -13,7 +13,7 @@ class MeanImage(Baseline):
     rule, and a border that never varied cannot outshine a defect. `rgi.baselines.padim` is what weighs deviations.
     """
 
-    least = 1
+    min_images = 1
 
     @checked("baseline")
     def __init__(self) -> None:

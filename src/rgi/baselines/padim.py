@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rgi.baselines.base import Baseline
-from rgi.baselines.features import Features, embed, to_pixels
+from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.errors import InputError
 from rgi.validation import Count, Positive, Seed, checked
 
@@ -68,4 +68,4 @@ class PaDiM(Baseline):
     def _score(self, observed: Tensor, restored: None) -> Tensor:
         # Σ = L Lᵀ, so that the distance is |L⁻¹ (e - μ)|.
         distances = [((part - self.mean) @ self.whitening.mT).norm(dim=2).T for part in self._positions(observed)]
-        return to_pixels(torch.cat(distances).unflatten(1, self.grid), *observed.shape[2:])
+        return upsample_scores(torch.cat(distances).unflatten(1, self.grid), *observed.shape[2:])

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline, steps
-from rgi.baselines.features import Features, embed, to_pixels
+from rgi.baselines.base import Baseline, progress_bar
+from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.validation import Count, Seed, checked
 
 NEIGHBOURHOOD = 3  # positions a side that a patch's features are the mean of
@@ -33,7 +33,7 @@ class PatchCore(Baseline):
         InputError: an option out of range.
     """
 
-    least = 1
+    min_images = 1
 
     @checked("baseline")
     def __init__(
@@ -71,7 +71,7 @@ class PatchCore(Baseline):
             for part in self._embed(observed)
             for image in part
         ]
-        return to_pixels(torch.stack(distances), *observed.shape[2:])
+        return upsample_scores(torch.stack(distances), *observed.shape[2:])
 
 
 def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Generator) -> Tensor:
@@ -95,7 +95,7 @@ def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Ge
     chosen = torch.empty(count, dtype=torch.int64, device=points.device)
     chosen[0] = int(torch.randint(len(points), (1,), generator=random))
     distance = points.new_full((len(points),), torch.inf)
-    for i in steps(count - 1, "patchcore"):
+    for i in progress_bar(count - 1, "patchcore"):
         distance = torch.minimum(distance, (points - points[chosen[i]]).square().sum(1))
         chosen[i + 1] = distance.argmax()
     return chosen

@@ -22,15 +22,17 @@ from uuid import uuid4
 import numpy as np
 import PIL
 
-from rgi.data.images import Box, each, read_pixels, upright_size
+from rgi.data.images import Box, parallel_map, read_pixels, upright_size
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
-Boxes = Callable[[Path, tuple[int, int]], Box | None]  # of a file, and its width and height: what to cut out of it
+BoxFunction = Callable[
+    [Path, tuple[int, int]], Box | None
+]  # of a file, and its width and height: what to cut out of it
 VERSION = 1  # of what `read_pixels` makes of a file, and of the format
 PREFIX = "rgi-images-"
 DAY = 24 * 60 * 60
-UNTOUCHED = {".part": DAY, ".npy": 60 * DAY}  # seconds after which a file has been abandoned
+MAX_AGE = {".part": DAY, ".npy": 60 * DAY}  # seconds after which a file has been abandoned
 
 
 def cache_folder() -> Path:
@@ -40,7 +42,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgi"
 
 
-def decoded(files: list[Path], channels: int, resolution: int, box: Boxes) -> np.ndarray:
+def decoded_pixels(files: list[Path], channels: int, resolution: int, box: BoxFunction) -> np.ndarray:
     """The pixels of `read_pixels`, uint8 (N,C,H,W), not to be written to; in memory where the cache cannot be used.
 
     Raises:
@@ -60,14 +62,14 @@ def decoded(files: list[Path], channels: int, resolution: int, box: Boxes) -> np
         except OSError as error:
             raise _unreadable(picture[0], error) from error
 
-    contents = list(each(fingerprint, files, "reading images"))
+    contents = list(parallel_map(fingerprint, files, "reading images"))
     recipe = repr((VERSION, PIL.__version__, channels, resolution, contents))
     path = cache_folder() / f"{PREFIX}{hashlib.sha256(recipe.encode()).hexdigest()}.npy"
     shape = (len(files), channels, resolution, resolution)
     pictures = [(file, cut) for file, (_, cut) in zip(files, contents, strict=True)]
     try:
         if (pixels := _kept(path, shape)) is None:
-            _write(path, shape, each(decode, pictures, "decoding images"))
+            _write(path, shape, parallel_map(decode, pictures, "decoding images"))
             pixels = _mapped(path, shape)[1]
         return pixels
     except OSError as error:  # the cache's: errors of the pictures are input errors
@@ -79,7 +81,7 @@ def decoded(files: list[Path], channels: int, resolution: int, box: Boxes) -> np
             np.prod(shape) / 2**30,
         )
     pixels = np.empty(shape, np.uint8)
-    for slot, image in zip(pixels, each(decode, pictures, "decoding images"), strict=True):
+    for slot, image in zip(pixels, parallel_map(decode, pictures, "decoding images"), strict=True):
         slot[...] = image
     return pixels
 
@@ -151,5 +153,5 @@ def _sweep(folder: Path) -> None:
     """Remove what killed runs left, and images that nobody has used for long."""
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another process may be sweeping
-            if time.time() - path.stat().st_mtime > UNTOUCHED.get(path.suffix, float("inf")):
+            if time.time() - path.stat().st_mtime > MAX_AGE.get(path.suffix, float("inf")):
                 path.unlink()

@@ -13,26 +13,26 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rgi.data.batch import Batch
-from rgi.data.cache import Boxes, decoded
+from rgi.data.cache import BoxFunction, decoded_pixels
 from rgi.data.images import (
     MIN_SIDE,
     Box,
     check_image,
     check_mask,
-    each,
     is_grey,
+    parallel_map,
     read_image,
     read_mask,
-    to_unit,
+    scale_pixels,
     upright_size,
 )
 from rgi.errors import InputError
-from rgi.validation import Allowed, Name, checked, one_of, whole
+from rgi.validation import Allowed, Name, checked, integer, one_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-HELD_OUT = 10  # of so many clean images, one is for validation
-LEAST_IMAGES = 16  # fewer teach a generator nothing but themselves
-Resolution = whole(MIN_SIDE)
+HOLD_OUT_INTERVAL = 10  # of so many clean images, one is for validation
+MIN_TRAINING_IMAGES = 16  # fewer teach a generator nothing but themselves
+Resolution = integer(MIN_SIDE)
 Channels = Annotated[one_of(1, 3), Allowed("1 (grey) or 3 (RGB)")]
 
 
@@ -88,7 +88,7 @@ class FileSet(ABC):
         training = self.training_files()
         pairs = [(path, None) for path in training]
         pairs += [(sample.image, sample.mask) for sample in self.samples()]
-        for _ in each(self._check, pairs, f"checking {self.name}"):
+        for _ in parallel_map(self._check, pairs, f"checking {self.name}"):
             pass
         if self.channels == 3 and not self.mixed_modes:
             _check_colours(training)
@@ -105,13 +105,13 @@ class FileSet(ABC):
         """Clean images (C,H,W) in [-1, 1] to train on.
 
         Raises:
-            InputError: the set has none, or fewer than `LEAST_IMAGES`.
+            InputError: the set has none, or fewer than `MIN_TRAINING_IMAGES`.
         """
         kept, _ = self.split(self._clean_files())
-        if len(kept) < LEAST_IMAGES:
+        if len(kept) < MIN_TRAINING_IMAGES:
             raise InputError(
                 f"dataset.category={self.category}: {len(kept)} clean images are too few to train on; add images until "
-                f"there are {LEAST_IMAGES}, not counting those held out for validation"
+                f"there are {MIN_TRAINING_IMAGES}, not counting those held out for validation"
             )
         return self._clean(kept)
 
@@ -122,18 +122,18 @@ class FileSet(ABC):
             InputError: there are fewer than ten.
         """
         files = self._clean_files()
-        if len(files) < HELD_OUT:
+        if len(files) < HOLD_OUT_INTERVAL:
             raise InputError(
                 f"dataset.category={self.category}: {len(files)} clean images are too few to hold one out for "
-                f"validation; add images until there are {HELD_OUT}"
+                f"validation; add images until there are {HOLD_OUT_INTERVAL}"
             )
         _, held_out = self.split(files)
         return self._clean(held_out)
 
     def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
         """Clean images to train on, and those held out for validation: every tenth."""
-        kept = [path for position, path in enumerate(files, start=1) if position % HELD_OUT]
-        return kept, files[HELD_OUT - 1 :: HELD_OUT]
+        kept = [path for position, path in enumerate(files, start=1) if position % HOLD_OUT_INTERVAL]
+        return kept, files[HOLD_OUT_INTERVAL - 1 :: HOLD_OUT_INTERVAL]
 
     def test(self) -> "TestImages":
         """The test images, each a `Batch` of one."""
@@ -154,7 +154,7 @@ class FileSet(ABC):
 
 def _check_colours(files: list[Path]) -> None:
     """A generator that saw a few grey images among coloured ones could explain a loss of colour."""
-    examples = dict(zip(each(is_grey, files, "checking colours"), files, strict=True))
+    examples = dict(zip(parallel_map(is_grey, files, "checking colours"), files, strict=True))
     if len(examples) == 2:
         raise InputError(
             f"{examples[True]}: is grey but {examples[False]} is coloured; convert the training images to one of the "
@@ -165,14 +165,14 @@ def _check_colours(files: list[Path]) -> None:
 class CleanImages(Dataset[Tensor]):
     """Images (C,H,W) in [-1, 1], decoded when the first of them is asked for (see `rgi.data.cache`)."""
 
-    def __init__(self, files: list[Path], channels: int, resolution: int, box: Boxes) -> None:
+    def __init__(self, files: list[Path], channels: int, resolution: int, box: BoxFunction) -> None:
         self.files, self.channels, self.resolution, self.box = files, channels, resolution, box
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        return to_unit(self.__getitems__([index])[0])
+        return scale_pixels(self.__getitems__([index])[0])
 
     def __getitems__(self, indices: list[int]) -> Tensor:
         """A batch as it is stored, uint8 (B,C,H,W): a quarter of the bytes to copy, and to send to a device."""
@@ -180,7 +180,7 @@ class CleanImages(Dataset[Tensor]):
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        return decoded(self.files, self.channels, self.resolution, self.box)
+        return decoded_pixels(self.files, self.channels, self.resolution, self.box)
 
 
 class TestImages(Dataset[Batch]):
@@ -188,7 +188,7 @@ class TestImages(Dataset[Batch]):
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
-    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int, box: Boxes) -> None:
+    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int, box: BoxFunction) -> None:
         self.samples, self.category = samples, category
         self.names = [sample.name for sample in samples]
         self.channels, self.resolution, self.box = channels, resolution, box
@@ -208,7 +208,7 @@ class TestImages(Dataset[Batch]):
         return Batch(observed, mask, None, [sample.name], [self.category])
 
 
-def images_by_stem(folder: str | Path, shown: str) -> dict[str, Path]:
+def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     """All images below a folder, hidden ones aside, by their path in it without the suffix, sorted.
 
     Args:
@@ -220,7 +220,7 @@ def images_by_stem(folder: str | Path, shown: str) -> dict[str, Path]:
     """
     base = Path(folder).expanduser()
     if not base.is_dir():
-        raise InputError(f"{shown}: no such folder; correct the path")
+        raise InputError(f"{label}: no such folder; correct the path")
     found: dict[str, Path] = {}
     for path in sorted(base.rglob("*")):
         inner = path.relative_to(base)
@@ -232,11 +232,11 @@ def images_by_stem(folder: str | Path, shown: str) -> dict[str, Path]:
             raise InputError(f"{path}: has the name of {found[stem].name} beside it; rename or remove one of them")
         found[stem] = path
     if not found:
-        raise InputError(f"{shown}: holds no images ({', '.join(SUFFIXES)}); correct the path or add some")
+        raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add some")
     return dict(sorted(found.items()))
 
 
-def pair(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:
+def pair_with_masks(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:
     """Each image with the mask of its name, in the order of the images; those in ``good`` need none.
 
     Raises:

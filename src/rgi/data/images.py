@@ -31,7 +31,7 @@ def read_image(path: Path, channels: int, resolution: int, box: Box | None = Non
     then cut and resized, aspect not kept, by Pillow's bicubic filter, which widens with the scale and so does not
     alias. Nothing outside the box is seen, up to the rest of a pixel that it cuts through.
     """
-    return to_unit(torch.from_numpy(read_pixels(path, channels, resolution, box)))
+    return scale_pixels(torch.from_numpy(read_pixels(path, channels, resolution, box)))
 
 
 def read_pixels(path: Path, channels: int, resolution: int, box: Box | None = None) -> np.ndarray:
@@ -47,7 +47,7 @@ def read_pixels(path: Path, channels: int, resolution: int, box: Box | None = No
     return np.ascontiguousarray(np.array(image).reshape(resolution, resolution, channels).transpose(2, 0, 1))
 
 
-def to_unit(pixels: Tensor) -> Tensor:
+def scale_pixels(pixels: Tensor) -> Tensor:
     """uint8 of any shape to float32 in [-1, 1]."""
     return pixels / 127.5 - 1
 
@@ -161,12 +161,12 @@ def _complaint(image: Image.Image) -> str | None:
     return None
 
 
-def each(function: Callable[[Item], Result], items: Sequence[Item], doing: str) -> Iterator[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
     """The function of every item, in order, by as many threads as torch uses, with a progress bar.
 
     Pillow and hashing leave Python's lock to others while they work.
     """
-    bar = tqdm(total=len(items), desc=doing, unit="image", delay=3, leave=False)
+    bar = tqdm(total=len(items), desc=description, unit="image", delay=3, leave=False)
     with bar, ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in range(0, len(items), CHUNK):
             for result in pool.map(function, items[start : start + CHUNK]):

@@ -43,13 +43,13 @@ class TestSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
-def spread(count: int, most: int | None) -> list[int]:
-    """At most ``most`` positions out of ``count``, evenly spread; None takes all."""
-    if most is None or most >= count:
+def evenly_spaced(count: int, limit: int | None) -> list[int]:
+    """At most ``limit`` positions out of ``count``, evenly spread; None takes all."""
+    if limit is None or limit >= count:
         return list(range(count))
-    return [i * count // most for i in range(most)]
+    return [i * count // limit for i in range(limit)]
 
 
-def stack(images: Dataset[Tensor], most: int | None = None) -> Tensor:
-    """Images (N,C,H,W) of a dataset, at most ``most``, evenly spread; None takes all."""
-    return torch.stack([images[i] for i in spread(len(images), most)])
+def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
+    """Images (N,C,H,W) of a dataset, at most ``limit``, evenly spread; None takes all."""
+    return torch.stack([images[i] for i in evenly_spaced(len(images), limit)])

@@ -20,7 +20,7 @@ from rgi.generators import build
 from rgi.generators.store import GAN, Card
 from rgi.validation import Betas, Count, Positive, Seed, Share, Text, checked
 
-REPORT_EVERY = 50  # steps; reading a loss makes a GPU wait
+LOG_INTERVAL = 50  # steps; reading a loss makes a GPU wait
 
 
 class AdversarialTraining(LightningModule):
@@ -128,7 +128,7 @@ class AdversarialTraining(LightningModule):
         self.average.update_parameters(self.generator)
 
         self.finite = self.finite.to(real.device) & critic_loss.isfinite() & generator_loss.isfinite()
-        if step % REPORT_EVERY == 0:
+        if step % LOG_INTERVAL == 0:
             self._stop_unless_finite(step)
             self.losses = {"critic_loss": critic_loss.item(), "generator_loss": generator_loss.item()}
             self.log_dict(self.losses)
@@ -144,11 +144,11 @@ class AdversarialTraining(LightningModule):
     def _descend(self, optimizer: Any, network: torch.nn.Module, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
-        self.mend_gradients(network)
+        self.modify_gradients(network)
         optimizer.step()
         torch.clear_autocast_cache()  # it would go on with the weights of before the step
 
-    def mend_gradients(self, network: torch.nn.Module) -> None:
+    def modify_gradients(self, network: torch.nn.Module) -> None:
         """Called between a backward pass and its step."""
 
     def _stop_unless_finite(self, step: int) -> None:
@@ -176,7 +176,7 @@ class AdversarialTraining(LightningModule):
                     "generator.path, or use the configuration it was made with"
                 )
 
-    def draft(self, card: Card) -> GAN:
+    def current_gan(self, card: Card) -> GAN:
         """The averaged generator as it is trained, for what is done with it meanwhile or afterwards."""
         return GAN(self.average.module, None, None, card)
 
@@ -189,10 +189,10 @@ class AdversarialTraining(LightningModule):
         """Images (count,C,H,W) of the averaged generator from fixed codes; smaller ones while it grows."""
         codes = torch.randn(count, self.architecture["latent_dim"], generator=torch.Generator().manual_seed(0))
         self.average.eval()
-        chunks = [self.draw(self.average.module, part).float() for part in codes.to(self.device).split(64)]
+        chunks = [self.generate(self.average.module, part).float() for part in codes.to(self.device).split(64)]
         return torch.cat(chunks)
 
-    def draw(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
+    def generate(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
         """Images of a generator as far as it has grown."""
         return generator(codes)
 

@@ -15,7 +15,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rgi.data.corruptions.fills import FILLS, fill
+from rgi.data.corruptions.fills import ENCODER_FILLS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.errors import InputError
 from rgi.generators.encoder import Encoder
@@ -24,11 +24,17 @@ from rgi.inversion.weights import SharedWeights, native_bfloat16
 from rgi.training.loader import StepLoader
 from rgi.validation import Count, Positive, Seed, checked
 
-LARGEST = 0.5  # a corrupted image has lost up to this part of its pixels
-INTACT = 0.25  # of the images are not corrupted
-GRAINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # correlation lengths of the corrupted regions, of an image's side
+MAX_FRACTION = 0.5  # a corrupted image has lost up to this part of its pixels
+CLEAN_FRACTION = 0.25  # of the images are not corrupted
+CORRELATION_LENGTHS = (
+    0.0,
+    1 / 16,
+    1 / 8,
+    1 / 4,
+    1 / 2,
+)  # correlation lengths of the corrupted regions, of an image's side
 LATENT_WEIGHT = 0.1  # w, for means over pixels and over latent coordinates
-WARMUP = 0.1  # of the steps
+WARMUP_FRACTION = 0.1  # of the steps
 
 
 class EncoderTraining(LightningModule):
@@ -74,7 +80,7 @@ class EncoderTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _factor(self, step: int) -> float:
-        warmup = max(1, WARMUP * self.steps)
+        warmup = max(1, WARMUP_FRACTION * self.steps)
         return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
     def on_fit_start(self) -> None:
@@ -100,7 +106,7 @@ class EncoderTraining(LightningModule):
         self.log("encoder_image_loss", image_loss, prog_bar=True)
         return loss
 
-    def trained(self) -> Encoder:
+    def trained_encoder(self) -> Encoder:
         """The encoder, on the CPU and as it will be used."""
         return self.encoder.float().cpu().eval().requires_grad_(False)
 
@@ -108,9 +114,11 @@ class EncoderTraining(LightningModule):
 def corrupt(clean: Tensor, generator: torch.Generator) -> Tensor:
     """Images (B,C,H,W) with regions of all shapes and contents overwritten, and a little noise."""
     count, resolution = len(clean), clean.shape[-1]
-    fractions = LARGEST * torch.rand(count, generator=generator)
-    fractions *= torch.rand(count, generator=generator) >= INTACT
-    grain, kind = (int(torch.randint(len(choices), (1,), generator=generator)) for choices in (GRAINS, FILLS))
-    masks = regions(fractions, resolution, GRAINS[grain] * resolution, generator)
+    fractions = MAX_FRACTION * torch.rand(count, generator=generator)
+    fractions *= torch.rand(count, generator=generator) >= CLEAN_FRACTION
+    length, kind = (
+        int(torch.randint(len(choices), (1,), generator=generator)) for choices in (CORRELATION_LENGTHS, ENCODER_FILLS)
+    )
+    masks = regions(fractions, resolution, CORRELATION_LENGTHS[length] * resolution, generator)
     noise = 0.05 * torch.rand(count, 1, 1, 1, generator=generator) * torch.randn(clean.shape, generator=generator)
-    return fill(clean, masks, FILLS[kind], generator) + noise.to(clean)
+    return fill(clean, masks, ENCODER_FILLS[kind], generator) + noise.to(clean)

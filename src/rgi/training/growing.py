@@ -42,35 +42,35 @@ class GrowingTraining(AdversarialTraining):
         if self.architecture["family"] != "progressive":
             raise InputError(f"generator.family={self.architecture['family']}: cannot grow; use generator=progressive")
         self.scales = len(self.generator.scales) + 1
-        if self.steps < self.parts:
-            raise InputError(f"steps={self.steps}: too few for {self.scales} scales; at least {self.parts}")
+        if self.steps < self.half_scales:
+            raise InputError(f"steps={self.steps}: too few for {self.scales} scales; at least {self.half_scales}")
 
     @property
-    def parts(self) -> int:
+    def half_scales(self) -> int:
         """Half scales: the first scale has one, every other two."""
         return 2 * self.scales - 1
 
-    def position(self, step: int) -> tuple[int, float]:
+    def scale_and_alpha(self, step: int) -> tuple[int, float]:
         """Scale and α of a step."""
-        scale = min(step * self.parts // self.steps + 1, self.parts) // 2
+        scale = min(step * self.half_scales // self.steps + 1, self.half_scales) // 2
         if scale == 0:
             return 0, 0.0
-        jumps = (step - self.first_of(scale)) * JUMPS * FADE * self.parts // (2 * self.steps)
+        jumps = (step - self.first_step_of_scale(scale)) * JUMPS * FADE * self.half_scales // (2 * self.steps)
         return scale, max(0.0, 1 - jumps / JUMPS)
 
-    def first_of(self, scale: int) -> int:
+    def first_step_of_scale(self, scale: int) -> int:
         """The first step of a scale."""
-        return 0 if scale == 0 else -(-(2 * scale - 1) * self.steps // self.parts)
+        return 0 if scale == 0 else -(-(2 * scale - 1) * self.steps // self.half_scales)
 
     @property
     def complete(self) -> bool:
         """Whether the last scale has faded in."""
-        return self.position(max(0, self.steps_done - 1)) == (self.scales - 1, 0.0)
+        return self.scale_and_alpha(max(0, self.steps_done - 1)) == (self.scales - 1, 0.0)
 
     def begin_step(self, step: int) -> None:
         """Begin Adam and the average anew where a scale begins; the average then starts from the generator as it is."""
-        scale, _ = self.position(step)
-        if step == self.first_of(scale):
+        scale, _ = self.scale_and_alpha(step)
+        if step == self.first_step_of_scale(scale):
             for optimizer in self.optimizers(use_pl_optimizer=False):
                 optimizer.state.clear()
             self.average.module.load_state_dict(self.generator.state_dict())
@@ -78,8 +78,8 @@ class GrowingTraining(AdversarialTraining):
 
     def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
         """The four terms."""
-        where = self.position(step)
-        real = self.seen(real, *where)
+        where = self.scale_and_alpha(step)
+        real = self.resize_to_scale(real, *where)
         with torch.no_grad():
             fake = self.generator(codes, *where).to(real)
         # One pass for both, if the minibatch statistic's groups of four do not mix them.
@@ -87,12 +87,12 @@ class GrowingTraining(AdversarialTraining):
         batches = [torch.cat([real, fake])] if together else [real, fake]
         for_real, for_fake = torch.cat([self._score(images, where) for images in batches]).chunk(2)
         penalty = self.penalty(real, fake, where, random)
-        return self.world * (for_fake - for_real + DRIFT * for_real.square() + PENALTY * penalty).sum()
+        return self.world_size * (for_fake - for_real + DRIFT * for_real.square() + PENALTY * penalty).sum()
 
     def generator_loss(self, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
         """The critic's verdict."""
-        where = self.position(step)
-        return -self.world * self._score(self.generator(codes, *where), where).sum()
+        where = self.scale_and_alpha(step)
+        return -self.world_size * self._score(self.generator(codes, *where), where).sum()
 
     def penalty(self, real: Tensor, fake: Tensor, where: tuple[int, float], random: torch.Generator) -> Tensor:
         """(|∇D(x̂)| - 1)² (B,) between real and generated images; the norm is taken in float32 or better."""
@@ -102,19 +102,19 @@ class GrowingTraining(AdversarialTraining):
         return (gradient.flatten(1).norm(dim=1) - 1).square()
 
     @property
-    def world(self) -> int:
+    def world_size(self) -> int:
         """Processes: DDP averages over them what the method sums."""
         return self.trainer.world_size
 
-    def mend_gradients(self, network: torch.nn.Module) -> None:
+    def modify_gradients(self, network: torch.nn.Module) -> None:
         """Gradients that are not finite become 0, as in the reference."""
         for parameter in network.parameters():
             if parameter.grad is not None:
                 parameter.grad.nan_to_num_(0, 0, 0)
 
-    def draw(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
+    def generate(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
         """Images of the scale reached."""
-        return generator(codes, *self.position(max(0, self.steps_done - 1)))
+        return generator(codes, *self.scale_and_alpha(max(0, self.steps_done - 1)))
 
     def _score(self, images: Tensor, where: tuple[int, float]) -> Tensor:
         """(B,) in float32 or better, whatever autocast makes of the network."""
@@ -123,7 +123,7 @@ class GrowingTraining(AdversarialTraining):
         return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
     @staticmethod
-    def seen(real: Tensor, scale: int, alpha: float) -> Tensor:
+    def resize_to_scale(real: Tensor, scale: int, alpha: float) -> Tensor:
         """Images (B,C,H,W) as the critic sees them: of 4·2^scale pixels, while they fade in mixed with coarser ones."""
         side = 4 << scale
         if side != real.shape[-1]:

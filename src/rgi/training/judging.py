@@ -16,7 +16,7 @@ from rgi.metrics.generative.quality import sample_quality
 from rgi.training.adversarial import AdversarialTraining
 
 # Cheap enough to be asked every few hundred steps; the same for every generator, so that their gaps compare.
-PLAIN = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
+PLAIN_INVERSION = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
 
 
 def inversion_gap(gan: GAN, clean: Tensor) -> float:
@@ -24,7 +24,7 @@ def inversion_gap(gan: GAN, clean: Tensor) -> float:
 
     With images that the generator was not trained on, it is what a defect must exceed to be seen.
     """
-    found = invert(gan, clean, PLAIN)
+    found = invert(gan, clean, PLAIN_INVERSION)
     return (found.observed - found.restored).square().mean().sqrt().item()
 
 
@@ -44,9 +44,9 @@ class Judge(Callback):
     """
 
     def __init__(
-        self, folder: Path, every: int, held_out: Tensor, real: Tensor, card: Card, features: nn.Module | None
+        self, folder: Path, interval: int, held_out: Tensor, real: Tensor, card: Card, features: nn.Module | None
     ) -> None:
-        self.folder, self.every, self.held_out, self.real = folder, every, held_out, real
+        self.folder, self.interval, self.held_out, self.real = folder, interval, held_out, real
         self.card, self.features = card, features
         self.rows: list[dict[str, float]] = []
 
@@ -66,7 +66,7 @@ class Judge(Callback):
             self._look(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialTraining, *_: Any) -> None:
-        if module.steps_done % self.every == 0 or module.steps_done == module.steps:
+        if module.steps_done % self.interval == 0 or module.steps_done == module.steps:
             self._look(trainer, module)
 
     def _look(self, trainer: Trainer, module: AdversarialTraining) -> None:
@@ -87,7 +87,7 @@ class Judge(Callback):
 
     def measure(self, module: AdversarialTraining, samples: Tensor) -> dict[str, float]:
         """The inversion gap and the quality of samples (N,C,H,W) of a complete generator."""
-        numbers = {"inversion_gap": inversion_gap(module.draft(self.card), self.held_out.to(module.device))}
+        numbers = {"inversion_gap": inversion_gap(module.current_gan(self.card), self.held_out.to(module.device))}
         real = self.real.to(module.device)
         numbers |= sample_quality(real, samples)
         if self.features is not None:

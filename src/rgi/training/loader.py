@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from rgi.data.images import to_unit
+from rgi.data.images import scale_pixels
 
 
 class TrainingData(LightningDataModule):
@@ -34,14 +34,14 @@ class TrainingData(LightningDataModule):
             start=self.trainer.lightning_module.steps_done,
             seed=self.seed,
             rank=self.trainer.global_rank,
-            world=self.trainer.world_size,
+            world_size=self.trainer.world_size,
         )
         cuda = self.trainer.strategy.root_device.type == "cuda"
-        return StepLoader(self.images, batch_sampler=batches, collate_fn=join, pin_memory=cuda)
+        return StepLoader(self.images, batch_sampler=batches, collate_fn=collate_images, pin_memory=cuda)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         """Pixels become images (B,C,H,W) in [-1, 1] on the device, where that costs nothing."""
-        return to_unit(batch) if batch.dtype == torch.uint8 else batch
+        return scale_pixels(batch) if batch.dtype == torch.uint8 else batch
 
 
 class StepLoader(DataLoader):
@@ -55,7 +55,7 @@ class StepLoader(DataLoader):
         """Nothing to restore."""
 
 
-def join(images: Tensor | list[Tensor]) -> Tensor:
+def collate_images(images: Tensor | list[Tensor]) -> Tensor:
     """One batch (B,C,H,W) of what a dataset gives: a whole batch already, or its images one by one."""
     return images if isinstance(images, Tensor) else torch.stack(images)
 
@@ -69,10 +69,17 @@ class StepBatches(Sampler[list[int]]):
     """
 
     def __init__(
-        self, images: int, batch_size: int, steps: int, start: int = 0, seed: int = 0, rank: int = 0, world: int = 1
+        self,
+        image_count: int,
+        batch_size: int,
+        steps: int,
+        start: int = 0,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.images, self.batch_size, self.steps, self.start = images, batch_size, steps, start
-        self.seed, self.rank, self.world = seed, rank, world
+        self.image_count, self.batch_size, self.steps, self.start = image_count, batch_size, steps, start
+        self.seed, self.rank, self.world_size = seed, rank, world_size
 
     def __len__(self) -> int:
         return self.steps
@@ -80,10 +87,10 @@ class StepBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, []
         for step in range(self.start, self.steps):
-            first = (step * self.world + self.rank) * self.batch_size
+            first = (step * self.world_size + self.rank) * self.batch_size
             batch = []
             for position in range(first, first + self.batch_size):
-                wanted, index = divmod(position, self.images)
+                wanted, index = divmod(position, self.image_count)
                 if wanted != epoch:
                     epoch, order = wanted, self._permutation(wanted)
                 batch.append(order[index])
@@ -91,4 +98,4 @@ class StepBatches(Sampler[list[int]]):
 
     def _permutation(self, epoch: int) -> list[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(self.images, generator=generator).tolist()
+        return torch.randperm(self.image_count, generator=generator).tolist()

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-SHOWN_EVERY = 10  # steps
+UPDATE_INTERVAL = 10  # steps
 
 
 class TrainingProgress(Callback):
@@ -36,8 +36,8 @@ class TrainingProgress(Callback):
         self.seconds += time.perf_counter() - self.since
         self.steps += 1
         self.bar.update()
-        if self.steps % SHOWN_EVERY == 0:
-            rate = SHOWN_EVERY * self.batch_size * trainer.world_size / self.seconds
+        if self.steps % UPDATE_INTERVAL == 0:
+            rate = UPDATE_INTERVAL * self.batch_size * trainer.world_size / self.seconds
             module.log("images_per_second", rate)
             losses = {n: f"{v:.3g}" for n, v in trainer.callback_metrics.items() if n.endswith(("_loss", "_gap"))}
             self.bar.set_postfix({"images/s": f"{rate:.0f}", **losses}, refresh=False)

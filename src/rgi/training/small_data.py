@@ -19,7 +19,7 @@ from torch.nn.functional import pad, softplus
 from rgi.training.adversarial import AdversarialTraining
 from rgi.validation import Allowed, NotNegative, Number, checked
 
-R1_EVERY = 16
+R1_INTERVAL = 16
 Strength = Annotated[Number, Field(ge=0, le=1), Allowed("a number from 0 to 1")]
 
 
@@ -45,8 +45,8 @@ class SmallDataTraining(AdversarialTraining):
         with torch.no_grad():
             fake = self.generator(codes)
         loss = softplus(-self._score(real, random)).mean() + softplus(self._score(fake, random)).mean()
-        if self.r1 and step % R1_EVERY == 0:
-            loss = loss + R1_EVERY * self.r1 / 2 * self.penalty(real, random)
+        if self.r1 and step % R1_INTERVAL == 0:
+            loss = loss + R1_INTERVAL * self.r1 / 2 * self.penalty(real, random)
         return loss
 
     def generator_loss(self, codes: Tensor, step: int, random: torch.Generator) -> Tensor:

@@ -5,14 +5,14 @@ from functools import cache, cached_property
 from torch.utils.data import Dataset
 
 from rgi.data.batch import Batch
-from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.data.files import FileSet
 from rgi.data.protocol import ImageSet, TestSet
-from rgi.data.sets.clean_set import CleanTests
+from rgi.data.sets.clean_set import CleanTestSet
 from rgi.errors import InputError
 
 
-class Corrupted:
+class CorruptedSet:
     """A dataset whose test images are its clean ones, corrupted; all else is as it was.
 
     Clean are the images that the dataset gives no mask for but a clean original, those whose mask is empty, and those
@@ -38,9 +38,9 @@ class Corrupted:
         """
         self.images.prepare()
         test = self.test()
-        self.corruption.check(test.names, self.resolution, test.others)
+        self.corruption.check(test.names, self.resolution, test.fill_images)
 
-    def test(self) -> "CorruptedTests":
+    def test(self) -> "CorruptedTestSet":
         """The corrupted test images, each a `Batch` of one with its mask and clean original.
 
         Raises:
@@ -51,13 +51,13 @@ class Corrupted:
                 f"dataset.category={self.category}: no test image is known to be clean, which is what a corruption "
                 "needs; take another dataset, or of your own clean images name the folder as dataset.train, too"
             )
-        return CorruptedTests(self.images.test(), self._clean, self.corruption, self.images.validation)
+        return CorruptedTestSet(self.images.test(), self._clean, self.corruption, self.images.validation)
 
     @cached_property
     def _clean(self) -> list[int]:
         """Positions of the clean test images; found once, because most of them must be opened for it."""
         test = self.images.test()
-        if isinstance(test, CleanTests):
+        if isinstance(test, CleanTestSet):
             return list(range(len(test)))
         trained = {path.resolve() for path in self.images.training_files()} if isinstance(self.images, FileSet) else ()
         return [
@@ -71,21 +71,21 @@ def _is_clean(batch: Batch) -> bool:
     return batch.clean is not None if batch.mask is None else not batch.mask.any()
 
 
-class CorruptedTests(Dataset[Batch]):
+class CorruptedTestSet(Dataset[Batch]):
     """Corrupted images, each a `Batch` of one.
 
     Args:
         tests: images, some of them clean.
         clean: positions of those.
         corruption: what is done to them.
-        others: see `Others`.
+        fill_images: see `FillImages`.
 
     Raises:
         InputError: images of two folders have one name, of which painted ones keep nothing else.
     """
 
-    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, others: Others) -> None:
-        self.tests, self.corruption, self.others = tests, corruption, cache(others)
+    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, fill_images: FillImages) -> None:
+        self.tests, self.corruption, self.fill_images = tests, corruption, cache(fill_images)
         found = [(tests.names[index], index) for index in clean]
         if corruption.kinds:
             found = [(f"{kind}/{name.rpartition('/')[2]}", index) for kind in corruption.kinds for name, index in found]
@@ -101,5 +101,5 @@ class CorruptedTests(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         name, source = self.names[index], self.tests[self.positions[index]]
         clean = source.observed if source.clean is None else source.clean
-        observed, mask = self.corruption(clean, name, self.others)
+        observed, mask = self.corruption(clean, name, self.fill_images)
         return Batch(observed, mask, clean, [name], source.category)

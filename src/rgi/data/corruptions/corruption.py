@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from rgi.validation import Seed, checked
 
-Others = Callable[[], Dataset[Tensor]]  # clean images (C,H,W) of the same set that are not for testing
+FillImages = Callable[[], Dataset[Tensor]]  # clean images (C,H,W) of the same set that are not for testing
 
 
 class Corruption(ABC):
@@ -30,16 +30,16 @@ class Corruption(ABC):
         self.seed = seed
 
     @abstractmethod
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
+    def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:
         """The corrupted image (1,C,H,W) of a clean one in [-1, 1], and the true mask (1,1,H,W) in {0, 1}."""
 
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:  # noqa: B027
+    def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:  # noqa: B027
         """Look for what can be wrong with the corruption of these images.
 
         Raises:
             InputError: something is.
         """
 
-    def randomness(self, name: str, use: int = 0) -> np.random.Generator:
+    def random_generator(self, name: str, stream: int = 0) -> np.random.Generator:
         """For an image; each use has a stream of its own, so that another content leaves the region as it is."""
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), use])
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), stream])

@@ -17,13 +17,13 @@ from scipy import ndimage
 from skimage import draw
 from torch import Tensor
 
-from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.errors import InputError
 from rgi.validation import Allowed, AsTuple, Positive, Seed, checked, one_of
 
 MIN_AREA, MAX_AREA = 0.005, 0.06
 DOWN = np.array([1, 0])
-SURROUNDINGS = 4  # width in pixels of the ring that a defect's mean is compared with
+RING_WIDTH = 4  # width in pixels of the ring that a defect's mean is compared with
 
 
 def crack(size: int, rng: Generator) -> np.ndarray:
@@ -121,7 +121,7 @@ def paint(clean: np.ndarray, kind: str, contrast: float, rng: Generator) -> tupl
         The corrupted image (C,H,W) and the exact mask (1,H,W), 1 where the painter wrote, both float32.
     """
     region = _region(clean.shape[-1], kind, rng)
-    ring = ndimage.binary_dilation(region, iterations=SURROUNDINGS) & ~region
+    ring = ndimage.binary_dilation(region, iterations=RING_WIDTH) & ~region
     inside, around = clean[:, region].astype(np.float64), clean[:, ring].mean(1, keepdims=True)
     kept = rng.uniform(0.2, 1.0) * (inside - inside.mean(1, keepdims=True))
     grain = rng.normal(0, 0.1 * clean.std(), kept.shape)
@@ -180,8 +180,8 @@ class Defects(Corruption):
             raise InputError(f"corruption.contrast={[*contrast]}: must begin with the smaller one")
         self.kinds, self.contrast = kinds, contrast
 
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
+    def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:
         """Paint the kind that the name begins with."""
-        rng = self.randomness(name)
+        rng = self.random_generator(name)
         observed, mask = paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
         return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-FILLS = ("noise", "constant", "image")  # these an encoder learns to look through; `CONTENTS` has more
+ENCODER_FILLS = ("noise", "constant", "image")  # these an encoder learns to look through; `CONTENTS` has more
 SPECTRUM = -5  # exponent of a random field's power over the frequency, as published
 
 
-def fill(images: Tensor, masks: Tensor, kind: str, generator: torch.Generator, others: Tensor | None = None) -> Tensor:
+def fill(
+    images: Tensor, masks: Tensor, kind: str, generator: torch.Generator, fill_images: Tensor | None = None
+) -> Tensor:
     """Images (B,C,H,W) with what lies under the masks replaced; values may leave [-1, 1].
 
     What is random is independent for every image, channel and, but for ``constant`` and the fields, pixel. In brackets,
@@ -24,12 +26,12 @@ def fill(images: Tensor, masks: Tensor, kind: str, generator: torch.Generator, o
             ``field``, a smooth Gaussian random field of mean 0 and standard deviation 1/2 over the image;
             ``added_field``, image + a field between 0.5 and 2 + N(0,1) (Gaussian Markov random field).
         generator: on the CPU; the only source of randomness.
-        others: (B,C,H,W), for ``image``; the batch's next images if not given.
+        fill_images: (B,C,H,W), for ``image``; the batch's next images if not given.
     """
     if kind not in CONTENTS:
         raise ValueError(f"kind={kind!r}: one of {', '.join(CONTENTS)}")
-    others = images.roll(1, 0) if others is None else others
-    content = CONTENTS[kind](images, others, generator)
+    fill_images = images.roll(1, 0) if fill_images is None else fill_images
+    content = CONTENTS[kind](images, fill_images, generator)
     return torch.where(masks.to(images.device).bool(), content.to(images), images)
 
 
@@ -41,8 +43,8 @@ def _constant(images: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(*images.shape[:2], 1, 1, generator=generator) * 2 - 1).expand_as(images)
 
 
-def _mirrored(_: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-    return others.flip(-1)
+def _mirrored(_: Tensor, fill_images: Tensor, generator: torch.Generator) -> Tensor:
+    return fill_images.flip(-1)
 
 
 def _added(images: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.data.corruptions.fills import CONTENTS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.data.corruptions.strokes import strokes
 from rgi.errors import InputError
 from rgi.validation import Fraction, Seed, Switch, checked, one_of
 
-REGION, CONTENT = 0, 1  # uses of an image's randomness
+REGION_STREAM, CONTENT_STREAM = 0, 1  # uses of an image's randomness
 Fill = one_of(*CONTENTS)
 
 
@@ -39,29 +39,29 @@ class Hole(Corruption):
     def region(self, name: str, resolution: int) -> Tensor:
         """The mask (1,1,H,W) of an image, 1 in the hole."""
 
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:
+    def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:
         """Holes have an inside and an outside, and there are other images where they are needed.
 
         Raises:
             InputError: one of these does not hold.
         """
         if self.fill == "image":
-            others()
+            fill_images()
         covered = self.region(names[0], resolution).mean()
         if covered in (0, 1):
             much = "no" if covered == 0 else "every"
             raise InputError(f"corruption.fraction: covers {much} pixel of {resolution}x{resolution}; choose another")
 
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
+    def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:
         """Cut the hole and fill it."""
-        mask, rng = self.region(name, clean.shape[-1]), self.randomness(name, CONTENT)
-        other = _another(clean, others, rng) if self.fill == "image" else None
+        mask, rng = self.region(name, clean.shape[-1]), self.random_generator(name, CONTENT_STREAM)
+        other = _another(clean, fill_images, rng) if self.fill == "image" else None
         return fill(clean, mask, self.fill, _torch(rng), other), mask
 
 
-def _another(clean: Tensor, others: Others, rng: np.random.Generator) -> Tensor:
-    """A random image (1,C,H,W) of the others that is not the clean one: one's own images may be in both parts."""
-    images = others()
+def _another(clean: Tensor, fill_images: FillImages, rng: np.random.Generator) -> Tensor:
+    """A random image (1,C,H,W) of the other images that is not the clean one: one's own images may be in both parts."""
+    images = fill_images()
     first = int(rng.integers(len(images)))
     found = images[first][None]
     return images[(first + 1) % len(images)][None] if found.equal(clean) else found
@@ -114,12 +114,12 @@ class RandomPixels(Hole):
 
     def region(self, name: str, resolution: int) -> Tensor:
         """Ones at the pixels drawn."""
-        rng = self.randomness("" if self.shared else name, REGION)
+        rng = self.random_generator("" if self.shared else name, REGION_STREAM)
         return regions(torch.tensor([self.fraction]), resolution, 0, _torch(rng))
 
 
 class Irregular(Hole):
-    """Strokes of a round brush that goes its own way (see `strokes`), others for each image.
+    """Strokes of a round brush that goes its own way (see `strokes`), another region for each image.
 
     Args:
         fraction: of the pixels, above 0 and below 1; exact to the nearest pixel.
@@ -136,7 +136,7 @@ class Irregular(Hole):
 
     def region(self, name: str, resolution: int) -> Tensor:
         """Ones where the brush was."""
-        drawn = strokes(self.fraction, resolution, self.randomness(name, REGION))
+        drawn = strokes(self.fraction, resolution, self.random_generator(name, REGION_STREAM))
         return torch.from_numpy(drawn.astype(np.float32))[None, None]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rgi.data.corruptions.corruption import Others
-from rgi.data.corruptions.holes import REGION, Fill, Hole
+from rgi.data.corruptions.corruption import FillImages
+from rgi.data.corruptions.holes import REGION_STREAM, Fill, Hole
 from rgi.data.files import images_by_stem
-from rgi.data.images import check_image, check_mask, each, read_mask, read_pixels
+from rgi.data.images import check_image, check_mask, parallel_map, read_mask, read_pixels
 from rgi.errors import InputError
 from rgi.validation import Count, Index, Seed, Switch, Text, checked
 
@@ -54,7 +54,7 @@ class MaskFolder(Hole):
 
     def file(self, name: str) -> Path:
         """The mask of an image."""
-        return self.files[self.randomness(name, REGION).integers(len(self.files))]
+        return self.files[self.random_generator(name, REGION_STREAM).integers(len(self.files))]
 
     def region(self, name: str, resolution: int) -> Tensor:
         """The mask, read and resized."""
@@ -65,7 +65,7 @@ class MaskFolder(Hole):
             return torch.from_numpy(read_pixels(path, 1, resolution) > 0)[None].float()
         return read_mask(path, resolution)[None]
 
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:
+    def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:
         """Open every mask that is used.
 
         Raises:
@@ -80,6 +80,6 @@ class MaskFolder(Hole):
                 raise InputError(f"{path}: covers {much} pixel of {resolution}x{resolution}; remove it")
 
         used = sorted({self.file(name) for name in names})
-        for _ in each(open, used, "checking masks"):
+        for _ in parallel_map(open, used, "checking masks"):
             pass
-        super().check(names, resolution, others)
+        super().check(names, resolution, fill_images)

@@ -5,20 +5,19 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 
-def regions(fractions: Tensor, resolution: int, grain: float, generator: torch.Generator) -> Tensor:
+def regions(fractions: Tensor, resolution: int, correlation_length: float, generator: torch.Generator) -> Tensor:
     """Random masks (B,1,H,W) in {0,1} that cover exactly a fraction of the pixels each (to the nearest pixel).
 
-    The pixels above a quantile of a smooth random field: ``grain`` is the field's correlation length in pixels, below 1
-    for single pixels, larger for fewer and larger blobs.
+    A mask contains the pixels of a smooth random field above a quantile.
 
     Args:
         fractions: (B,) in [0, 1].
         resolution: H = W.
-        grain: in pixels.
+        correlation_length: in pixels.
         generator: on the CPU; the only source of randomness.
     """
     count = len(fractions)
-    coarse = max(2, round(resolution / max(grain, 1)) + 1)
+    coarse = max(2, round(resolution / max(correlation_length, 1)) + 1)
     field = torch.randn(count, 1, coarse, coarse, generator=generator)
     if coarse < resolution:
         field = interpolate(field, size=resolution, mode="bicubic", align_corners=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair
+from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
@@ -46,7 +46,7 @@ class CategorySet(FileSet):
         """The images of ``test``, sorted by name."""
         images = self._images("test")
         masks = {stem.removesuffix(self.mask_ending): path for stem, path in self._images("ground_truth").items()}
-        return pair(images, masks, good=[name for name in images if name.startswith(f"{self.good}/")])
+        return pair_with_masks(images, masks, good=[name for name in images if name.startswith(f"{self.good}/")])
 
     def _images(self, part: str) -> dict[str, Path]:
         folder = self._home() / part

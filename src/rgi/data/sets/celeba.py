@@ -40,7 +40,7 @@ class CelebA(CleanSet):
     name = "celeba"
     terms = "CelebA, non-commercial research only; cite Liu et al., ICCV 2015."
     page = PAGE
-    inner = "img_align_celeba"
+    subfolder = "img_align_celeba"
 
     @checked("dataset")
     def __init__(

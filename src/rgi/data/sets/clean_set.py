@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rgi.data.batch import Batch
 from rgi.data.files import (
-    HELD_OUT,
+    HOLD_OUT_INTERVAL,
     Channels,
     FileSet,
     Resolution,
@@ -31,9 +31,9 @@ class Parts:
 def by_number(numbered: Iterable[tuple[int, Path]]) -> Parts:
     """Of each ten numbers, the tenth (..0) is for validation, the ninth (..9) for testing, the rest for training."""
     parts = Parts()
-    held_out = {0: parts.validation, HELD_OUT - 1: parts.test}
+    held_out = {0: parts.validation, HOLD_OUT_INTERVAL - 1: parts.test}
     for number, path in numbered:
-        held_out.get(number % HELD_OUT, parts.train).append(path)
+        held_out.get(number % HOLD_OUT_INTERVAL, parts.train).append(path)
     return parts
 
 
@@ -42,7 +42,7 @@ class CleanSet(FileSet):
 
     Attributes:
         page: where the set is downloaded from.
-        inner: the folder of the images in the published archive; where it is missing, they lie in ``root`` itself.
+        subfolder: the folder of the images in the published archive; where it is missing, they lie in ``root`` itself.
 
     Args:
         root: the folder of the set.
@@ -56,7 +56,7 @@ class CleanSet(FileSet):
     """
 
     page: str
-    inner = ""
+    subfolder = ""
 
     @checked("dataset")
     def __init__(
@@ -74,7 +74,7 @@ class CleanSet(FileSet):
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; download the images from {self.page}")
-        folder = root / self.inner
+        folder = root / self.subfolder
         found = images_by_stem(folder if folder.is_dir() else root, f"dataset.root={self.root}")
         stems: dict[str, Path] = {}
         for path in found.values():
@@ -102,9 +102,9 @@ class CleanSet(FileSet):
         chosen = [found[i * len(found) // count] for i in range(count)]
         return [Sample(path.stem, path) for path in chosen]
 
-    def test(self) -> "CleanTests":
+    def test(self) -> "CleanTestSet":
         """The test images, each a `Batch` of one."""
-        return CleanTests(self.samples(), self.category, self.channels, self.resolution, self.box)
+        return CleanTestSet(self.samples(), self.category, self.channels, self.resolution, self.box)
 
     @cached_property
     def _parts(self) -> Parts:
@@ -119,7 +119,7 @@ class CleanSet(FileSet):
         return parts
 
 
-class CleanTests(TestImages):
+class CleanTestSet(TestImages):
     """Test images without any corruption, each a `Batch` of one: ``observed`` is a copy of ``clean``."""
 
     def __getitem__(self, index: int) -> Batch:

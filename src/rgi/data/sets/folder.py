@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair
+from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
@@ -49,7 +49,7 @@ class Folder(FileSet):
         images = images_by_stem(self.root, f"dataset.root={self.root}")
         if self.masks is None:
             return [Sample(name, path) for name, path in images.items()]
-        return pair(images, images_by_stem(self.masks, f"dataset.masks={self.masks}"))
+        return pair_with_masks(images, images_by_stem(self.masks, f"dataset.masks={self.masks}"))
 
     def _check_apart(self) -> None:
         """Everything below the root is a test image, so that masks and clean images must lie elsewhere."""

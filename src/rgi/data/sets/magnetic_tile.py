@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rgi.data.files import HELD_OUT, Channels, FileSet, Resolution, Sample
+from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, Sample
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 
@@ -60,7 +60,7 @@ class MagneticTile(FileSet):
         """Every tenth tile is for validation."""
         kept: tuple[list[Path], list[Path]] = ([], [])
         for position, tile in enumerate(self._tiles(defective=False), start=1):
-            kept[position % HELD_OUT == 0].extend(tile)
+            kept[position % HOLD_OUT_INTERVAL == 0].extend(tile)
         return kept
 
     def samples(self) -> list[Sample]:

@@ -32,7 +32,7 @@ class StanfordCars(CleanSet):
     name = "stanford_cars"
     terms = "Stanford Cars, for research; cite Krause et al. 2013."
     page = PAGE
-    inner = "cars_train"
+    subfolder = "cars_train"
     mixed_modes = True  # a few photographs are grey: 00057, 00266 and 01085 of the first 1,500
 
     def box(self, path: Path, size: tuple[int, int]) -> Box | None:
