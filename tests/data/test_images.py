@@ -222,11 +222,11 @@ def flipped_bit(path):
 
 
 BAD_IMAGES = {
-    "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as a picture"),
-    "empty": (lambda path: path.write_bytes(b""), "not recognised as a picture"),
-    "truncated png": (truncated(".png"), "incomplete or damaged"),
-    "truncated jpeg": (truncated(".jpg"), "incomplete or damaged"),
-    "damaged png": (flipped_bit, "incomplete or damaged"),
+    "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as an image"),
+    "empty": (lambda path: path.write_bytes(b""), "not recognised as an image"),
+    "truncated png": (truncated(".png"), "the file is damaged"),
+    "truncated jpeg": (truncated(".jpg"), "the file is damaged"),
+    "damaged png": (flipped_bit, "the file is damaged"),
     "16 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257).save(path), "8-bit"),
     "32 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.int32)).save(path, "TIFF"), "8-bit"),
     "float": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.float32)).save(path, "TIFF"), "mode F"),
@@ -237,7 +237,7 @@ BAD_IMAGES = {
     "colour key": (lambda path: Image.fromarray(NOISE).save(path, transparency=(1, 2, 3)), "alpha"),
     "tiny": (lambda path: Image.fromarray(NOISE[:3, :1]).save(path), "1x3 pixels"),
     "narrow": (lambda path: Image.fromarray(NOISE[:15]).save(path), "60x15 pixels"),
-    "pages": (several, "2 pictures"),
+    "pages": (several, "2 images"),
 }
 
 
@@ -272,8 +272,8 @@ def test_good_masks_pass(tmp_path, mode):
 
 
 BAD_MASKS = {
-    "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image is 60x40"),
-    "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "largest 1"),
+    "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image has 60x40"),
+    "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "highest value 1"),
     "red": (NOISE * np.array([1, 0, 0], np.uint8), "coloured"),
     "alpha": (np.dstack([NOISE, NOISE[..., :1]]), "alpha"),
 }

@@ -118,7 +118,7 @@ def test_options_out_of_range(name, value):
 
 def test_unknown_and_missing_options():
     with pytest.raises(
-        InputError, match=r"^generator\.training\.foo: no such option; one of r1, augment, .* ema, seed$"
+        InputError, match=r"^generator\.training\.foo: no such option; use one of r1, augment, .* ema, seed$"
     ):
         small_training(foo=1)
     with pytest.raises(InputError, match=r"^generator\.training\.r1: not given; add generator\.training\.r1="):

@@ -222,7 +222,7 @@ def test_two_images_of_one_name_cannot_be_painted(tmp_path):
     for folder in (folders["root"], folders["masks"]):
         (folder / "a.png").rename(folder / "c.png")
     mine = Folder(str(folders["root"]), 32, 1, masks=str(folders["masks"]))
-    with pytest.raises(InputError, match="c and sub/c: would both be called large/c"):
+    with pytest.raises(InputError, match="c and sub/c: would both have the name large/c"):
         CorruptedSet(mine, Defects(["large"], [1, 3], 0)).prepare()
     assert len(CorruptedSet(mine, Irregular(0.2, "dark", 0)).test()) == 5
 
@@ -260,7 +260,7 @@ class TestMaskFolder:
         file.write_bytes(content[:-30])
         self.refused("00002.png: cannot be decoded", tmp_path)
         file.write_text("no picture")
-        self.refused("00002.png: is not recognised as a picture", tmp_path)
+        self.refused("00002.png: is not recognised as an image", tmp_path)
         for grey, much in ((0, "no"), (255, "every")):
             Image.new("L", (64, 64), grey).save(file)
             self.refused(f"00002.png: covers {much} pixel of 32x32", tmp_path)

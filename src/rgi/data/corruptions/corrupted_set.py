@@ -1,4 +1,4 @@
-"""Any dataset for mask-free inpainting: its clean test images, corrupted in a known way."""
+"""Datasets for inpainting: the clean test images of a dataset, corrupted with known masks."""
 
 from functools import cache, cached_property
 
@@ -13,15 +13,14 @@ from rgi.errors import InputError
 
 
 class CorruptedSet:
-    """A dataset whose test images are its clean ones, corrupted; all else is as it was.
+    """A dataset with corrupted copies of its clean test images; training and validation images do not change.
 
-    Clean are the images that the dataset gives no mask for but a clean original, those whose mask is empty, and those
-    that it trains on. Images of which nothing is known are no truth to compare with, and left out with the defective
-    ones.
+    A test image is clean if it has a clean original and no mask, if its mask is empty, or if it is also a training
+    image. All other test images are left out.
 
     Args:
-        images: the dataset.
-        corruption: what is done to the test images.
+        images: dataset with clean test images.
+        corruption: corruption of the test images.
     """
 
     def __init__(self, images: ImageSet, corruption: Corruption) -> None:
@@ -31,10 +30,10 @@ class CorruptedSet:
         self.train, self.validation = images.train, images.validation
 
     def prepare(self) -> None:
-        """Check the dataset, and its corruption.
+        """Check the dataset and the corruption.
 
         Raises:
-            InputError: either is wrong, or no test image is known to be clean.
+            InputError: the dataset or the corruption is wrong, or no test image is known to be clean.
         """
         self.images.prepare()
         test = self.test()
@@ -48,14 +47,14 @@ class CorruptedSet:
         """
         if not self._clean:
             raise InputError(
-                f"dataset.category={self.category}: no test image is known to be clean, which is what a corruption "
-                "needs; take another dataset, or of your own clean images name the folder as dataset.train, too"
+                f"dataset.category={self.category}: no test image is known to be clean, and a corruption needs clean "
+                "test images; choose another dataset, or set dataset.train to the folder of your own clean images"
             )
         return CorruptedTestSet(self.images.test(), self._clean, self.corruption, self.images.validation)
 
     @cached_property
     def _clean(self) -> list[int]:
-        """Positions of the clean test images; found once, because most of them must be opened for it."""
+        """Positions of the clean test images; cached, because the search opens the masks."""
         test = self.images.test()
         if isinstance(test, CleanTestSet):
             return list(range(len(test)))
@@ -72,28 +71,29 @@ def _is_clean(batch: Batch) -> bool:
 
 
 class CorruptedTestSet(Dataset[Batch]):
-    """Corrupted images, each a `Batch` of one.
+    """Corrupted test images, each a `Batch` of one.
 
     Args:
-        tests: images, some of them clean.
-        clean: positions of those.
-        corruption: what is done to them.
-        fill_images: see `FillImages`.
+        tests: test images.
+        clean: positions of the clean images among the test images.
+        corruption: corruption of the clean images.
+        fill_images: function that returns clean images for holes with ``fill="image"``.
 
     Raises:
-        InputError: images of two folders have one name, of which painted ones keep nothing else.
+        InputError: two images of different folders have the same name, so their painted copies would, too.
     """
 
     def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, fill_images: FillImages) -> None:
         self.tests, self.corruption, self.fill_images = tests, corruption, cache(fill_images)
-        found = [(tests.names[index], index) for index in clean]
+        entries = [(tests.names[index], index) for index in clean]
         if corruption.kinds:
-            found = [(f"{kind}/{name.rpartition('/')[2]}", index) for kind in corruption.kinds for name, index in found]
-        self.names, self.positions = ([*column] for column in zip(*found, strict=True))
+            stems = [(name.rpartition("/")[2], index) for name, index in entries]
+            entries = [(f"{kind}/{stem}", index) for kind in corruption.kinds for stem, index in stems]
+        self.names, self.positions = ([*column] for column in zip(*entries, strict=True))
         if len(set(self.names)) < len(self.names):
-            double = next(name for name in self.names if self.names.count(name) > 1)
-            pair = [tests.names[index] for name, index in found if name == double][:2]
-            raise InputError(f"{' and '.join(pair)}: would both be called {double}; rename one of these test images")
+            duplicate = next(name for name in self.names if self.names.count(name) > 1)
+            pair = [tests.names[index] for name, index in entries if name == duplicate][:2]
+            raise InputError(f"{' and '.join(pair)}: would both have the name {duplicate}; rename one of these images")
 
     def __len__(self) -> int:
         return len(self.names)
