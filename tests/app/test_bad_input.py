@@ -182,7 +182,7 @@ OPTIONS = {
     "task=pretrain +generator.encoder.foo=1": "generator.encoder.foo: no such option; use one of gan, steps",
     "task=pretrain generator.training=null": "generator.training=null: says how to train it",
     "task=pretrain judge.every=0": "judge.every=0: must be a whole number of at least 1",
-    "task=pretrain generator=progressive steps=5": "steps=5: too few for 5 scales; at least 9",
+    "task=pretrain generator=progressive steps=5": "steps=5: too few for 5 scales; use at least 9",
     "task=compare": "methods: not given",
     "task=compare methods={}": "methods={}: names no method",
     "task=report": "run: not given; add run=...",

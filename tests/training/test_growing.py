@@ -223,7 +223,7 @@ def test_the_penalty_under_autocast():
 
 
 def test_bad_options():
-    with pytest.raises(InputError, match="steps=4: too few for 3 scales; at least 5"):
+    with pytest.raises(InputError, match="steps=4: too few for 3 scales; use at least 5"):
         module(steps=4)
     with pytest.raises(InputError, match=r"generator\.family=compact: cannot grow"):
         module(family="compact", resolution=32, options={})

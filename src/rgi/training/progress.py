@@ -6,15 +6,15 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-UPDATE_INTERVAL = 10  # steps
+UPDATE_INTERVAL = 10  # steps between two updates of the rate and the losses
 
 
 class TrainingProgress(Callback):
-    """A bar with the steps done and left, images per second, and the losses; the rate is logged, too.
+    """A progress bar with steps, images per second and losses; images per second are also logged.
 
     Args:
-        name: what is trained.
-        batch_size: images in a step of one process.
+        name: text beside the bar.
+        batch_size: number of images per step and process.
     """
 
     def __init__(self, name: str, batch_size: int) -> None:
