@@ -73,7 +73,7 @@ def test_words_are_listed(name):
 def test_unknown_fields_are_refused():
     known = ", ".join(FIELDS)
     for make in (SolverConfig, SolverConfig().replace):
-        with pytest.raises(InputError, match=f"^solver.colour: no such option; one of {known}$"):
+        with pytest.raises(InputError, match=f"^solver.colour: no such option; use one of {known}$"):
             make(colour="red")
 
 

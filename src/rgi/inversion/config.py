@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rgi.errors import InputError
-from rgi.validation import Betas, Count, Index, NotNegative, Positive, Share, Switch, checked, number, whole
+from rgi.validation import Betas, Count, Index, NotNegative, Positive, Share, Switch, checked, integer, number
 
 
 @checked("solver")
@@ -59,7 +59,7 @@ class SolverConfig:
     """β₁ and β₂ of every Adam."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """All rates fall to 0 as a ``cosine`` over the run, or stay ``constant`` as in the paper."""
-    warmup: whole(0) = 5
+    warmup: integer(0) = 5
     """The number of steps over which the rates rise linearly to their values."""
     iterations: Count = 250
     """The number of steps."""
