@@ -386,8 +386,8 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path):
         ([Run("rgi", {}, ROWS + ROWS[:1], tmp_path / "rgi")], "same name"),
         ([Run("rgi", {}, [row("../x")], tmp_path / "rgi")], "../x leads out"),
         ([Run("rgi", {}, ROWS, tmp_path / "nowhere")], "nowhere/crack/a.npz: missing"),
-        ([good, no_map], "crack/a.npz: lacks the array 'map'"),
-        ([good, broken], "crack/d.npz: is no results file"),
+        ([good, no_map], "crack/a.npz: has no array 'map'"),
+        ([good, broken], "crack/d.npz: is not a result file"),
     ]:
         with pytest.raises(InputError, match=re.escape(words)):
             write_report(tmp_path / "report", "Title", runs, "")
