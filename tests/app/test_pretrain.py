@@ -173,7 +173,7 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     often = ["checkpoint_every=1", f"output_dir={folder}"]
     assert in_process(monkeypatch, *training(images, tmp_path / "gan.safetensors", *often)) == 1
     line = refused(capsys)
-    assert "training step 6: a loss is not finite; start anew with a smaller generator.training.lr" in line
+    assert "training step 6: a loss is not finite; start again with a smaller generator.training.lr" in line
     newest = folder / "checkpoints/newest.ckpt"
     assert f"(the last good checkpoint is {newest})" in line
     checkpoint = torch.load(newest, weights_only=True)
