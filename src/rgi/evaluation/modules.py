@@ -1,8 +1,11 @@
 """LightningModules of the methods, which solve batches of test images, save the results, and compute scores."""
 
+import dataclasses
+import logging
 import time
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +15,27 @@ from tqdm import tqdm
 
 from rgi.baselines.base import Baseline
 from rgi.data.batch import Batch
-from rgi.evaluation.results import Result, load_result, result_path, save_result
+from rgi.evaluation.fingerprint import code_fingerprint, fingerprint, image_fingerprints
+from rgi.evaluation.results import Result, load_result, save_result, stored_fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
+from rgi.inversion.problem import network_precision, penalty
 from rgi.inversion.solver import invert
 from rgi.metrics.curves import auroc_per_image
 from rgi.metrics.protocols import Scores
 from rgi.metrics.standard import psnr, ssim
 
+log = logging.getLogger(__name__)
+
 
 class TestModule(LightningModule):
     """Base class: the test step solves and scores images, and the predict step only solves them.
 
-    Subclasses implement `solve`. The result of each image is written to ``<results>/<name>.npz`` at the end of its
-    batch. If this file exists, the image is not solved again. A result does not depend on the other images of a batch,
-    so an interrupted run has the same scores as an uninterrupted run.
+    Subclasses implement `solve` and `identity`. The result of each image is written to ``<results>/<name>.npz`` at the
+    end of its batch. If this file exists and its fingerprint fits (see `rgi.evaluation.fingerprint`), the image is not
+    solved again. A result does not depend on the other images of a batch, so an interrupted run has the same scores as
+    an uninterrupted run.
 
     Attributes:
         optimises_mask: whether the ``mask`` of a result is an estimate; the reference protocol ranks pixels by it.
@@ -44,12 +52,19 @@ class TestModule(LightningModule):
     def __init__(self, method: str, results: Path, steps: int) -> None:
         super().__init__()
         self.method, self.results, self.steps = method, results, steps
+        self.fingerprint = ""  # of this method, see `identity`
+        self.outdated = 0  # number of results that did not fit and were solved anew
+        self.vanished: list[str] = []  # names of defective images whose resized mask is empty
         self.threshold: float | None = None  # of the anomaly map, for an F1 score; see `fix_threshold`
         self.bar = tqdm(disable=True)
 
     @abstractmethod
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """Solve a batch; returns tensors with one row per image: the anomaly ``map`` (B,H,W) and further estimates."""
+
+    @abstractmethod
+    def identity(self) -> str:
+        """Fingerprint of all that decides the method's results besides the images."""
 
     def setup(self, stage: str) -> None:
         """Make the metrics only for scoring, because their bins take 0.4 GB."""
@@ -61,17 +76,32 @@ class TestModule(LightningModule):
         total, disable = len(loaders.sampler) * self.steps, self.global_rank != 0
         kind = self.results.parent.name  # "results" for test images; clean images have a folder of their own
         name = self.method if kind == "results" else f"{self.method}, {kind} images"
+        self.fingerprint = self.identity()
         self.bar = tqdm(total=total, desc=name, unit="step", mininterval=1, disable=disable)
 
     on_predict_start = on_test_start
 
     def on_test_end(self) -> None:
         self.bar.close()
+        if self.outdated:
+            log.warning(
+                "%s: %d results in %s were of another image, mask, generator, method or version, and were solved anew",
+                *(self.method, self.outdated, self.results),
+            )
+        if self.vanished:
+            log.warning(
+                "%d images are defective, but nothing is left of their masks at this resolution, so they count for "
+                "image scores only: %s",
+                *(len(self.vanished), ", ".join(self.vanished)),
+            )
 
     on_predict_end = on_test_end
 
     def test_step(self, batch: Batch, index: int) -> None:
         results = self.batch_results(batch)
+        if batch.mask is not None:
+            vanished = batch.defective & ~batch.mask.flatten(1).any(1)
+            self.vanished += [name for name, lost in zip(batch.name, vanished, strict=True) if lost]
         self.scores.update(
             anomaly_map=self._stack(results, "map"),
             restored=self._stack(results, "restored"),
@@ -80,6 +110,7 @@ class TestModule(LightningModule):
             estimated_mask=self._stack(results, "mask") if self.optimises_mask else None,
             true_mask=batch.mask,
             clean=batch.clean,
+            defective=batch.defective,
         )
 
     def predict_step(self, batch: Batch, index: int) -> list[Result]:
@@ -91,11 +122,14 @@ class TestModule(LightningModule):
         self.log_dict(values, sync_dist=True)  # without sync_dist, Lightning would warn
 
     def batch_results(self, batch: Batch) -> list[Result]:
-        """Results of the images in a batch; only images without a result file are solved."""
-        missing = [i for i, name in enumerate(batch.name) if not result_path(self.results, name).exists()]
+        """Results of the images in a batch; only images without a fitting result file are solved."""
+        expected = image_fingerprints(self.fingerprint, batch.observed, batch.mask, batch.clean, batch.defective)
+        stored = [stored_fingerprint(self.results, name) for name in batch.name]
+        missing = [i for i in range(len(batch)) if stored[i] != expected[i]]
+        self.outdated += sum(stored[i] is not None for i in missing)
         if missing:
             for i, result in zip(missing, self._solve(batch.select(missing)), strict=True):
-                save_result(self.results, batch.name[i], result)
+                save_result(self.results, batch.name[i], result | {"fingerprint": np.str_(expected[i])})
         self.bar.update((len(batch) - len(missing)) * self.steps)
         return [load_result(self.results, name) for name in batch.name]
 
@@ -105,6 +139,7 @@ class TestModule(LightningModule):
         tensors["score"] = tensors["map"].amax((1, 2))
         if batch.mask is not None:
             tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(tensors["map"], batch.mask)}
+            tensors["defective"] = batch.defective
         if batch.clean is not None:
             tensors["clean"] = batch.clean
             if "restored" in tensors:
@@ -148,6 +183,20 @@ class InversionModule(TestModule):
         self.networks = nn.ModuleDict(gan.modules())  # so that Lightning moves the networks to the device
         self.optimises_mask = config.mask in ("profiled", "adam")
 
+    def identity(self) -> str:
+        """Fingerprint of method, generator, λ, anomaly map, statistics of clean images, and code."""
+        config = dataclasses.asdict(self.config)
+        if self.config.mask in ("profiled", "adam"):
+            config["mask_penalty"] = penalty(self.config, self.gan)
+        config["precision"] = network_precision(self.config, self.device)
+        settings = {"map_kind": self.map_kind, "sigma": self.sigma, "pool_seed": self.pool_seed}
+        clean: list[Any] = []
+        if self.clean is not None:
+            clean.append(self.clean.residuals)
+            if self.clean.feature_map is not None:  # a function; its scores of clean images stand for it
+                clean += [f"{self.clean.feature_mean:.5g}", f"{self.clean.feature_deviation:.5g}"]
+        return fingerprint(code_fingerprint(), config, self.gan.card.sha256, settings, *clean)
+
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """The fields of an `Inversion`, and the paper's anomaly map if the scored map is another one."""
         inversion = invert(
@@ -186,6 +235,13 @@ class BaselineModule(TestModule):
     def __init__(self, baseline: Baseline, method: str, results: Path, sigma: float) -> None:
         super().__init__(method, results, steps=1)
         self.baseline, self.sigma = baseline, sigma
+
+    def identity(self) -> str:
+        """Fingerprint of the fitted baseline, its options, the smoothing, and code."""
+        kinds = (bool, int, float, str, tuple)
+        options = {name: value for name, value in vars(self.baseline).items() if isinstance(value, kinds)}
+        options |= {"class": type(self.baseline).__name__, "seconds": None}  # the time of the fit decides nothing
+        return fingerprint(code_fingerprint(), options, self.baseline, self.sigma)
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """The anomaly map, and the restored images if the baseline restores images."""

@@ -14,7 +14,10 @@ import numpy as np
 from rgi.errors import InputError
 
 Result = dict[str, np.ndarray]  # one image's arrays and numbers by name
-COLUMNS = ("category", "score", "objective", "iterations", "evaluations", "seconds", "pixel_auroc", "psnr", "ssim")
+COLUMNS = (
+    *("category", "score", "objective", "iterations", "evaluations", "seconds", "pixel_auroc", "psnr", "ssim"),
+    "defective",
+)
 
 
 def result_path(folder: Path, name: str) -> Path:
@@ -61,6 +64,16 @@ def load_result(folder: Path, name: str, required: Sequence[str] = (), optional:
         if key not in arrays:
             raise InputError(f"{path}: has no array {key!r}; {remedy}")
     return arrays
+
+
+def stored_fingerprint(folder: Path, name: str) -> str | None:
+    """Fingerprint in the file of an image; None without a file, and "" for a damaged or older file."""
+    if not result_path(folder, name).exists():
+        return None
+    try:
+        return load_result(folder, name, ("fingerprint",), ())["fingerprint"].item()
+    except InputError:
+        return ""
 
 
 def image_rows(folder: Path, names: Sequence[str], method: str) -> list[dict[str, Any]]:

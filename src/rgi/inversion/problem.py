@@ -45,6 +45,13 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
 
 
+def network_precision(config: SolverConfig, device: torch.device) -> str:
+    """Precision of the networks on a device: ``auto`` is ``bfloat16`` or ``float32``."""
+    if config.precision != "auto":
+        return config.precision
+    return "bfloat16" if native_bfloat16(device) else "float32"
+
+
 class Problem:
     """The objective of a batch of images.
 
@@ -93,10 +100,7 @@ class Problem:
 
     def _network(self, module: nn.Module) -> SharedWeights:
         """A network of the GAN in the precision of the configuration."""
-        precision = self.config.precision
-        if precision == "auto":
-            precision = "bfloat16" if native_bfloat16(self.gan.device) else "float32"
-        return SharedWeights(module, DTYPES[precision], self.config.compile)
+        return SharedWeights(module, DTYPES[network_precision(self.config, self.gan.device)], self.config.compile)
 
     def _frozen_critic(self) -> SharedWeights:
         if self.gan.critic is None:

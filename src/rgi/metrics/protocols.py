@@ -110,6 +110,7 @@ class Scores(nn.Module):
         estimated_mask: Tensor | None = None,
         true_mask: Tensor | None = None,
         clean: Tensor | None = None,
+        defective: Tensor | None = None,
     ) -> None:
         """Add a batch.
 
@@ -123,6 +124,7 @@ class Scores(nn.Module):
                 which the reference protocol uses the residual.
             true_mask: true mask (B,1,H,W) in {0,1}, 1 = corrupted; or None.
             clean: clean images (B,C,H,W); or None.
+            defective: labels (B,) of bool, decided before the mask was resized; None takes them from the mask.
 
         Raises:
             InputError: a metric refuses the shape or the values of an argument.
@@ -140,7 +142,7 @@ class Scores(nn.Module):
             "true_mask": true_mask,
             "clean": clean,
             "image_score": anomaly_map.amax((1, 2)),
-            "image_label": None if true_mask is None else true_mask.amax((1, 2, 3)),
+            "image_label": true_mask.amax((1, 2, 3)) if defective is None and true_mask is not None else defective,
         }
         images = []
         for key, metric in self.metrics.items():
