@@ -20,7 +20,7 @@ speed: setup
 	$(BIN)/python experiments/speed/speed.py $(SPEED_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

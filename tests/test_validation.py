@@ -56,7 +56,7 @@ class WithoutOptions:
         ({"betas": [0.5, 1]}, r"group.betas=\[0.5, 1\]: must be two numbers of at least 0 and below 1"),
         ({"betas": [0.5]}, r"group.betas=\[0.5\]: must be two numbers"),
         ({"betas": 0.5}, "group.betas=0.5: must be two numbers"),
-        ({"colour": 1}, "group.colour: no such option; one of rate, steps, word, penalty, switch, betas"),
+        ({"colour": 1}, "group.colour: no such option; use one of rate, steps, word, penalty, switch, betas"),
     ],
 )
 def test_a_wrong_value_is_one_line(options, message):
@@ -77,9 +77,9 @@ def test_a_subclass_names_the_options_of_its_base():
     with pytest.raises(InputError, match=r"^group.root: not given; add group.root=\.\.\.$"):
         Derived(0.5, size=1)
 
-    with pytest.raises(InputError, match=r"^group.colour: no such option; one of share, size, root, anything$"):
+    with pytest.raises(InputError, match=r"^group.colour: no such option; use one of share, size, root, anything$"):
         Derived(0.5, size=1, root="", colour="red")
-    with pytest.raises(InputError, match=r"^group.colour: no such option; there are none$"):
+    with pytest.raises(InputError, match=r"^group.colour: no such option; remove it$"):
         WithoutOptions(colour="red")
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from rgi.app.options import generator, make
-from rgi.data.protocol import spread
+from rgi.data.protocol import evenly_spaced
 from rgi.evaluation.clean_images import clean_statistics, padim_map
 from rgi.evaluation.results import Result, load_result
 from rgi.inversion.maps import FeatureMap
@@ -58,7 +58,7 @@ def score_maps(run: Path, feature_maps: dict[tuple[str, ...], FeatureMap]) -> li
     key = (*identity[:3], cfg.seed)
     if key not in feature_maps:
         training = images.train()
-        chosen = spread(len(training), len(inversions))
+        chosen = evenly_spaced(len(training), len(inversions))
         feature_maps[key] = padim_map(generator(cfg, images), training, chosen, cfg.seed, device)
     clean = clean_statistics(inversions, feature_maps[key], device)
     tests = load_results(results)

@@ -30,7 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.data.corruptions.fills import FILLS, fill
+from rgi.data.corruptions.fills import ENCODER_FILLS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.generators.store import GAN
 
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("--generator", default="textures-brick-64", help="shipped name, or path of a .safetensors file")
     parser.add_argument("--output", type=Path, default=Path("outputs/recovery"), help="folder for tables and figure")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fill", choices=FILLS, default=Settings.fill, help="what replaces the corrupted pixels")
+    parser.add_argument(
+        "--fill", choices=ENCODER_FILLS, default=Settings.fill, help="what replaces the corrupted pixels"
+    )
     parser.add_argument("--fractions", type=float, nargs="+", default=Settings.fractions, help="of corrupted pixels")
     parser.add_argument("--penalties", type=float, nargs="+", default=Settings.penalties, help="values of λ")
     given = parser.parse_args()

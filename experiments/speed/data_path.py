@@ -26,10 +26,10 @@ from tqdm import tqdm
 from rgi.data.protocol import ImageSet
 from rgi.data.sets.folder import Folder
 from rgi.training.loader import TrainingData
-from rgi.training.small_data import R1_EVERY, SmallDataTraining
+from rgi.training.small_data import R1_INTERVAL, SmallDataTraining
 
 PIXELS, BATCH, LATENT = 64, 32, 128
-FIT = R1_EVERY  # steps of one fit; the first of them, with the penalty and the opening of the files, is not timed
+FIT = R1_INTERVAL  # steps of one fit; the first of them, with the penalty and the opening of the files, is not timed
 TARGET = 1.1  # the step from files over that from memory
 
 

@@ -55,8 +55,8 @@ class OurTraining(GrowingTraining):
         torch.manual_seed(0)
         sizes = {"latent_dim": LATENT, "channels": 3, "resolution": RESOLUTION, "options": {"widths": widths}}
         super().__init__(family="progressive", **sizes, steps=SCHEDULE, seed=0, **training_options("progressive"))
-        self.done = self.first_of(scale) + SCHEDULE // self.parts
-        self.where = self.position(self.done)
+        self.done = self.first_step_of_scale(scale) + SCHEDULE // self.half_scales
+        self.where = self.scale_and_alpha(self.done)
         self.average.n_averaged.fill_(1)  # as the beginning of a scale leaves it
         self.to(device)
         self.adams = self.configure_optimizers()
@@ -177,7 +177,7 @@ def in_turn(plan: Plan, ours: OurTraining, plain: PlainTraining) -> dict[str, fl
     device, random = ours.device, torch.Generator().manual_seed(2)
     images = torch.rand(BATCH, 3, RESOLUTION, RESOLUTION, generator=random) * 2 - 1
     # Ours scales the images down in every step; a plain training finds them scaled.
-    small, images = ours.seen(images, *ours.where).to(device), images.to(device)
+    small, images = ours.resize_to_scale(images, *ours.where).to(device), images.to(device)
     sides = (("ours", ours, images, plan.ours_before), ("plain", plain, small, plan.plain_before))
     seconds = {"ours": [], "plain": []}
     # cuDNN would compute plain's float32 in TF32; ours leaves no convolution in float32 where there is a GPU to do so.

@@ -1,6 +1,6 @@
-"""Options and their ranges: the annotations of a constructor are its table of names, types and ranges.
+"""Validation of options: the annotations of a constructor define the names, types and ranges of its options.
 
-pydantic validates. A wrong value ends in one `InputError`: the option as the user calls it, its value, what is allowed.
+pydantic validates the values. For a wrong value, an `InputError` names the option, the value and the allowed values.
 """
 
 import functools
@@ -16,30 +16,34 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from rgi.errors import InputError
 
 Target = TypeVar("Target", bound=Callable[..., Any])
-STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # no "3" for 3, no 1 for true
+STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # "3" is not valid for 3, and 1 is not valid for true
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What an annotation allows in words, for messages; of several the last one counts."""
+    """The allowed values in words, as a part of an annotation. The last `Allowed` of an annotation counts.
+
+    Attributes:
+        words: text after "must be" in error messages.
+    """
 
     words: str
 
 
 def _number(value: Any) -> Any:
-    """Pass Python's own numbers alone: pydantic takes whatever has ``__float__``, a NumPy truth value for one."""
+    """Accept only int and float: pydantic would accept any object with ``__float__``, such as a NumPy bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("is no number")
+        raise ValueError("is not a number")
     return value
 
 
 def _text(value: Any) -> Any:
-    """YAML makes a number of a folder called 2024."""
+    """Convert numbers to text, because YAML parses the folder name 2024 as a number."""
     return str(value) if isinstance(value, int | float | os.PathLike) else value
 
 
 def _tuple(value: Any) -> Any:
-    """YAML has lists, the command line Hydra's."""
+    """Convert lists of YAML files and of the command line to tuples."""
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
@@ -47,29 +51,29 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False), 
 AsTuple = BeforeValidator(_tuple)
 
 
-def whole(least: int) -> Any:
-    """The annotation of a whole number of at least ``least``."""
-    return Annotated[int, Field(ge=least), Allowed(f"a whole number of at least {least}")]
+def integer(minimum: int) -> Any:
+    """Annotation of a whole number that is at least ``minimum``."""
+    return Annotated[int, Field(ge=minimum), Allowed(f"a whole number of at least {minimum}")]
 
 
-def number(least: float) -> Any:
-    """The annotation of a number of at least ``least``."""
-    return Annotated[Number, Field(ge=least), Allowed(f"a number of at least {least}")]
+def number(minimum: float) -> Any:
+    """Annotation of a finite number that is at least ``minimum``."""
+    return Annotated[Number, Field(ge=minimum), Allowed(f"a number of at least {minimum}")]
 
 
 def one_of(*choices: str | int) -> Any:
-    """The annotation of one of some words or whole numbers, where these come from a table; else write a Literal."""
+    """Annotation of one of several words or whole numbers that are computed; otherwise use ``Literal``."""
 
     def same_type(value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, tuple({type(choice) for choice in choices})):
-            raise ValueError("is of another type")  # for Python, 1 == True == 1.0
+            raise ValueError("is of another type")  # in Python, 1 == True == 1.0
         return value
 
     return Annotated[Literal[choices], BeforeValidator(same_type)]
 
 
-Count = whole(1)
-Index = whole(0)
+Count = integer(1)
+Index = integer(0)  # position or step, counted from 0
 Seed = Annotated[int, Field(ge=0, lt=2**32), Allowed("a whole number of at least 0 and below 2^32")]
 Positive = Annotated[Number, Field(gt=0), Allowed("a number above 0")]
 NotNegative = number(0)
@@ -82,10 +86,13 @@ Name = Annotated[Text, Field(pattern="^[^/]+$"), Allowed("a plain name, without 
 
 
 def checked(group: str) -> Callable[[Target], Target]:
-    """Decorate a class, or its ``__init__``, so that its arguments are validated against their annotations.
+    """Decorator of a class, or of its ``__init__``, that validates the arguments with their annotations.
+
+    The decorated constructor raises `InputError` for an unknown, missing or wrong argument.
 
     Args:
-        group: what the user calls the options: argument ``sigma`` of group ``map`` is ``map.sigma``.
+        group: name of the group of options in error messages; the argument ``sigma`` of the group ``map`` is
+            ``map.sigma``.
     """
 
     def decorate(target: Target) -> Target:
@@ -100,8 +107,13 @@ def checked(group: str) -> Callable[[Target], Target]:
 def check(option: str, value: Any, annotation: Any) -> None:
     """Validate one value.
 
+    Args:
+        option: name of the option in error messages.
+        value: value to validate.
+        annotation: annotation with the allowed values.
+
     Raises:
-        InputError: it is not what the annotation allows.
+        InputError: the annotation does not allow the value.
     """
     try:
         TypeAdapter(annotation, config=STRICT).validate_python(value)
@@ -110,7 +122,7 @@ def check(option: str, value: Any, annotation: Any) -> None:
 
 
 def allowed(annotation: Any) -> str:
-    """What an annotation allows, in words."""
+    """The values that an annotation allows, in words."""
     kind, parts = get_origin(annotation), get_args(annotation)
     if annotation in (None, type(None)):
         return "null"
@@ -136,11 +148,11 @@ def _validated(constructor: Callable[..., None], group: str) -> Callable[..., No
             name = first["loc"][0]
             if first["type"] == "unexpected_keyword_argument":
                 options = _options(type(self))
-                known = f"one of {', '.join(options)}" if options else "there are none"
-                raise InputError(f"{group}.{name}: no such option; {known}") from error
-            if first["type"].startswith("missing_"):  # of an argument; of a pair it would be "missing"
+                choices = f"use one of {', '.join(options)}" if options else "remove it"
+                raise InputError(f"{group}.{name}: no such option; {choices}") from error
+            if first["type"].startswith("missing_"):  # "missing" without underscore is a missing item of a tuple
                 raise InputError(f"{group}.{name}: not given; add {group}.{name}=...") from error
-            given = signature.bind_partial(self, *args, **kwargs).arguments  # a TypeError if there are too many
+            given = signature.bind_partial(self, *args, **kwargs).arguments  # raises TypeError for too many arguments
             name = list(signature.parameters)[name] if isinstance(name, int) else name
             raise InputError(f"{group}.{name}={given[name]}: must be {allowed(annotations[name])}") from error
 
@@ -148,7 +160,7 @@ def _validated(constructor: Callable[..., None], group: str) -> Callable[..., No
 
 
 def _options(kind: type) -> list[str]:
-    """The options of a class, with those that its constructor hands on to its base as ``**others``."""
+    """Names of the options of a class, including options that its constructor passes to the base class as ``**``."""
     names: list[str] = []
     for constructor in (vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)):
         _, *parameters = inspect.signature(constructor).parameters.values()

@@ -127,7 +127,7 @@ def test_a_longer_schedule_goes_on_from_what_is_there(images, tmp_path, monkeypa
     assert train("steps=5") == 1
     assert f"generator.path={generator}: exists already, trained for 5 steps; ask for more with" in refused(capsys)
     assert train("steps=15", "generator.latent_dim=9") == 1
-    assert "the generator file of 5 steps has latent_dim 8, the configuration 9" in refused(capsys)
+    assert "the generator file of 5 steps has latent_dim 8, but the configuration has 9" in refused(capsys)
     assert train("steps=15") == 0
     assert read_card(generator).steps in (5, 10, 15)
     judged = max(Path("outputs").rglob("training.csv"), key=lambda path: path.stat().st_mtime).read_text()

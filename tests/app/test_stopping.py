@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.command_line import COMMAND, LIMIT, environment, interrupt, run
+from helpers.command_line import COMMAND, LIMIT, environment, in_process, interrupt
 from helpers.tiny_sets import write_generator
 
 IMAGES = 4
@@ -42,7 +42,7 @@ def solved(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_path):
+def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_path, monkeypatch):
     with subprocess.Popen(
         [*COMMAND, *inversion(home)], cwd=tmp_path, env=environment(home), stderr=subprocess.PIPE, text=True
     ) as process:
@@ -57,26 +57,26 @@ def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_pat
     assert errors.splitlines()[-1] == f"stopped by {number.name}; type the command again to continue"
     assert "Traceback" not in errors
     first = solved(tmp_path)
-    run(home, *inversion(home), cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert in_process(monkeypatch, *inversion(home)) == 0
     assert solved(tmp_path).items() >= first.items()
     assert len(solved(tmp_path)) == IMAGES
 
 
-def test_a_sweep_goes_on_after_a_failing_job_and_after_a_kill(home, tmp_path):
+def test_a_sweep_goes_on_after_a_failing_job_and_after_a_kill(home, tmp_path, monkeypatch, capsys):
     """Typed three times: killed in its third job, then ended by a failing job, then nothing is solved again."""
+    monkeypatch.chdir(tmp_path)
     command = ["-m", *inversion(home, "solver.mask_penalty=0.05,-1,0.1,0.2")]
     base = tmp_path / "outputs/multirun"
     interrupt(home, lambda: solved(tmp_path) and list(base.glob("*/2/results/*/*/*.npz")), *command, cwd=tmp_path)
     first = solved(tmp_path)
     assert IMAGES < len(first) < 2 * IMAGES
     for _ in range(2):
-        ended = subprocess.run(
-            [*COMMAND, *command], cwd=tmp_path, env=environment(home), capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 1
-        assert "error: job 1: solver.mask_penalty=-1: must be a number above 0, or auto" in ended.stderr
-        assert ended.stderr.splitlines()[-1] == "error: 1 jobs failed: 1; see above"
-        assert "Traceback" not in ended.stderr
+        assert in_process(monkeypatch, *command) == 1
+        errors = capsys.readouterr().err
+        assert "error: job 1: solver.mask_penalty=-1: must be a number above 0, or auto" in errors
+        assert errors.splitlines()[-1] == "error: 1 jobs failed: 1; see above"
+        assert "Traceback" not in errors
         (folder,) = base.iterdir()
         assert solved(tmp_path).items() >= first.items()
         assert len(solved(tmp_path)) == 3 * IMAGES

@@ -114,10 +114,10 @@ def test_prediction_before_the_fit_is_refused(name):
     [
         (torch.zeros(2, 1, 16, 16), "was fitted to"),
         (torch.zeros(2, 3, 32, 32), "was fitted to"),
-        (torch.zeros(1, 32, 32), "pass floating"),
-        (torch.zeros(0, 1, 32, 32), "pass floating"),
-        (torch.zeros(1, 1, 32, 32, dtype=torch.uint8), "pass floating"),
-        (torch.full((1, 1, 32, 32), torch.nan), "observed: holds NaN"),
+        (torch.zeros(1, 32, 32), "pass floating-point"),
+        (torch.zeros(0, 1, 32, 32), "pass floating-point"),
+        (torch.zeros(1, 1, 32, 32, dtype=torch.uint8), "pass floating-point"),
+        (torch.full((1, 1, 32, 32), torch.nan), "observed: has NaN"),
     ],
 )
 def test_observed_images_that_do_not_fit_are_refused(fitted, bad, message):
@@ -131,10 +131,10 @@ def test_clean_images_that_cannot_be_fitted_are_refused(name):
     baseline = small(name)
     broken = clean_images(8)
     broken[3, 0, 0, 0] = torch.inf
-    for bad, message in ((broken, "images: holds NaN"), (torch.zeros(8, 32, 32), "pass floating")):
+    for bad, message in ((broken, "images: has NaN"), (torch.zeros(8, 32, 32), "pass floating-point")):
         with pytest.raises(InputError, match=message):
             baseline.fit(bad)
-    if baseline.least > 1:
+    if baseline.min_images > 1:
         with pytest.raises(InputError, match="too few"):
             baseline.fit(clean_images(1))
     with pytest.raises(InputError, match="is not fitted"):
@@ -167,11 +167,11 @@ def test_options_out_of_range_are_refused(name, option):
 
 
 def test_unknown_names_and_options_are_refused():
-    with pytest.raises(InputError, match="one of autoencoder, mean_image"):
+    with pytest.raises(InputError, match="use one of autoencoder, mean_image"):
         build("magic")
-    with pytest.raises(InputError, match=r"^baseline\.colour: no such option; one of components, seed$"):
+    with pytest.raises(InputError, match=r"^baseline\.colour: no such option; use one of components, seed$"):
         build("pca", colour="red")
-    with pytest.raises(InputError, match=r"^baseline\.colour: no such option; there are none$"):
+    with pytest.raises(InputError, match=r"^baseline\.colour: no such option; remove it$"):
         build("mean_image", colour="red")
     with pytest.raises(InputError, match=r"^baseline\.features: not given; add baseline\.features="):
         build("padim")

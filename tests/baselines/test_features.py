@@ -43,7 +43,7 @@ def test_a_gan_without_a_critic_and_levels_that_are_not_there_are_refused():
     with pytest.raises(InputError, match="pca generator has no critic"):
         critic_features(tiny_gan("pca"))
     for levels in ([3], [-1], []):
-        with pytest.raises(InputError, match="the critic has 0 to 2"):
+        with pytest.raises(InputError, match="the critic has levels 0 to 2"):
             critic_features(tiny_gan(), levels)
 
 

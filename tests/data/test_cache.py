@@ -160,7 +160,7 @@ def test_a_damaged_file_is_made_again(files, home, damage, caplog, no_decoding):
     (path,) = home.iterdir()
     damage(path)
     assert right(images(files))
-    assert f"{path}: is damaged" in caplog.text
+    assert f"{path}: the cache file is damaged" in caplog.text
     no_decoding()
     images(files)[0]
 
@@ -235,7 +235,9 @@ def fallen_back(files, caplog):
     """Images are right, in memory, and one line says why."""
     assert right(images(files))
     (record,) = caplog.records
-    assert re.search(r"cannot be kept there \(.+\).*GiB of memory; set RGI_CACHE", record.getMessage())
+    assert re.search(
+        r"the cache of decoded images cannot be written \(.+\).*GiB of memory; set RGI_CACHE", record.getMessage()
+    )
     return record.getMessage()
 
 
@@ -268,12 +270,12 @@ def test_a_disk_that_fills_up(files, home, caplog, monkeypatch):
 def test_a_file_that_is_gone(files, home, monkeypatch):
     found = images(files)
     files[7].rename(files[7].with_suffix(".old"))
-    with pytest.raises(InputError, match=rf"{files[7]}: can no longer be read"):
+    with pytest.raises(InputError, match=rf"{files[7]}: cannot be read any more"):
         found[0]
     files[7].with_suffix(".old").rename(files[7])
     data = files[7].read_bytes()
     files[7].write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=rf"{files[7]}: can no longer be read"):
+    with pytest.raises(InputError, match=rf"{files[7]}: cannot be read any more"):
         found[0]
     assert not list(home.iterdir())
 

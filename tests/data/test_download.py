@@ -135,7 +135,7 @@ def test_a_lost_connection_costs_nothing_that_arrived(places, name, kept, monkey
     archive, whole = path.read_bytes(), sha256(path)
     kept = len(archive) if kept == "all" else kept
     path.write_bytes(archive[:kept])
-    with pytest.raises(InputError, match=r"cannot be downloaded .* type the command again, which continues"):
+    with pytest.raises(InputError, match=r"cannot be downloaded .* run the command again to continue"):
         download(f"{address}/short.tar.xz", whole, home / "set", PAGE)
     (part,) = home.iterdir()
     assert part.read_bytes() == archive[:kept]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rgi.data.files import LEAST_IMAGES, FileSet, Sample
+from rgi.data.files import MIN_TRAINING_IMAGES, FileSet, Sample
 from rgi.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 48, 3), np.uint8)
@@ -86,7 +86,7 @@ def test_a_grey_palette_is_grey(tmp_path):
 
 
 def test_too_few_images_to_train_on(tmp_path):
-    files = write(tmp_path, LEAST_IMAGES + 1)  # of which one is for validation
-    assert len(Pictures(files).train()) == LEAST_IMAGES
+    files = write(tmp_path, MIN_TRAINING_IMAGES + 1)  # of which one is for validation
+    assert len(Pictures(files).train()) == MIN_TRAINING_IMAGES
     with pytest.raises(InputError, match=r"dataset\.category=set: 15 clean images are too few .* until there are 16"):
         Pictures(files[1:]).train()

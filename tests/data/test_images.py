@@ -4,7 +4,16 @@ import torch
 from PIL import Image
 from skimage import draw
 
-from rgi.data.images import cell_means, check_image, check_mask, each, is_grey, read_image, read_mask, upright_size
+from rgi.data.images import (
+    cell_means,
+    check_image,
+    check_mask,
+    is_grey,
+    parallel_map,
+    read_image,
+    read_mask,
+    upright_size,
+)
 from rgi.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -132,9 +141,9 @@ def test_what_is_grey(tmp_path):
 
 
 def test_each_keeps_the_order_and_passes_errors_on():
-    assert list(each(lambda number: -number, range(1000), "counting")) == [-number for number in range(1000)]
+    assert list(parallel_map(lambda number: -number, range(1000), "counting")) == [-number for number in range(1000)]
     with pytest.raises(ZeroDivisionError):
-        list(each(lambda number: 1 / (number - 500), range(1000), "dividing"))
+        list(parallel_map(lambda number: 1 / (number - 500), range(1000), "dividing"))
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 96, 200])
@@ -213,11 +222,11 @@ def flipped_bit(path):
 
 
 BAD_IMAGES = {
-    "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as a picture"),
-    "empty": (lambda path: path.write_bytes(b""), "not recognised as a picture"),
-    "truncated png": (truncated(".png"), "incomplete or damaged"),
-    "truncated jpeg": (truncated(".jpg"), "incomplete or damaged"),
-    "damaged png": (flipped_bit, "incomplete or damaged"),
+    "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as an image"),
+    "empty": (lambda path: path.write_bytes(b""), "not recognised as an image"),
+    "truncated png": (truncated(".png"), "the file is damaged"),
+    "truncated jpeg": (truncated(".jpg"), "the file is damaged"),
+    "damaged png": (flipped_bit, "the file is damaged"),
     "16 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257).save(path), "8-bit"),
     "32 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.int32)).save(path, "TIFF"), "8-bit"),
     "float": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.float32)).save(path, "TIFF"), "mode F"),
@@ -228,7 +237,7 @@ BAD_IMAGES = {
     "colour key": (lambda path: Image.fromarray(NOISE).save(path, transparency=(1, 2, 3)), "alpha"),
     "tiny": (lambda path: Image.fromarray(NOISE[:3, :1]).save(path), "1x3 pixels"),
     "narrow": (lambda path: Image.fromarray(NOISE[:15]).save(path), "60x15 pixels"),
-    "pages": (several, "2 pictures"),
+    "pages": (several, "2 images"),
 }
 
 
@@ -263,8 +272,8 @@ def test_good_masks_pass(tmp_path, mode):
 
 
 BAD_MASKS = {
-    "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image is 60x40"),
-    "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "largest 1"),
+    "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image has 60x40"),
+    "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "highest value 1"),
     "red": (NOISE * np.array([1, 0, 0], np.uint8), "coloured"),
     "alpha": (np.dstack([NOISE, NOISE[..., :1]]), "alpha"),
 }

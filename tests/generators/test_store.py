@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -215,3 +216,25 @@ def test_loading_logs_the_terms_of_use(terms, logged, tmp_path, caplog):
     (message,) = caplog.messages
     assert message.startswith(str(tmp_path / "gan.safetensors"))
     assert message.endswith(logged)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_have_the_permissions_of_new_files(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        path = save_gan(make(), tmp_path / "gan")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert [file.stat().st_mode & 0o777 for file in (path, path.with_suffix(".json"))] == [mode, mode]
+
+
+def test_a_file_without_permission_is_named(saved, monkeypatch):
+    """The tests may run as root, which may read everything."""
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "safe_open", refuse)
+    with pytest.raises(InputError, match=r"gan\.safetensors: cannot be read \(.*Permission denied\); ask its owner"):
+        load_gan(saved)

@@ -60,10 +60,14 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     monkeypatch.setattr(sys, "argv", [str(ROOT / "run.py"), *arguments])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return 0

@@ -51,7 +51,7 @@ def check_common_mistakes(make, home, write, image, page):
     write(home)
     content = (home / image).read_bytes()
     (home / image).write_bytes(content[:-100])
-    refused(make(home), str(home / image), "incomplete or damaged")
+    refused(make(home), str(home / image), "the file is damaged")
     (home / image).write_bytes(content)
 
 

@@ -7,12 +7,16 @@ from rgi.metrics.protocols import Scores
 from rgi.metrics.thresholds import CleanThreshold
 
 
-def use_few_octaves(set_constant=setattr):
-    """Use bins for scores from 2^-12 to 16 only, so that a metric needs a third of the memory."""
-    octaves, width = range(-12, 4), 23 - bins.DROPPED_BITS
-    set_constant(bins, "POSITIVE_BINS", len(octaves) << width)
-    set_constant(bins, "BINS", 1 + bins.POSITIVE_BINS)
-    set_constant(bins, "FIRST", (bins.EXPONENT_BIAS + octaves.start) << width)
+def use_few_octaves(set_constant=setattr, coarse_bits=bins.COARSE_BITS):
+    """Fine bins for scores of 2^-12 to 16 alone: metrics of a third of the size, for tests that make many."""
+    octaves = range(-12, 4)
+    below = (bins.EXPONENT_BIAS + octaves.start) << coarse_bits
+    fine = len(octaves) << bins.FINE_BITS
+    above = ((bins.EXPONENTS - bins.EXPONENT_BIAS - octaves.stop) << coarse_bits) + 1
+    constants = {"FINE_OCTAVES": octaves, "COARSE_BITS": coarse_bits, "BELOW": below, "FINE": fine, "ABOVE": above}
+    for name, value in constants.items():
+        set_constant(bins, name, value)
+    set_constant(bins, "BINS", 1 + below + fine + above)
 
 
 def residual_maps(shift=0.15, images=60, side=64, noise=0.1, seed=0):

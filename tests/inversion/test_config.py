@@ -73,7 +73,7 @@ def test_words_are_listed(name):
 def test_unknown_fields_are_refused():
     known = ", ".join(FIELDS)
     for make in (SolverConfig, SolverConfig().replace):
-        with pytest.raises(InputError, match=f"^solver.colour: no such option; one of {known}$"):
+        with pytest.raises(InputError, match=f"^solver.colour: no such option; use one of {known}$"):
             make(colour="red")
 
 
@@ -108,3 +108,13 @@ def test_schedule(schedule):
     assert rates[0] == pytest.approx(0.25)
     assert rates[3] == pytest.approx(1.0, abs=0.01)
     assert rates[-1] == (1.0 if schedule == "constant" else pytest.approx(0.0, abs=1e-3))
+
+
+def test_a_generator_that_would_never_be_tuned_is_refused():
+    with pytest.raises(
+        InputError, match=r"^solver\.tune_from=250: must be below solver\.iterations=250, or the generator"
+    ):
+        SolverConfig(tune_generator=True, tune_from=250)
+    with pytest.raises(InputError, match=r"^solver\.tune_from=60: must be below solver\.iterations=60"):
+        SolverConfig(tune_generator=True, tune_from=60).replace(iterations=60)
+    assert SolverConfig(tune_from=250).tune_from == 250  # not used without tune_generator

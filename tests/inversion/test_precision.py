@@ -45,6 +45,39 @@ def test_a_compiled_network_gives_the_same_result(method, monkeypatch):
     torch.testing.assert_close(compiled.restored, plain.restored, atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize("method", ["rgi", "r_rgi"])
+@pytest.mark.parametrize("context", ["autocast", "default dtype", "threads"])
+def test_the_settings_of_the_caller_change_nothing(context, method):
+    """Autocast and the default type change no bit; another number of threads may change the order of sums."""
+    config = SolverConfig(**COMMON | METHODS[method] | {"precision": "float32"})
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+    observed = observed.float()
+    plain = invert(gan, observed, config)
+    for network in (gan.generator, gan.critic):  # forget what is stored once per GAN
+        for parameter in network.parameters():
+            parameter.data = parameter.data.clone()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        if context == "autocast":
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                result = invert(gan, observed, config)
+        elif context == "default dtype":
+            torch.set_default_dtype(torch.float64)
+            result = invert(gan, observed, config)
+        else:
+            torch.set_num_threads(threads + 1)
+            result = invert(gan, observed, config)
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+    assert result.restored.dtype == torch.float32
+    tolerance = 1e-4 if context == "threads" else 0.0
+    torch.testing.assert_close(result.restored, plain.restored, atol=tolerance, rtol=0.0)
+    if method == "rgi":
+        torch.testing.assert_close(result.restored, gan.generator(result.latent))
+
+
 def test_the_caller_may_disable_gradients():
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 2)

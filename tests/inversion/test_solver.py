@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -132,6 +133,20 @@ def test_settled_images_stop_and_other_images_continue():
         assert result.history[steps:, i].isnan().all()
 
 
+@pytest.mark.parametrize("tune_from", [5, 40, 55])
+def test_no_image_leaves_before_its_weights_were_tuned(tune_from):
+    """A high tolerance lets every image leave as early as possible; R-RGI must not end as RGI."""
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 3)
+    common = COMMON | {"precision": "float32", "iterations": 60, "tolerance": 10.0, "lr_generator": 1e-2, "starts": 1}
+    relaxed = SolverConfig(**common, tune_generator=True, warm_moments=False, tune_from=tune_from)
+    result, plain = invert(gan, observed, relaxed), invert(gan, observed, SolverConfig(**common))
+    assert (result.iterations >= min(60, tune_from + 10)).all()
+    with torch.no_grad():
+        assert (result.restored - gan.generator(result.latent)).abs().max() > 1e-4
+    assert (plain.iterations < 60).all()
+
+
 def test_continuation_ends_at_the_given_penalty():
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 2)
@@ -167,6 +182,7 @@ WRONG_ARGUMENTS = {
     "observed": {"observed": torch.zeros(2, 3, 32, 32)},
     "observed: shape": {"observed": torch.zeros(1, 32, 32)},
     "observed: holds NaN": {"observed": OBSERVED.clone().index_fill_(0, torch.tensor([0]), torch.nan)},
+    "observed: type torch.uint8; pass floats": {"observed": OBSERVED.byte()},
     "given_mask: required": {"config": {"mask": "given"}},
     "given_mask: shape": {"config": {"mask": "given"}, "given_mask": torch.zeros(2, 1, 16, 16)},
     "given_mask: values": {"config": {"mask": "given"}, "given_mask": OBSERVED + 2},
@@ -184,6 +200,19 @@ def test_the_message_names_the_wrong_argument(message):
     config = SolverConfig(iterations=2, **arguments.pop("config", {}))
     with pytest.raises(ValueError, match=message):
         invert(tiny_gan(), config=config, **arguments)
+
+
+def test_images_of_another_range_are_warned_about():
+    """Values of 0 to 255 are a mistake; a corrupted half is not."""
+    config = SolverConfig(iterations=2, pool_size=4)
+    with pytest.warns(
+        UserWarning, match=r"^observed: values from 10 to 255, but the generator makes images in \[-1, 1\]"
+    ):
+        invert(tiny_gan(), torch.linspace(10, 255, 2 * 32 * 32).view(2, 1, 32, 32), config)
+    half = OBSERVED.clone()
+    half[..., :15] = 100
+    with warnings.catch_warnings(action="error"):
+        invert(tiny_gan(), half, config)
 
 
 def test_a_critic_term_needs_a_critic():

@@ -47,7 +47,8 @@ def test_pixel_curve_equals_scikit_learn_within_its_bound(kind):
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e5])
-def test_the_bound_holds_where_the_bins_are_too_coarse(scale):
+def test_the_bound_holds_where_the_bins_are_too_coarse(scale, monkeypatch):
+    use_few_octaves(monkeypatch.setattr, coarse_bits=3)
     anomaly_map, mask = residual_maps(images=9, side=32)
     result = pixel_curve(anomaly_map * scale, mask)
     exact = roc_auc_score(mask.flatten(), anomaly_map.flatten())

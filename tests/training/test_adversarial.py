@@ -89,7 +89,7 @@ def test_a_training_goes_on_from_a_finished_one(monkeypatch):
     assert second.samples(2).equal(first.samples(2))
     steps.run(torch.rand(8, 1, 32, 32) - 0.5)
     assert second.steps_done == 41
-    with pytest.raises(InputError, match=r"generator file of 40 steps has latent_dim 8, the configuration 9"):
+    with pytest.raises(InputError, match=r"generator file of 40 steps has latent_dim 8, but the configuration has 9"):
         small_training(latent_dim=9).start_from(gan)
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_network_is_refused():
     checkpoint = {}
     small_training().on_save_checkpoint(checkpoint)
     small_training().on_load_checkpoint(checkpoint)
-    with pytest.raises(InputError, match="the checkpoint has resolution 32, the configuration 64"):
+    with pytest.raises(InputError, match="the checkpoint has resolution 32, but the configuration has 64"):
         small_training(resolution=64).on_load_checkpoint(checkpoint)
 
 
@@ -118,7 +118,7 @@ def test_options_out_of_range(name, value):
 
 def test_unknown_and_missing_options():
     with pytest.raises(
-        InputError, match=r"^generator\.training\.foo: no such option; one of r1, augment, .* ema, seed$"
+        InputError, match=r"^generator\.training\.foo: no such option; use one of r1, augment, .* ema, seed$"
     ):
         small_training(foo=1)
     with pytest.raises(InputError, match=r"^generator\.training\.r1: not given; add generator\.training\.r1="):

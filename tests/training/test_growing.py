@@ -31,23 +31,23 @@ def published(scale: int, step: int) -> float:
 def test_the_published_schedule():
     """48,000 steps, then 96,000 for each of five scales; α in 600 jumps every 32 steps."""
     training = module(resolution=128, options={"widths": [2] * 6}, steps=528_000)
-    assert [training.first_of(scale) for scale in range(6)] == [0, *range(48_000, 528_000, 96_000)]
+    assert [training.first_step_of_scale(scale) for scale in range(6)] == [0, *range(48_000, 528_000, 96_000)]
     for scale in range(6):
-        first = training.first_of(scale)
+        first = training.first_step_of_scale(scale)
         for step in (0, 1, 31, 32, 33, 9_599, 9_600, 19_199, 19_200, 19_201, 47_999):
-            assert training.position(first + step) == (scale, pytest.approx(published(scale, step), abs=1e-12))
-    assert training.position(527_999) == (5, 0.0)
+            assert training.scale_and_alpha(first + step) == (scale, pytest.approx(published(scale, step), abs=1e-12))
+    assert training.scale_and_alpha(527_999) == (5, 0.0)
 
 
 @pytest.mark.parametrize("steps", [5, 37, 1000])
 def test_any_other_number_of_steps_has_the_same_proportions(steps):
     training = module(steps=steps)
-    places = [training.position(step) for step in range(steps)]
+    places = [training.scale_and_alpha(step) for step in range(steps)]
     scales = [scale for scale, _ in places]
     assert scales == sorted(scales)
     for scale, share in enumerate((1, 2, 2)):
         assert scales.count(scale) == pytest.approx(share * steps / 5, abs=1)
-        assert places[training.first_of(scale)] == (scale, float(scale > 0))
+        assert places[training.first_step_of_scale(scale)] == (scale, float(scale > 0))
     assert places[-1] == (2, 0.0) or steps == 5
     faded = sum(alpha > 0 for _, alpha in places)
     assert faded == pytest.approx(2 * 0.2 * 2 * steps / 5, abs=2)
@@ -108,8 +108,8 @@ def weights(network):
 def test_losses_and_gradients_of_one_step(count, monkeypatch):
     """In float64, in the middle of a fade: both losses, every gradient, and both Adam steps."""
     training = module().double()
-    step = training.first_of(1) + 30
-    scale, alpha = training.position(step)
+    step = training.first_step_of_scale(1) + 30
+    scale, alpha = training.scale_and_alpha(step)
     assert (scale, 0 < alpha < 1) == (1, True)
     fixed_latents(training, monkeypatch, torch.float64)
     steps = Steps(training, monkeypatch)
@@ -138,7 +138,7 @@ def test_losses_and_gradients_of_one_step(count, monkeypatch):
     kept = {}
     monkeypatch.setattr(
         training,
-        "mend_gradients",
+        "modify_gradients",
         lambda network: kept.update({id(network): {n: p.grad for n, p in network.named_parameters()}}),
     )
     losses = []
@@ -201,7 +201,7 @@ def test_gradients_that_are_not_finite_become_zero():
     training = module()
     training.critic.conv.weight.grad = torch.full_like(training.critic.conv.weight, torch.nan)
     training.critic.linear.bias.grad = torch.tensor([1.0, torch.inf, -torch.inf, 2, 0, 0, 0, 0])
-    training.mend_gradients(training.critic)
+    training.modify_gradients(training.critic)
     assert not training.critic.conv.weight.grad.any()
     assert training.critic.linear.bias.grad[:4].tolist() == [1, 0, 0, 2]
 
@@ -223,7 +223,7 @@ def test_the_penalty_under_autocast():
 
 
 def test_bad_options():
-    with pytest.raises(InputError, match="steps=4: too few for 3 scales; at least 5"):
+    with pytest.raises(InputError, match="steps=4: too few for 3 scales; use at least 5"):
         module(steps=4)
     with pytest.raises(InputError, match=r"generator\.family=compact: cannot grow"):
         module(family="compact", resolution=32, options={})

@@ -82,6 +82,6 @@ def test_every_image_is_seen_equally_often():
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_one_sequence(world):
     """The slices of all processes, joined, are the batches of one process with the joint batch size."""
-    parts = [StepBatches(12, 4, steps=6, seed=1, rank=rank, world=world) for rank in range(world)]
+    parts = [StepBatches(12, 4, steps=6, seed=1, rank=rank, world_size=world) for rank in range(world)]
     joint = [list(chain.from_iterable(batches)) for batches in zip(*parts, strict=True)]
     assert joint == list(StepBatches(12, 4 * world, steps=6, seed=1))

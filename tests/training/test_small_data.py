@@ -8,7 +8,7 @@ from helpers.small_training import small_training
 from helpers.steps import Steps, fixed_latents
 from torch.nn.functional import softplus
 
-from rgi.training.small_data import R1_EVERY, augmented
+from rgi.training.small_data import R1_INTERVAL, augmented
 
 
 def penalty(critic, images):
@@ -29,7 +29,7 @@ def test_one_step_follows_the_equations(monkeypatch):
     adam = torch.optim.Adam(critic.parameters(), lr=1e-2, betas=(0.5, 0.99))
     fake = generator(for_critic).detach()
     loss = softplus(-critic(real, True)).mean() + softplus(critic(fake, True)).mean()
-    (loss + R1_EVERY * 0.7 / 2 * penalty(critic, real)).backward()
+    (loss + R1_INTERVAL * 0.7 / 2 * penalty(critic, real)).backward()
     adam.step()
     adam = torch.optim.Adam(generator.parameters(), lr=1e-2, betas=(0.5, 0.99))
     softplus(-critic(generator(for_generator), True)).mean().backward()

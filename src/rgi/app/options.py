@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
-from rgi.data.corruptions.corrupted_set import Corrupted
+from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.protocol import ImageSet
 from rgi.errors import InputError
 from rgi.generators import store
@@ -25,7 +25,7 @@ from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
-from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, one_of, whole
+from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, integer, one_of
 
 log = logging.getLogger(__name__)
 ABSENT = object()
@@ -36,7 +36,7 @@ OPTIONS = {  # of the tasks; each has some of them
     "checkpoint_every": Count,
     "judge.every": Count,
     "judge.images": Count,
-    "judge.samples": whole(16),
+    "judge.samples": integer(16),
     "generator.latent_dim": Count,
     "map.kind": one_of(*KINDS) | None,
     "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
@@ -67,7 +67,7 @@ def image_set(cfg: DictConfig) -> ImageSet:
     images = make(cfg, "dataset")
     if OmegaConf.select(cfg, "corruption") is None:
         return images
-    return Corrupted(images, make(cfg, "corruption"))
+    return CorruptedSet(images, make(cfg, "corruption"))
 
 
 def path_option(cfg: DictConfig, option: str) -> Path:

@@ -19,7 +19,7 @@ from pytorch_lightning import Trainer
 from rgi.app import runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
 from rgi.app.record import finish_logger, long_form, method_logger, write_page
-from rgi.data.protocol import ImageSet, stack
+from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
 from rgi.evaluation.loader import TestData
@@ -153,7 +153,7 @@ def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(stack(clean, BASELINE_IMAGES).to(device))
+        learned = unfitted.fit(stack_images(clean, BASELINE_IMAGES).to(device))
         log.info("%s: fitted in %.1f s", method, learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 

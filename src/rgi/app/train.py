@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from rgi.app import runs
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
 from rgi.app.record import close_loggers, method_logger
-from rgi.data.protocol import ImageSet, stack
+from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.generators import pca, store, zoo
 from rgi.generators.store import GAN, Card
@@ -67,7 +67,7 @@ def pretrain(cfg: DictConfig) -> None:
     runs.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training will write it")
     make(cfg, "trainer", logger=False)
-    gan = pca.fit(stack(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
+    gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
     folder, report = runs.open_run(cfg), {}
     if plan is not None:
         gan, report = _train(cfg, plan, clean, held_out, folder)
@@ -80,7 +80,7 @@ def pretrain(cfg: DictConfig) -> None:
         terms=images.terms,
         seed=cfg.seed,
         command=" ".join(["python", *sys.argv]),
-        residuals=clean_residuals(gan, stack(held_out, CALIBRATION_IMAGES), calibration),
+        residuals=clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration),
     )
     path = store.save_gan(gan, target)
     measured = {"steps": gan.card.steps, "residuals": gan.card.residuals, "quality": gan.card.quality}
@@ -102,7 +102,7 @@ def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
     torch.manual_seed(cfg.seed)  # of the initial weights
     training = make(cfg, "generator.training", **architecture, steps=cfg.steps, seed=cfg.seed, _convert_="all")
     card = Card(**architecture)
-    return Plan(training, _encoder_training(cfg, training.draft(card)), card, make(cfg, "judge.features"))
+    return Plan(training, _encoder_training(cfg, training.current_gan(card)), card, make(cfg, "judge.features"))
 
 
 def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
@@ -146,13 +146,20 @@ def _train(
     """Train the generator, then its encoder; returns the best GAN and what is reported of its training."""
     training, judging = plan.training, cfg.judge
     judge = Judge(
-        folder, judging.every, stack(held_out, judging.images), stack(clean, judging.samples), plan.card, plan.features
+        folder,
+        judging.every,
+        stack_images(held_out, judging.images),
+        stack_images(clean, judging.samples),
+        plan.card,
+        plan.features,
     )
     _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
     gan = _best(training, judge, plan.card)
     _add_encoder(cfg, gan, plan.encoder, folder)
     if rank_zero_only.rank == 0:
-        copies = memorisation(training.samples(judging.samples), stack(held_out), stack(clean, COMPARED_IMAGES))
+        copies = memorisation(
+            training.samples(judging.samples), stack_images(held_out), stack_images(clean, COMPARED_IMAGES)
+        )
         gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
     return gan, {"steps_trained": training.steps}
 
@@ -170,7 +177,7 @@ def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, fo
     """Train the encoder and give it to the GAN."""
     if training is not None:
         _fit(cfg, training, folder, "encoder")
-        gan.encoder = training.trained()
+        gan.encoder = training.trained_encoder()
         gan.card = dataclasses.replace(gan.card, encoder=training.options)
 
 
@@ -234,7 +241,7 @@ def calibrate(cfg: DictConfig) -> None:
     prepare(images)
     held_out = images.validation()
     gan, path = generator(cfg, images), generator_file(cfg)
-    residuals = clean_residuals(gan, stack(held_out, CALIBRATION_IMAGES), config)
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
     print(f"{path.with_suffix('.json')}: residuals {residuals}")
 

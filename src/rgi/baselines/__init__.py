@@ -1,7 +1,7 @@
-"""What a robust inversion is compared with: methods that learn from clean images alone and then look at one image.
+"""Baselines: methods that learn from clean images and then restore or score single images.
 
-A *baseline* is a module of this package with a subclass of `rgi.baselines.base.Baseline`, called by the module's name
-("pca", "patchcore"). Dropping such a module here is all it takes to add one.
+A baseline is a module of this package with one subclass of `rgi.baselines.base.Baseline`. The name of the module is the
+name of the baseline, for example "pca". To add a baseline, add a module.
 """
 
 import importlib
@@ -17,10 +17,10 @@ __all__ = ["baselines", "build"]
 
 
 def baselines() -> "dict[str, type[Baseline]]":
-    """The classes by name, alphabetically."""
+    """All baselines: a map from name to class, sorted by name."""
     from rgi.baselines.base import Baseline
 
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return {
         module.__name__.rpartition(".")[2]: value
         for module in modules
@@ -31,12 +31,16 @@ def baselines() -> "dict[str, type[Baseline]]":
 
 
 def build(name: str, **options: Any) -> "Baseline":
-    """An unfitted baseline.
+    """Make a baseline that is not fitted yet.
+
+    Args:
+        name: name of the baseline.
+        options: arguments of the baseline's constructor.
 
     Raises:
-        InputError: no such baseline, or an option that it does not know or accept.
+        InputError: the name or an option is unknown, or an option is out of range.
     """
-    known = baselines()
-    if name not in known:
-        raise InputError(f"unknown baseline {name!r}: one of {', '.join(known)}")
-    return known[name](**options)
+    classes = baselines()
+    if name not in classes:
+        raise InputError(f"unknown baseline {name!r}: use one of {', '.join(classes)}")
+    return classes[name](**options)

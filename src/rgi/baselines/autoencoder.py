@@ -1,34 +1,35 @@
-"""A convolutional autoencoder: a bottleneck that clean images pass and that defects, it is hoped, do not.
+"""A convolutional autoencoder, which restores clean images well and defects badly because of its bottleneck.
 
-Bergmann et al., "Improving unsupervised defect segmentation by applying structural similarity to autoencoders"
-(2019), with the plain squared error. Encoder and decoder are the networks that an inversion of a compact GAN uses, so
-that a comparison sees the training and the inversion, not the architecture.
+Source: Bergmann et al., "Improving unsupervised defect segmentation by applying structural similarity to autoencoders"
+(2019), here with the squared error. Encoder and decoder have the architecture of the encoder and the generator of the
+compact family. A comparison with GAN inversion therefore does not depend on the architecture.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from rgi.baselines.base import Baseline, steps
+from rgi.baselines.base import Baseline, progress_bar
 from rgi.errors import InputError
 from rgi.generators import compact
 from rgi.generators.encoder import Encoder
-from rgi.validation import Count, Positive, Seed, checked, whole
+from rgi.validation import Count, Positive, Seed, checked, integer
 
 
 class Autoencoder(Baseline):
-    """Restores D(E(x)), trained to min E|x - D(E(x))|² by Adam at rates that fall to 0 as a cosine.
+    """An autoencoder that restores D(E(x)); Adam minimises the mean of |x - D(E(x))|².
 
     Args:
-        latent_dim: numbers in the bottleneck.
-        width, max_width: feature maps at full resolution, and the most there are; see `rgi.generators.compact`.
-        steps: of the training.
-        batch_size: images in a step, drawn anew for each.
-        lr: the first learning rate.
-        seed: of the first weights and of the batches.
+        latent_dim: dimension of the bottleneck.
+        width: number of feature maps at full resolution, see `rgi.generators.compact`.
+        max_width: highest number of feature maps in a layer.
+        steps: number of training steps.
+        batch_size: number of random images per step, at least 2.
+        lr: learning rate of Adam at the first step; it falls to 0 as a cosine.
+        seed: seed of the initial weights and of the batches.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("baseline")
@@ -38,7 +39,7 @@ class Autoencoder(Baseline):
         width: Count = 8,
         max_width: Count = 64,
         steps: Count = 1000,
-        batch_size: whole(2) = 16,  # batch normalisation has nothing to compare one image with
+        batch_size: integer(2) = 16,  # batch normalisation needs two images
         lr: Positive = 1e-3,
         seed: Seed = 0,
     ) -> None:
@@ -50,9 +51,9 @@ class Autoencoder(Baseline):
     def _fit(self, images: Tensor) -> None:
         _, channels, height, resolution = images.shape
         if height != resolution:
-            raise InputError(f"images {tuple(images.shape)}: must be square for an autoencoder; crop or resize them")
+            raise InputError(f"images {tuple(images.shape)}: must be square; crop or resize the images")
         sizes = {"latent_dim": self.latent_dim, "channels": channels, "resolution": resolution} | self.widths
-        with torch.random.fork_rng(devices=[]):  # layers draw their weights from the CPU's global random numbers
+        with torch.random.fork_rng(devices=[]):  # the layers use the global random generator of the CPU
             torch.default_generator.manual_seed(self.seed)
             decoder, _ = compact.build(**sizes)
             self.network = nn.Sequential(Encoder(**sizes), decoder).to(images.device)
@@ -64,12 +65,12 @@ class Autoencoder(Baseline):
         optimizer = torch.optim.Adam(network.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         random = torch.Generator().manual_seed(self.seed)
-        for step in steps(self.steps, "autoencoder"):
+        for step in progress_bar(self.steps, "autoencoder"):
             clean = images[torch.randint(len(images), (self.batch_size,), generator=random).to(images.device)]
             loss = mse_loss(network(clean), clean)
             if not torch.isfinite(loss):
                 raise InputError(
-                    f"autoencoder step {step}: the loss is not finite; try again with a baseline.lr below {self.lr}"
+                    f"autoencoder step {step}: the loss is not finite; start again with a baseline.lr below {self.lr}"
                 )
             optimizer.zero_grad()
             loss.backward()

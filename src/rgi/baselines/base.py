@@ -1,4 +1,4 @@
-"""The interface of all baselines: fit(clean images), predict(batch)."""
+"""Base class of baselines, with `fit` for clean images and `predict` for test images."""
 
 import time
 from abc import ABC, abstractmethod
@@ -16,13 +16,13 @@ from rgi.validation import NotNegative, check
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a baseline says of a batch of images.
+    """The results of a baseline for a batch of images.
 
     Attributes:
-        observed: (B,C,H,W) as handed in.
-        restored: (B,C,H,W) float32, never clamped; None where the method restores nothing.
-        scores: (B,H,W) float32 >= 0, higher is more anomalous.
-        seconds: wall time of the whole batch.
+        observed: observed images (B,C,H,W), unchanged.
+        restored: restored images (B,C,H,W) float32, not clamped; None for methods without restoration.
+        scores: pixel scores (B,H,W) float32, at least 0; a higher score means more anomalous.
+        seconds: wall time of the batch in seconds.
     """
 
     observed: Tensor
@@ -31,34 +31,35 @@ class Prediction:
     seconds: float
 
     def anomaly_map(self, sigma: float = 0.0) -> Tensor:
-        """Pixel scores (B,H,W) >= 0, higher is more anomalous.
+        """Smoothed pixel scores (B,H,W), at least 0; a higher score means more anomalous.
 
         Args:
-            sigma: standard deviation in pixels of a Gaussian smoothing; 0 leaves the map as it is.
+            sigma: standard deviation of the Gaussian smoothing in pixels; 0 for no smoothing.
 
         Raises:
-            InputError: a negative sigma, or one that is not finite.
+            InputError: sigma is negative or not finite.
         """
         check("sigma", sigma, NotNegative)
         return smooth(self.scores, sigma)
 
 
 class Baseline(ABC, nn.Module):
-    """Learns what clean images look like, then restores others, or maps what is strange in them.
+    """A method that learns from clean images and then restores test images or scores their pixels.
 
-    A module, so that whatever was fitted is moved along with its owner; it also follows the images it is handed to
-    their device. No image's result depends on the others in the batch. Fitting the same images with the same options
-    gives the same state.
+    A baseline is a module, so its fitted state moves with its owner between devices. `fit` and `predict` move the
+    baseline to the device of the images. The result of an image does not depend on the other images in the batch. A fit
+    is deterministic: the same images and options give the same state.
 
-    A subclass fits in `_fit` and overrides `_restore`, `_score` or both; it works on float32 without gradients.
+    Subclasses implement `_fit`, and also `_restore` or `_score` or both. These methods get float32 images and run
+    without gradients.
 
     Attributes:
-        least: images that a fit needs.
-        fitted_shape: (C,H,W) of the images it was fitted to, or None.
-        seconds: wall time of the fit.
+        min_images: lowest number of images for a fit.
+        fitted_shape: shape (C,H,W) of the images of the last fit; None before the first fit.
+        seconds: wall time of the last fit in seconds.
     """
 
-    least: ClassVar[int] = 2
+    min_images: ClassVar[int] = 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,21 +68,27 @@ class Baseline(ABC, nn.Module):
 
     @property
     def size(self) -> int:
-        """How many numbers a prediction rests on, those of a feature extractor included; 0 before most fits."""
+        """Number of scalars in parameters and buffers, including the feature extractor; 0 before most fits."""
         return sum(tensor.numel() for tensor in (*self.parameters(), *self.buffers()))
 
     def fit(self, images: Tensor) -> Self:
-        """Learn from clean images (N,C,H,W), which lie in [-1, 1]; what was learned before is forgotten.
+        """Fit the baseline to clean images; an earlier fit is lost.
+
+        Args:
+            images: clean images (N,C,H,W) in [-1, 1].
 
         Raises:
-            InputError: another shape, too few images, NaN or infinite values, or images that the method cannot take.
+            InputError: the images have a wrong shape or values that are not finite, are too few, or do not suit the
+                method.
         """
         started = time.perf_counter()
         _check_images("images", images)
-        if len(images) < self.least:
-            raise InputError(f"images: {len(images)} are too few; {type(self).__name__} needs at least {self.least}")
+        if len(images) < self.min_images:
+            raise InputError(
+                f"images: {len(images)} are too few; {type(self).__name__} needs at least {self.min_images}"
+            )
         self.fitted_shape = None
-        # What is made in inference mode could never be trained or moved into a graph.
+        # Tensors from inference mode cannot be trained.
         with torch.inference_mode(False), torch.no_grad():
             self.to(images.device)
             self._fit(images.detach().float())
@@ -90,10 +97,13 @@ class Baseline(ABC, nn.Module):
         return self
 
     def predict(self, observed: Tensor) -> Prediction:
-        """Restore or judge images (B,C,H,W) of the size of the clean ones, with any finite values.
+        """Restore images and score their pixels.
+
+        Args:
+            observed: images (B,C,H,W) with finite values, in the shape (C,H,W) of the clean images.
 
         Raises:
-            InputError: before the fit; another shape, NaN or infinite values.
+            InputError: the baseline is not fitted, or the images have a wrong shape or values that are not finite.
         """
         started = time.perf_counter()
         if self.fitted_shape is None:
@@ -102,7 +112,7 @@ class Baseline(ABC, nn.Module):
         if tuple(observed.shape[1:]) != self.fitted_shape:
             raise InputError(
                 f"observed {tuple(observed.shape)}: {type(self).__name__} was fitted to images of "
-                f"{self.fitted_shape}; resize these, or fit it anew"
+                f"{self.fitted_shape}; resize the images, or fit the baseline again"
             )
         with torch.inference_mode(False), torch.no_grad():
             self.to(observed.device)
@@ -113,26 +123,31 @@ class Baseline(ABC, nn.Module):
 
     @abstractmethod
     def _fit(self, images: Tensor) -> None:
-        """Learn from images (N,C,H,W)."""
+        """Fit the baseline to float32 images (N,C,H,W)."""
 
     def _restore(self, observed: Tensor) -> Tensor | None:
-        """(B,C,H,W), or None."""
+        """Restored images (B,C,H,W); None for methods without restoration."""
         return None
 
     def _score(self, observed: Tensor, restored: Tensor) -> Tensor:
-        """(B,H,W) >= 0: the residual, unless a method knows better."""
+        """Pixel scores (B,H,W), at least 0; by default the residual between observed and restored images."""
         return luminance(observed - restored)
 
 
-def steps(count: int, name: str) -> "tqdm[int]":
-    """range(count) with a progress bar, which stays away from a loop of less than three seconds."""
+def progress_bar(count: int, name: str) -> "tqdm[int]":
+    """Progress bar for a loop over ``range(count)``, shown after three seconds.
+
+    Args:
+        count: number of steps.
+        name: text beside the bar.
+    """
     return tqdm(range(count), desc=name, unit="step", mininterval=1, delay=3, leave=False)
 
 
 def _check_images(name: str, images: Tensor) -> None:
     if images.ndim != 4 or 0 in images.shape or not images.is_floating_point():
         raise InputError(
-            f"{name} {tuple(images.shape)} {images.dtype}: pass floating (B,C,H,W), one image or more, none of it empty"
+            f"{name} {tuple(images.shape)} {images.dtype}: pass floating-point images (B,C,H,W), not empty"
         )
     if not torch.isfinite(images).all():
-        raise InputError(f"{name}: holds NaN or infinite values; clean images lie in [-1, 1]")
+        raise InputError(f"{name}: has NaN or infinite values; pass finite images")

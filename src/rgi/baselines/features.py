@@ -1,7 +1,7 @@
-"""Images to maps of features, for the baselines that compare features instead of pixels.
+"""Feature extractors for the baselines PaDiM and PatchCore.
 
-A feature extractor is anything that maps images (B,C,H,W) in [-1,1] to a list of maps (B,C_l,H_l,W_l), each image as
-if it were alone.
+A feature extractor is a function that maps images (B,C,H,W) in [-1,1] to a list of feature maps (B,C_l,H_l,W_l). The
+features of an image must not depend on the other images in the batch.
 """
 
 import copy
@@ -17,90 +17,99 @@ from rgi.generators import compact, progressive
 from rgi.generators.store import GAN
 
 Features = Callable[[Tensor], list[Tensor]]
-CHUNK = 32  # images whose features are held at a time
+CHUNK = 32  # images per call of the extractor
 
 
 def critic_features(gan: GAN, levels: Sequence[int] | None = None) -> nn.Module:
-    """The maps inside a GAN's critic, which was trained on no other images than the baselines are.
+    """A feature extractor from a copy of a GAN's critic, which needs no other images than the clean training images.
 
     Args:
-        gan: a compact one, whose critic gives a map after each block, or a progressive one, after each scale. Its
-            critic is copied.
-        levels: which of these maps, 0 being the finest, at half the image's resolution; None takes all.
+        gan: GAN of the compact family, whose critic has a map after each block, or of the progressive family, whose
+            critic has a map after each scale.
+        levels: numbers of the maps. Map 0 is the finest map, with half the resolution of the image. None for all maps.
 
     Raises:
-        InputError: a GAN without a critic, or of another family; levels that it does not have.
+        InputError: the GAN has no critic or another family, or a level does not exist.
     """
-    walks = {compact.Critic: _CompactMaps, progressive.Critic: _ProgressiveMaps}
-    walk = walks.get(type(gan.critic))
-    if walk is None:
+    extractors = {compact.Critic: _CompactMaps, progressive.Critic: _ProgressiveMaps}
+    extractor = extractors.get(type(gan.critic))
+    if extractor is None:
         raise InputError(
-            f"the {gan.card.family} generator has no critic whose features could be taken; take one of the compact or "
-            "the progressive family, or other features"
+            f"the {gan.card.family} generator has no critic with features; use a generator of the compact or the "
+            "progressive family, or other features"
         )
-    maps = walk(copy.deepcopy(gan.critic))
+    maps = extractor(copy.deepcopy(gan.critic))
     depth = len(maps.stages)
     levels = range(depth) if levels is None else levels
     if not levels or not set(levels) <= set(range(depth)):
-        raise InputError(f"levels={list(levels)}: the critic has 0 to {depth - 1}; name at least one of them")
+        raise InputError(f"levels={list(levels)}: the critic has levels 0 to {depth - 1}; choose at least one of these")
     return _Selected(maps, levels)
 
 
 def timm_features(name: str, levels: Sequence[int] = (1, 2, 3), checkpoint: str | Path | None = None) -> nn.Module:
-    """The maps of a network of timm, pretrained on natural images, as the papers take them.
+    """A feature extractor from a network of timm that was trained on natural images, as in the papers.
 
     Args:
-        name: of the network, such as "wide_resnet50_2".
-        levels: which of its stages; for residual networks 1 is at a quarter of the image's resolution.
-        checkpoint: a file of its weights; None lets timm fetch them.
+        name: name of the network, such as "wide_resnet50_2".
+        levels: numbers of the network's stages. Stage 1 of a residual network has a quarter of the image's resolution.
+        checkpoint: file with the network's weights; None to download the weights with timm.
 
     Raises:
-        InputError: timm is not there, does not know the network, or cannot get its weights.
+        InputError: timm is not installed, does not know the network, or cannot load the weights.
     """
     try:
         import timm
     except ImportError as error:
-        raise InputError("timm_features: needs timm, which is not installed; `pip install timm` adds it") from error
+        raise InputError("timm_features: needs timm, which is not installed; run `pip install timm`") from error
     if checkpoint is not None and not Path(checkpoint).is_file():
-        raise InputError(f"checkpoint {checkpoint}: no such file; name the weights of {name}, or None to fetch them")
+        raise InputError(f"checkpoint {checkpoint}: no such file; name the file with the weights of {name}, or None")
     overlay = None if checkpoint is None else {"file": str(checkpoint)}
     try:
         network = timm.create_model(
             name, pretrained=True, features_only=True, out_indices=tuple(levels), pretrained_cfg_overlay=overlay
         )
     except (RuntimeError, OSError, ValueError, LookupError, AssertionError) as error:
-        raise InputError(f"timm cannot give the network {name!r} with levels {list(levels)}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"timm: cannot load {name!r} with levels {list(levels)} ({reason}); name another one"
+        ) from error
     return _Normalised(network, network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
 
 
 def embed(features: Features, images: Tensor, mode: str = "nearest", neighbourhood: int = 1) -> Iterator[Tensor]:
-    """Features (n,D,h,w) of n images at a time, all maps at the resolution of the finest one.
+    """Yield joint features (n,D,h,w) of n images at a time, with all maps at the resolution of the finest map.
 
     Args:
-        features: the extractor.
-        images: (N,C,H,W).
-        mode: how coarser maps are brought to the finest one's resolution, as in `torch.nn.functional.interpolate`.
-        neighbourhood: each position takes the mean over so many (odd) positions a side first, in its own map.
+        features: feature extractor.
+        images: images (N,C,H,W) in [-1,1].
+        mode: interpolation mode for coarser maps, see `torch.nn.functional.interpolate`.
+        neighbourhood: side in positions of the square, an odd number, over which each map is averaged first.
 
     Raises:
-        InputError: an extractor that gives something else than maps, NaN or infinite values.
+        InputError: the extractor returns values that are not feature maps or not finite.
     """
     for part in images.split(CHUNK):
         maps = features(part)
         if not maps or not all(x.ndim == 4 and len(x) == len(part) for x in maps):
-            raise InputError("features: the extractor must map images (B,C,H,W) to a list of maps (B,D,h,w)")
+            raise InputError("features: the extractor returns no list of maps (B,D,h,w); use another extractor")
         size = max(tuple(x.shape[2:]) for x in maps)
         pad = neighbourhood // 2
         maps = [avg_pool2d(x.float(), neighbourhood, 1, pad, count_include_pad=False) for x in maps]
-        # The layout is the critic's; what follows expects the ordinary one.
+        # Maps may have the channels-last memory layout of the critic, but later code needs the default layout.
         joint = torch.cat([interpolate(x, size, mode=mode) for x in maps], 1).contiguous()
         if not torch.isfinite(joint).all():
-            raise InputError("features: the extractor gives NaN or infinite values; are its weights right?")
+            raise InputError("features: the extractor returns NaN or infinite values; check its weights")
         yield joint
 
 
-def to_pixels(scores: Tensor, height: int, width: int) -> Tensor:
-    """(B,h,w) -> (B,H,W), bilinear, which keeps them >= 0."""
+def upsample_scores(scores: Tensor, height: int, width: int) -> Tensor:
+    """Upsample scores (B,h,w) to (B,H,W) with bilinear interpolation, which keeps the range of the scores.
+
+    Args:
+        scores: scores (B,h,w).
+        height: height H in pixels.
+        width: width W in pixels.
+    """
     return interpolate(scores[:, None], (height, width), mode="bilinear").squeeze(1)
 
 
@@ -144,7 +153,7 @@ class _Selected(nn.Module):
 
 
 class _Normalised(nn.Module):
-    """Images in [-1,1], grey ones as RGB, in the units that a network of natural images was trained with."""
+    """Conversion of images in [-1,1] to normalised RGB images, the input of networks for natural images."""
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -154,6 +163,6 @@ class _Normalised(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[1] not in (1, 3):
-            raise InputError(f"images {tuple(image.shape)}: a network of natural images takes one or three channels")
+            raise InputError(f"images {tuple(image.shape)}: need one or three channels; set dataset.channels")
         rgb = image.expand(-1, 3, -1, -1)
         return list(self.network(((rgb + 1) / 2 - self.mean) / self.std))

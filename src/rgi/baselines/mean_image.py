@@ -1,4 +1,4 @@
-"""The mean of the clean images as the restoration of any image: what every other method has to beat."""
+"""The simplest baseline: the mean of the clean images is the restoration of every image."""
 
 from torch import Tensor
 
@@ -7,13 +7,13 @@ from rgi.validation import checked
 
 
 class MeanImage(Baseline):
-    """Restores m = E[x]; the map is |x - m|.
+    """Mean image m of the clean images; the pixel scores are |x - m|.
 
-    The difference is not divided by the pixels' deviations: the restorations of all methods are then judged by one
-    rule, and a border that never varied cannot outshine a defect. `rgi.baselines.padim` is what weighs deviations.
+    The scores are not divided by the standard deviation of each pixel: a constant border would have very high scores,
+    and the other methods do not divide either. `rgi.baselines.padim` normalises by the covariance.
     """
 
-    least = 1
+    min_images = 1
 
     @checked("baseline")
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""PaDiM: a Gaussian of features at each position of the image.
+"""PaDiM: one Gaussian distribution of features at each position of the image.
 
 Defard, Setkov, Loesch, Audigier, "PaDiM: a patch distribution modeling framework for anomaly detection and
 localization", ICPR workshops 2020 (LNCS 2021).
@@ -10,29 +10,32 @@ import torch
 from torch import Tensor
 
 from rgi.baselines.base import Baseline
-from rgi.baselines.features import Features, embed, to_pixels
+from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.errors import InputError
 from rgi.validation import Count, Positive, Seed, checked
 
-ROUNDING = 1e-12  # squared, of float32: features that vary by less, in units of themselves, do not vary
-FLAT = 1e-6  # of the mean variance: what a channel that never varied is taken to vary by
+ROUNDING = 1e-12  # lowest ratio of variance to squared mean; a smaller variance is a rounding error of float32
+FLAT = 1e-6  # lowest variance of a channel, in units of the mean variance; for constant channels
 
 
 class PaDiM(Baseline):
-    """Maps the Mahalanobis distance √((e - μ)ᵀ Σ⁻¹ (e - μ)) of the features e at each position; restores nothing.
+    """Pixel scores from the Mahalanobis distance √((e - μ)ᵀ Σ⁻¹ (e - μ)) of the features e; no restoration.
 
-    The maps are joined at the finest one's resolution, and some of the channels drawn, once for all positions. Σ is the
-    sample covariance plus ε v on the diagonal, v the channel's variance averaged over positions. The paper adds ε,
-    which presumes features of about unit variance; this is the same in units of the channel, for any extractor.
+    All feature maps are joined at the resolution of the finest map. A random subset of channels is used at all
+    positions. Each position has its own mean μ and covariance Σ.
+
+    Σ is the sample covariance plus ε v on the diagonal, where v is the variance of the channel, averaged over
+    positions. The paper adds ε without v, which suits only features with a variance of about 1.
 
     Args:
-        features: see `rgi.baselines.features`.
-        dimensions: channels that are drawn, or all there are. Memory and time grow with its square, times positions.
-        regularisation: ε.
-        seed: of the draw.
+        features: feature extractor, see `rgi.baselines.features`.
+        dimensions: highest number of channels. Memory and time are proportional to its square and to the number of
+            positions.
+        regularisation: ε, above 0.
+        seed: seed of the choice of channels.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("baseline")
@@ -48,24 +51,24 @@ class PaDiM(Baseline):
         _, available, *self.grid = next(embed(self.features, images[:1])).shape
         drawn = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))[: self.dimensions]
         self.channels = drawn.sort().values.to(images.device)
-        # Two passes over the features, since all of them at once would not fit, and one pass would cancel digits.
+        # Two passes over the features: all features do not fit into memory, and one pass would lose precision.
         self.mean = sum(part.sum(1, keepdim=True) for part in self._positions(images)) / len(images)
         centred = (part - self.mean for part in self._positions(images))
         covariance = sum(part.mT @ part for part in centred) / (len(images) - 1)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(0)
         if not variance.mean() > ROUNDING * self.mean.square().mean():
-            raise InputError("images: their features are all the same; fit PaDiM to images that differ")
+            raise InputError("images: the features of all images are all the same; fit PaDiM to different images")
         ridge = self.regularisation * variance.clamp(min=FLAT * variance.mean())
         factor = torch.linalg.cholesky(covariance + ridge.diag())
         identity = torch.eye(len(ridge), device=images.device).expand_as(factor)
         self.whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
 
     def _positions(self, images: Tensor) -> Iterator[Tensor]:
-        """Features (P,n,D) at the P positions of n images at a time."""
+        """Yield features (P,n,D) at the P positions of n images at a time."""
         for part in embed(self.features, images):
             yield part[:, self.channels].flatten(2).permute(2, 0, 1)
 
     def _score(self, observed: Tensor, restored: None) -> Tensor:
-        # Σ = L Lᵀ, so that the distance is |L⁻¹ (e - μ)|.
+        # With Σ = L Lᵀ, the distance is |L⁻¹ (e - μ)|.
         distances = [((part - self.mean) @ self.whitening.mT).norm(dim=2).T for part in self._positions(observed)]
-        return to_pixels(torch.cat(distances).unflatten(1, self.grid), *observed.shape[2:])
+        return upsample_scores(torch.cat(distances).unflatten(1, self.grid), *observed.shape[2:])

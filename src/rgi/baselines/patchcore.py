@@ -1,4 +1,4 @@
-"""PatchCore: the distance of each patch's features from the nearest of a bank of clean ones.
+"""PatchCore: the distance between the features of each patch and the nearest features of a memory bank.
 
 Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler, "Towards total recall in industrial anomaly detection", CVPR 2022.
 """
@@ -8,32 +8,34 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline, steps
-from rgi.baselines.features import Features, embed, to_pixels
+from rgi.baselines.base import Baseline, progress_bar
+from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.validation import Count, Seed, checked
 
-NEIGHBOURHOOD = 3  # positions a side that a patch's features are the mean of
+NEIGHBOURHOOD = 3  # side of a patch in positions of the feature map
 
 
 class PatchCore(Baseline):
-    """Maps min over m in the bank of |e - m| for the features e at each position; restores nothing.
+    """Pixel scores from the distance between the features e and the nearest features in the bank; no restoration.
 
-    The bank is a coreset of the clean images' features, wherever in the image they were: `greedy_coreset` of random
-    candidates, since all would not fit into memory. The paper's weighting of one score per image, from the bank's
-    density, is left out: here an image scores what the maximum of its map says, as with every method.
+    The bank contains features of clean images from all positions. `greedy_coreset` selects the bank from random
+    candidates, because the features of all patches do not fit into memory. The paper also weights the score of an image
+    by the density of the bank. This weight is left out: the score of an image is the maximum of its map, as for all
+    methods here.
 
     Args:
-        features: see `rgi.baselines.features`; the paper takes the second and third stage of a residual network.
-        patches: in the bank; all candidates if there are not more.
-        candidates: drawn from all patches of all images. Time grows with candidates times patches.
-        projection: random directions in which the coreset, and nothing else, measures distances.
-        seed: of candidates, projection and coreset.
+        features: feature extractor, see `rgi.baselines.features`. The paper uses stages 2 and 3 of a residual network.
+        patches: highest number of patches in the bank.
+        candidates: highest number of candidates from the patches of all images. Time is proportional to the candidates
+            times the patches.
+        projection: number of random directions in which the coreset measures distances.
+        seed: seed of candidates, projection and coreset.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
-    least = 1
+    min_images = 1
 
     @checked("baseline")
     def __init__(
@@ -53,13 +55,13 @@ class PatchCore(Baseline):
         random = torch.Generator().manual_seed(self.seed)
         positions = next(self._embed(images[:1]))[0, 0].numel()
         drawn = torch.randperm(len(images) * positions, generator=random)[: self.candidates].sort().values
-        found, first = [], 0
+        rows_of_parts, first = [], 0
         for part in self._embed(images):
             rows = part.permute(0, 2, 3, 1).flatten(0, 2)
             inside = drawn[(drawn >= first) & (drawn < first + len(rows))]
-            found.append(rows[(inside - first).to(rows.device)])
+            rows_of_parts.append(rows[(inside - first).to(rows.device)])
             first += len(rows)
-        candidates = torch.cat(found)
+        candidates = torch.cat(rows_of_parts)
         self.bank = candidates[greedy_coreset(candidates, self.patches, self.projection, random)]
 
     def _embed(self, images: Tensor) -> Iterator[Tensor]:
@@ -71,21 +73,22 @@ class PatchCore(Baseline):
             for part in self._embed(observed)
             for image in part
         ]
-        return to_pixels(torch.stack(distances), *observed.shape[2:])
+        return upsample_scores(torch.stack(distances), *observed.shape[2:])
 
 
 def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Generator) -> Tensor:
-    """Indices (min(count, N),) of points that cover all of them: each is the one farthest from those before it.
+    """Select points that cover all points, by farthest-point sampling; returns indices (min(count, N),).
 
-    Gonzalez, "Clustering to minimize the maximum intercluster distance" (1985): no choice of as many covers them within
-    less than half the radius. The first is drawn.
+    The first point is random. Each further point is the point with the largest distance from all selected points. The
+    covering radius is at most twice the best radius for the same number of points (Gonzalez, "Clustering to minimize
+    the maximum intercluster distance", 1985).
 
     Args:
-        points: (N,D).
-        count: all are taken if there are not more.
-        projection: Gaussian directions in which distances are measured, which keep them approximately (Johnson and
-            Lindenstrauss); D of them or more are not used.
-        random: on the CPU.
+        points: points (N,D).
+        count: highest number of selected points.
+        projection: number of random Gaussian directions in which distances are measured. The projection preserves
+            distances approximately (Johnson and Lindenstrauss). With D or more directions, there is no projection.
+        random: source of all random numbers, on the CPU.
     """
     if count >= len(points):
         return torch.arange(len(points), device=points.device)
@@ -95,15 +98,20 @@ def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Ge
     chosen = torch.empty(count, dtype=torch.int64, device=points.device)
     chosen[0] = int(torch.randint(len(points), (1,), generator=random))
     distance = points.new_full((len(points),), torch.inf)
-    for i in steps(count - 1, "patchcore"):
+    for i in progress_bar(count - 1, "patchcore"):
         distance = torch.minimum(distance, (points - points[chosen[i]]).square().sum(1))
         chosen[i + 1] = distance.argmax()
     return chosen
 
 
 def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
-    """Distance (Q,) of each query (Q,D) to the nearest row of the bank (N,D)."""
-    # A matrix product finds the neighbour fast, but cancels the digits of a small distance: that is measured anew.
+    """Distance of each query to the nearest row of a bank: (Q,).
+
+    Args:
+        queries: features (Q,D).
+        bank: features (N,D).
+    """
+    # A matrix product finds the nearest row fast, but is inexact for small distances. Compute the distance again.
     centre = bank.mean(0)
     points = bank - centre
     nearest = (points.square().sum(1) / 2 - (queries - centre) @ points.T).argmin(1)

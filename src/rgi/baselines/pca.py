@@ -1,7 +1,7 @@
-"""Principal components: an image is restored by its projection to the subspace of the clean ones.
+"""Principal component analysis: the restoration is the projection to the subspace of the clean images.
 
-Turk and Pentland, "Eigenfaces for recognition", Journal of Cognitive Neuroscience 3 (1991), whose distance from face
-space is the length of the residual that is mapped here.
+Source: Turk and Pentland, "Eigenfaces for recognition", Journal of Cognitive Neuroscience 3 (1991). Their distance from
+face space is the norm of the residual.
 """
 
 import torch
@@ -15,14 +15,14 @@ from rgi.validation import Count, Seed, checked
 
 
 class PCA(Baseline):
-    """Restores m + U Uᵀ (x - m), with the mean m and the orthonormal columns U of the leading components.
+    """Restoration m + U Uᵀ (x - m), where m is the mean and the orthonormal columns of U are the leading components.
 
     Args:
-        components: fewer than images. The more, the more of a defect is explained, too.
-        seed: of the randomised solver that scikit-learn chooses for large problems.
+        components: number of components, below the number of images. More components also restore more of a defect.
+        seed: seed of the randomised solver that scikit-learn uses for large problems.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("baseline")
@@ -33,17 +33,17 @@ class PCA(Baseline):
         self.register_buffer("basis", None)
 
     def _fit(self, images: Tensor) -> None:
-        most = min(len(images) - 1, images[0].numel())
-        if self.components > most:
+        limit = min(len(images) - 1, images[0].numel())
+        if self.components > limit:
             raise InputError(
                 f"baseline.components={self.components}: {len(images)} images of {images[0].numel()} values span "
-                f"{most}; lower it, or fit more images"
+                f"{limit} components; use a lower number, or fit more images"
             )
-        # The generator's rows are the same components, at the length of their deviations. A generator is made of
-        # random numbers first, which others may be counting on.
+        # The rows of the generator's basis are the components, scaled by their standard deviations. Making a generator
+        # draws global random numbers, so the global state is restored afterwards.
         with torch.random.fork_rng(devices=[]):
-            found = pca.fit(images, self.components, seed=self.seed).generator.to(images.device)
-        self.mean, self.basis = found.mean.data, normalize(found.basis.data)
+            generator = pca.fit(images, self.components, seed=self.seed).generator.to(images.device)
+        self.mean, self.basis = generator.mean.data, normalize(generator.basis.data)
 
     def _restore(self, observed: Tensor) -> Tensor:
         coefficients = (observed.flatten(1) - self.mean) @ self.basis.T

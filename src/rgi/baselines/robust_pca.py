@@ -1,15 +1,14 @@
-"""Principal components that look through gross corruption: a robust inversion, with a linear generator.
+"""Robust PCA: a robust projection of corrupted images to the subspace of the clean images.
 
-The clean images give the subspace, as in `rgi.baselines.pca`; taking low-rank and sparse parts apart (Candès et al.,
-"Robust principal component analysis?", JACM 2011) would find nothing to take away from them. What has to be robust is
-how a new, corrupted image x is placed in the subspace, after Leonardis and Bischof, "Robust recognition using
-eigenimages" (2000), with the explicit sparse part S of Wright et al., "Robust face recognition via sparse
-representation" (2009):
+The method is a robust inversion with a linear generator. `rgi.baselines.pca` computes the subspace from clean images,
+so the separation of clean images into low-rank and sparse parts (Candès et al., "Robust principal component analysis?",
+JACM 2011) is not necessary. The projection of a corrupted image x minimises
 
     min over c, S   ½ |x - m - U c - S|² + λ |S|₁
 
-Eliminating S leaves Huber's M-estimator of c with threshold λ (She and Owen, "Outlier detection using nonconvex
-penalized regression", 2011).
+with a sparse part S (Wright et al., "Robust face recognition via sparse representation", 2009; see also Leonardis and
+Bischof, "Robust recognition using eigenimages", 2000). The minimum over S is Huber's M-estimator of c with threshold λ
+(She and Owen, "Outlier detection using nonconvex penalized regression", 2011).
 """
 
 import torch
@@ -20,17 +19,18 @@ from rgi.validation import Count, Positive, Seed, checked
 
 
 class RobustPCA(PCA):
-    """Restores m + U c at the robust c; the map is the whole residual |x - m - U c|, which ranks pixels below λ, too.
+    """Restoration m + U c with the robust coefficients c; the pixel scores are |x - m - U c|.
 
     Args:
-        components, seed: of the subspace, see `rgi.baselines.pca.PCA`.
-        penalty: λ, the residual from which on a pixel is corrupted. What is corrupted still pulls c with force λ: the
-            smaller it is, the closer to exact is a gross corruption's removal, and the slower the convergence.
-        iterations: at most so many.
-        tolerance: an image has settled when a step changes its restoration by less, as the root mean square.
+        components: number of components, see `rgi.baselines.pca.PCA`.
+        penalty: λ, above 0; pixels with a larger residual count as corrupted. A smaller λ reduces the effect of
+            corrupted pixels on c, and slows the convergence.
+        iterations: highest number of iterations.
+        tolerance: change of the restoration in one iteration, as root mean square, below which an image is finished.
+        seed: seed of scikit-learn's solver, see `rgi.baselines.pca.PCA`.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("baseline")
@@ -54,28 +54,29 @@ class RobustPCA(PCA):
 def robust_coefficients(
     target: Tensor, basis: Tensor, penalty: float, iterations: int, tolerance: float
 ) -> tuple[Tensor, Tensor]:
-    """Minimise ½ |t - c U - S|² + λ |S|₁ for each row t, by turns over S and c, from the projection S = 0.
+    """Minimise ½ |t - c U - S|² + λ |S|₁ for each row t, alternately over S and c, beginning with S = 0.
 
     Args:
-        target: t, (B,D).
-        basis: U, (K,D) orthonormal rows; a row of zeros is ignored.
-        penalty: λ > 0.
-        iterations: at most so many.
-        tolerance: a row leaves when a step changes c U by less, as the root mean square over D.
+        target: rows t, (B,D).
+        basis: orthonormal rows U, (K,D); rows of zeros have no effect.
+        penalty: λ, above 0.
+        iterations: highest number of iterations.
+        tolerance: change of c U in one iteration, as root mean square over D, below which a row is finished.
 
     Returns:
-        c (B,K), and the objective (T,B) before each step, which never rises; NaN once a row has left.
+        The coefficients c (B,K), and the objective (T,B) before each iteration. The objective never rises. Finished
+        rows have the objective NaN.
     """
     coefficients = target @ basis.T
     history = []
     active = torch.arange(len(target), device=target.device)
     for _ in range(iterations):
         error = target[active] - coefficients[active] @ basis
-        small = error.clamp(-penalty, penalty)  # = error - S at the best S
+        small = error.clamp(-penalty, penalty)  # error - S with the best S
         objective = target.new_full((len(target),), torch.nan)
         objective[active] = (small.square() / 2 + penalty * (error - small).abs()).sum(1)
         history.append(objective)
-        # (t - S) Uᵀ, the best c for this S: t - S = c U + small, and U Uᵀ = 1.
+        # The best c for this S is (t - S) Uᵀ, with t - S = c U + small and U Uᵀ = 1.
         step = small @ basis.T
         coefficients[active] += step
         active = active[step.square().sum(1) > tolerance**2 * target.shape[1]]

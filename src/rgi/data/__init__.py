@@ -1,1 +1,1 @@
-"""Datasets and their pictures."""
+"""Datasets, corruptions, and the reading of image files."""

@@ -1,4 +1,4 @@
-"""What every dataset yields and every method takes."""
+"""The batch of images that datasets return and methods take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """Images in [-1, 1] with whatever is known of their corruption.
+    """Images with their masks and clean originals, if these are known.
 
     Attributes:
-        observed: (B,C,H,W), possibly corrupted; values may leave [-1, 1] where they are.
-        mask: (B,1,H,W) in {0,1}, 1 = corrupted, or None where nobody knows.
-        clean: (B,C,H,W) before the corruption, or None.
-        name: B names, unique in the dataset, "<kind>/<stem>" where images come in kinds (of defect, say).
+        observed: observed images (B,C,H,W) in [-1, 1]; values of corrupted pixels may lie outside [-1, 1].
+        mask: true mask (B,1,H,W) in {0,1}, 1 = corrupted; None if it is unknown.
+        clean: images (B,C,H,W) in [-1, 1] before the corruption; None if they are unknown.
+        name: B names of images, unique in the dataset; "<kind>/<stem>" in datasets with several kinds of defect.
         category: B names of the dataset's category.
     """
 
@@ -29,7 +29,7 @@ class Batch:
         return len(self.observed)
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
-        """A copy with the tensors moved or cast, as `torch.Tensor.to`."""
+        """A copy with the tensors moved or cast; the arguments are those of `torch.Tensor.to`."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(*args, **kwargs)
@@ -37,7 +37,7 @@ class Batch:
         return Batch(move(self.observed), move(self.mask), move(self.clean), self.name, self.category)
 
     def select(self, indices: Sequence[int]) -> "Batch":
-        """The images at these positions, in this order."""
+        """A batch of the images at these positions, in this order."""
 
         def take(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor[list(indices)]
@@ -48,7 +48,7 @@ class Batch:
 
     @staticmethod
     def collate(parts: Sequence["Batch"]) -> "Batch":
-        """One batch of several; ``mask`` and ``clean`` stay only if every part has them."""
+        """Join batches into one; ``mask`` and ``clean`` are None unless all parts have them."""
 
         def join(tensors: list[Tensor | None]) -> Tensor | None:
             return None if any(t is None for t in tensors) else torch.cat(tensors)

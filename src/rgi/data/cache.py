@@ -1,9 +1,10 @@
-"""Pictures decoded once: the pixels of a set lie in one file, which every later run maps into memory.
+"""Disk cache of decoded images: one file holds the pixels of a dataset, and later runs map this file into memory.
 
-The file's name is a hash of everything that determines the pixels, so that it never has to be brought up to date. It
-holds a NumPy array (``.npy``), and behind that the CRC-32 of the pixels. Processes may build the same file at the same
-time: each writes one of its own (``.part``) and then puts it in place whole, so that a kill leaves nothing but a
-``.part``, which nobody reads and the first build after a day removes.
+The name of the file is a hash of everything that determines the pixels, so a file never becomes outdated. The file
+holds a NumPy array (``.npy``), followed by the CRC-32 of the pixels.
+
+Several processes may build the same file at the same time. Each process writes its own ``.part`` file and then renames
+it. A killed process leaves only a ``.part`` file. Such files are never read, and are deleted after one day.
 """
 
 import errno
@@ -22,29 +23,39 @@ from uuid import uuid4
 import numpy as np
 import PIL
 
-from rgi.data.images import Box, each, read_pixels, upright_size
+from rgi.data.images import Box, parallel_map, read_pixels, upright_size
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
-Boxes = Callable[[Path, tuple[int, int]], Box | None]  # of a file, and its width and height: what to cut out of it
-VERSION = 1  # of what `read_pixels` makes of a file, and of the format
+# Maps a file and its (width, height) in pixels to the region to crop; None for the whole image.
+BoxFunction = Callable[[Path, tuple[int, int]], Box | None]
+VERSION = 1  # increase it after a change of `read_pixels` or of the file format
 PREFIX = "rgi-images-"
 DAY = 24 * 60 * 60
-UNTOUCHED = {".part": DAY, ".npy": 60 * DAY}  # seconds after which a file has been abandoned
+MAX_AGE = {".part": DAY, ".npy": 60 * DAY}  # seconds since the last use, after which a file is deleted
 
 
 def cache_folder() -> Path:
-    """``RGI_CACHE``, or ``rgi`` where the system's user keeps what can be made again."""
+    """The folder of the cache: ``$RGI_CACHE``, else ``$XDG_CACHE_HOME/rgi``, else ``~/.cache/rgi``."""
     if named := os.environ.get("RGI_CACHE"):
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgi"
 
 
-def decoded(files: list[Path], channels: int, resolution: int, box: Boxes) -> np.ndarray:
-    """The pixels of `read_pixels`, uint8 (N,C,H,W), not to be written to; in memory where the cache cannot be used.
+def decoded_pixels(files: list[Path], channels: int, resolution: int, box: BoxFunction) -> np.ndarray:
+    """Pixels of all files from the cache, read-only uint8 (N,C,H,W).
+
+    The first call decodes the files with `read_pixels` and writes the cache. If the cache cannot be written, the
+    function logs a warning and keeps the pixels in memory.
+
+    Args:
+        files: N image files.
+        channels: number of channels C, 1 or 3.
+        resolution: height and width in pixels.
+        box: function that returns the region to crop.
 
     Raises:
-        InputError: a file that cannot be read (any more).
+        InputError: a file cannot be read.
     """
 
     def fingerprint(path: Path) -> tuple[str, Box | None]:
@@ -60,32 +71,32 @@ def decoded(files: list[Path], channels: int, resolution: int, box: Boxes) -> np
         except OSError as error:
             raise _unreadable(picture[0], error) from error
 
-    contents = list(each(fingerprint, files, "reading images"))
+    contents = list(parallel_map(fingerprint, files, "reading images"))
     recipe = repr((VERSION, PIL.__version__, channels, resolution, contents))
     path = cache_folder() / f"{PREFIX}{hashlib.sha256(recipe.encode()).hexdigest()}.npy"
     shape = (len(files), channels, resolution, resolution)
     pictures = [(file, cut) for file, (_, cut) in zip(files, contents, strict=True)]
     try:
         if (pixels := _kept(path, shape)) is None:
-            _write(path, shape, each(decode, pictures, "decoding images"))
+            _write(path, shape, parallel_map(decode, pictures, "decoding images"))
             pixels = _mapped(path, shape)[1]
         return pixels
-    except OSError as error:  # the cache's: errors of the pictures are input errors
+    except OSError as error:  # an error of the cache; errors of image files are InputErrors
         log.warning(
-            "%s: decoded images cannot be kept there (%s), so they take %.1f GiB of memory; "
-            "set RGI_CACHE to a folder with room",
+            "%s: the cache of decoded images cannot be written (%s), so the images take %.1f GiB of memory; "
+            "set RGI_CACHE to a folder with free space",
             path.parent,
             error.strerror or error,
             np.prod(shape) / 2**30,
         )
     pixels = np.empty(shape, np.uint8)
-    for slot, image in zip(pixels, each(decode, pictures, "decoding images"), strict=True):
+    for slot, image in zip(pixels, parallel_map(decode, pictures, "decoding images"), strict=True):
         slot[...] = image
     return pixels
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: can no longer be read ({error}); put it back, then start again")
+    return InputError(f"{path}: cannot be read any more ({error}); restore the file and start again")
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -95,7 +106,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A file's header, pixels and checksum; ValueError if it is too short for them."""
+    """Header, pixels and checksum of a cache file; ValueError if the file is too short."""
     header = len(_header(shape))
     whole = np.memmap(path, np.uint8, "r").view(np.ndarray)
     head, pixels, checksum = np.split(whole, [header, header + int(np.prod(shape))])
@@ -103,7 +114,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray,
 
 
 def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """What an earlier run left, if it did, and nothing has happened to it since."""
+    """Pixels of an existing cache file; None if the file is missing or damaged."""
     try:
         head, pixels, checksum = _mapped(path, shape)
     except FileNotFoundError:
@@ -113,23 +124,23 @@ def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     else:
         sound = head.tobytes() == _header(shape) and checksum.tobytes() == _checksum(zlib.crc32(pixels))
     if not sound:
-        log.warning("%s: is damaged and will be made again", path)
+        log.warning("%s: the cache file is damaged and will be made again", path)
         return None
-    with suppress(OSError):  # somebody else's file, perhaps
+    with suppress(OSError):  # the file may belong to another user
         os.utime(path)
     return pixels
 
 
 def _write(path: Path, shape: tuple[int, ...], images: Iterable[np.ndarray]) -> None:
-    """Put a whole file in place, or raise and leave nothing."""
+    """Write a complete cache file, or raise OSError and leave no file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    # Found out now, since a disk that fills up would take the other runs' checkpoints along.
+    # Checked before writing, because a full disk would also stop the checkpoints of other runs.
     if shutil.disk_usage(path.parent).free < np.prod(shape):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     part = path.with_name(f"{path.stem}.{uuid4().hex}.part")
     try:
-        with part.open("xb") as file:  # written, not mapped: a mapped file that finds no room kills the process
+        with part.open("xb") as file:  # not memory-mapped: a full disk would kill the process
             file.write(_header(shape))
             crc = 0
             for image in images:
@@ -148,8 +159,8 @@ def _checksum(crc: int) -> bytes:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed runs left, and images that nobody has used for long."""
+    """Delete files that are older than `MAX_AGE`."""
     for path in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another process may be sweeping
-            if time.time() - path.stat().st_mtime > UNTOUCHED.get(path.suffix, float("inf")):
+        with suppress(OSError):  # another process may delete the same file
+            if time.time() - path.stat().st_mtime > MAX_AGE.get(path.suffix, float("inf")):
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Public archives: fetched, verified, and unpacked without trusting what is in them."""
+"""Download of public archives, with a check of the SHA-256 hash and safe extraction."""
 
 import lzma
 import os
@@ -15,25 +15,25 @@ from tqdm import tqdm
 
 from rgi.errors import InputError
 
-TIMEOUT = 60  # seconds without a byte
-CHUNK = 2**20
-NOTHING_LEFT = 416  # HTTP status: the requested range lies behind the end of the file
+TIMEOUT = 60  # seconds without data, after which the download fails
+CHUNK = 2**20  # bytes per read
+NOTHING_LEFT = 416  # HTTP status: the requested range begins after the end of the file
 
 
 def download(url: str, sha256: str, target: Path, page: str) -> None:
-    """Fetch a tar or zip archive and put what it holds into ``target``, all of it or nothing.
+    """Download a tar or zip archive and extract it into a folder.
 
-    Entries that ``target`` has already are kept as they are. An interrupted download leaves a hidden file on the same
-    disk, and the next call continues from there.
+    Existing entries of the folder are kept. After an error during the extraction, the folder is unchanged. An
+    interrupted download leaves a hidden file on the same disk, and the next call continues this download.
 
     Args:
-        url: the archive.
-        sha256: hexadecimal, of the archive.
-        target: a folder, which need not exist.
-        page: where a person finds the archive, for messages.
+        url: address of the archive.
+        sha256: hash of the archive, as hexadecimal text.
+        target: folder for the content of the archive; created if it does not exist.
+        page: address of a web page with the archive, for error messages.
 
     Raises:
-        InputError: no network, no such address, another hash, no room, or an archive that is broken or would write
+        InputError: the download fails, the hash differs, the disk is full, or the archive is damaged or would write
             outside ``target``.
     """
     name = Path(urlsplit(url).path).name
@@ -46,13 +46,14 @@ def download(url: str, sha256: str, target: Path, page: str) -> None:
     try:
         resumed = archive.exists()
         arrived = _fetch(url, archive, name)
-        if resumed and arrived != sha256:  # not every server can continue in the middle of a file
+        if resumed and arrived != sha256:  # some servers cannot continue a partial download
             archive.unlink()
             arrived = _fetch(url, archive, name)
         if arrived != sha256:
             archive.unlink()
             raise InputError(
-                f"{url}: arrived incomplete or changed (sha256 {arrived}, expected {sha256}); try again, or {by_hand}"
+                f"{url}: the downloaded file is incomplete or changed (sha256 {arrived}, expected {sha256}); "
+                f"try again, or {by_hand}"
             )
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=anchor) as scratch:
             unpacked = Path(scratch, "unpacked")
@@ -63,15 +64,15 @@ def download(url: str, sha256: str, target: Path, page: str) -> None:
         archive.unlink()
         reason = " ".join(str(error).split())
         raise InputError(f"{url}: cannot be unpacked safely ({reason}); {by_hand}") from error
-    except OSError as error:  # requests' errors are some
+    except OSError as error:  # errors of requests are OSErrors, too
         raise InputError(
-            f"{url}: cannot be downloaded ({error}); check network and disk and type the command again, which "
-            f"continues the download, or {by_hand}"
+            f"{url}: cannot be downloaded ({error}); check network and disk and run the command again to "
+            f"continue the download, or {by_hand}"
         ) from error
 
 
 def _fetch(url: str, path: Path, name: str) -> str:
-    """Stream to a file, from where an earlier download stopped; returns the SHA-256 of the whole file."""
+    """Download the missing part of a file; returns the SHA-256 of the complete file."""
     done = path.stat().st_size if path.exists() else 0
     headers = {"Range": f"bytes={done}-"} if done else {}
     bar = tqdm(desc=name, total=1, unit="B", unit_scale=True, unit_divisor=1024, delay=3)  # pooch sets the total
@@ -94,7 +95,7 @@ def _unpack(archive: Path, folder: Path, name: str) -> None:
         with zipfile.ZipFile(archive) as file:
             for entry in file.namelist():
                 path = PurePosixPath(entry)
-                # zipfile would silently put such an entry elsewhere
+                # zipfile would silently extract such an entry to another place
                 if path.is_absolute() or ".." in path.parts:
                     raise zipfile.BadZipFile(f"{entry!r} would be extracted outside the destination")
             file.extractall(folder, tqdm(file.namelist(), **bar))

@@ -1,4 +1,4 @@
-"""What all datasets made of image files share: listing, pairing with masks, checking, reading."""
+"""Base class of datasets of image files: listing files, pairing images with masks, checking, reading."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -13,32 +13,39 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rgi.data.batch import Batch
-from rgi.data.cache import Boxes, decoded
+from rgi.data.cache import BoxFunction, decoded_pixels
 from rgi.data.images import (
     MIN_SIDE,
     Box,
     check_image,
     check_mask,
-    each,
     is_grey,
+    parallel_map,
     read_image,
     read_mask,
-    to_unit,
+    scale_pixels,
     upright_size,
 )
 from rgi.errors import InputError
-from rgi.validation import Allowed, Name, checked, one_of, whole
+from rgi.validation import Allowed, Name, checked, integer, one_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-HELD_OUT = 10  # of so many clean images, one is for validation
-LEAST_IMAGES = 16  # fewer teach a generator nothing but themselves
-Resolution = whole(MIN_SIDE)
+HOLD_OUT_INTERVAL = 10  # every tenth clean image is a validation image
+MIN_TRAINING_IMAGES = 16  # a generator would only memorise fewer images
+Resolution = integer(MIN_SIDE)
 Channels = Annotated[one_of(1, 3), Allowed("1 (grey) or 3 (RGB)")]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One test image: the mask's file, if it has one; ``good`` = known to be free of defects without one."""
+    """One test image.
+
+    Attributes:
+        name: name of the image, unique in the dataset.
+        image: image file.
+        mask: mask file; None without a mask.
+        good: whether the image is known to have no defect, so that its mask is zero everywhere.
+    """
 
     name: str
     image: Path
@@ -47,20 +54,25 @@ class Sample:
 
 
 class FileSet(ABC):
-    """A dataset of image files; a subclass says where they are.
+    """A dataset of image files; subclasses list the files.
+
+    Attributes:
+        name: name of the dataset.
+        terms: terms of use of the images, in one sentence.
+        mixed_modes: whether the training images may be grey and coloured, with ``channels=3``.
 
     Args:
-        category: what `Batch.category` says of every image.
-        resolution: images are resized to this square, in pixels.
-        channels: 1 (grey) or 3 (RGB).
+        category: category of all images, see `Batch.category`.
+        resolution: height and width in pixels to which images are resized.
+        channels: number of channels, 1 (grey) or 3 (RGB).
 
     Raises:
-        InputError: a category, resolution or channel count that cannot be.
+        InputError: an argument is out of range.
     """
 
     name: str
     terms: str
-    mixed_modes: bool = False  # whether grey and coloured files may be trained on together, in colour
+    mixed_modes: bool = False
 
     @checked("dataset")
     def __init__(self, category: Name, resolution: Resolution, channels: Channels) -> None:
@@ -68,33 +80,38 @@ class FileSet(ABC):
 
     @abstractmethod
     def training_files(self) -> list[Path]:
-        """The clean images in a fixed order; empty if the set has none."""
+        """Files of the clean images in a fixed order; empty for a dataset without clean images."""
 
     @abstractmethod
     def samples(self) -> list[Sample]:
         """The test images in a fixed order."""
 
     def box(self, path: Path, size: tuple[int, int]) -> Box | None:
-        """What to cut out of a picture of this (width, height) before it is resized; None is all of it."""
+        """Region to crop before resizing; None for the whole image.
+
+        Args:
+            path: image file.
+            size: (width, height) of the image in pixels.
+        """
         return None
 
     def prepare(self) -> None:
-        """Open, decode and check every image and mask, and what is cut out of them.
+        """Decode and check all images and masks.
 
         Raises:
-            InputError: a missing folder, a mask without its image or the reverse, grey training images among
-                coloured ones, or what `check_image`, `check_mask` and `box` find.
+            InputError: a folder is missing, an image has no mask, a mask has no image, some training images are grey
+                and others coloured, or `check_image`, `check_mask` or `box` raises an error.
         """
         training = self.training_files()
         pairs = [(path, None) for path in training]
         pairs += [(sample.image, sample.mask) for sample in self.samples()]
-        for _ in each(self._check, pairs, f"checking {self.name}"):
+        for _ in parallel_map(self._check, pairs, f"checking {self.name}"):
             pass
         if self.channels == 3 and not self.mixed_modes:
             _check_colours(training)
 
     def _check(self, pair: tuple[Path, Path | None]) -> None:
-        """Decode and check an image, and its mask if it has one."""
+        """Decode and check an image and its mask, if the image has one."""
         image, mask = pair
         size = check_image(image)
         self.box(image, size)
@@ -102,41 +119,41 @@ class FileSet(ABC):
             check_mask(mask, size)
 
     def train(self) -> "CleanImages":
-        """Clean images (C,H,W) in [-1, 1] to train on.
+        """Clean training images (C,H,W) in [-1, 1].
 
         Raises:
-            InputError: the set has none, or fewer than `LEAST_IMAGES`.
+            InputError: the dataset has no clean images, or fewer than `MIN_TRAINING_IMAGES` training images.
         """
         kept, _ = self.split(self._clean_files())
-        if len(kept) < LEAST_IMAGES:
+        if len(kept) < MIN_TRAINING_IMAGES:
             raise InputError(
                 f"dataset.category={self.category}: {len(kept)} clean images are too few to train on; add images until "
-                f"there are {LEAST_IMAGES}, not counting those held out for validation"
+                f"there are {MIN_TRAINING_IMAGES} besides the validation images"
             )
         return self._clean(kept)
 
     def validation(self) -> "CleanImages":
-        """Clean images held out by `split`, none of them in `train`.
+        """Clean validation images (C,H,W) in [-1, 1]; none of them is a training image.
 
         Raises:
-            InputError: there are fewer than ten.
+            InputError: the dataset has fewer than ten clean images.
         """
         files = self._clean_files()
-        if len(files) < HELD_OUT:
+        if len(files) < HOLD_OUT_INTERVAL:
             raise InputError(
                 f"dataset.category={self.category}: {len(files)} clean images are too few to hold one out for "
-                f"validation; add images until there are {HELD_OUT}"
+                f"validation; add images until there are {HOLD_OUT_INTERVAL}"
             )
         _, held_out = self.split(files)
         return self._clean(held_out)
 
     def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
-        """Clean images to train on, and those held out for validation: every tenth."""
-        kept = [path for position, path in enumerate(files, start=1) if position % HELD_OUT]
-        return kept, files[HELD_OUT - 1 :: HELD_OUT]
+        """Split clean images into training images and validation images; every tenth image is for validation."""
+        kept = [path for position, path in enumerate(files, start=1) if position % HOLD_OUT_INTERVAL]
+        return kept, files[HOLD_OUT_INTERVAL - 1 :: HOLD_OUT_INTERVAL]
 
     def test(self) -> "TestImages":
-        """The test images, each a `Batch` of one."""
+        """The test images in the order of `samples`, each a `Batch` of one."""
         return TestImages(self.samples(), self.category, self.channels, self.resolution, self.box)
 
     def _clean(self, files: list[Path]) -> "CleanImages":
@@ -147,48 +164,48 @@ class FileSet(ABC):
         if not files:
             raise InputError(
                 f"dataset.category={self.category}: has no clean images to train on; "
-                "set dataset.train to a folder of them"
+                "set dataset.train to a folder of clean images"
             )
         return files
 
 
 def _check_colours(files: list[Path]) -> None:
-    """A generator that saw a few grey images among coloured ones could explain a loss of colour."""
-    examples = dict(zip(each(is_grey, files, "checking colours"), files, strict=True))
+    """Raise an error if only some images are grey: a generator trained on them could restore lost colours as grey."""
+    examples = dict(zip(parallel_map(is_grey, files, "checking colours"), files, strict=True))
     if len(examples) == 2:
         raise InputError(
-            f"{examples[True]}: is grey but {examples[False]} is coloured; convert the training images to one of the "
-            "two, or set dataset.channels=1"
+            f"{examples[True]}: is grey but {examples[False]} is coloured; convert the training images to one "
+            "mode, or set dataset.channels=1"
         )
 
 
 class CleanImages(Dataset[Tensor]):
-    """Images (C,H,W) in [-1, 1], decoded when the first of them is asked for (see `rgi.data.cache`)."""
+    """Clean images (C,H,W) in [-1, 1]; the first access decodes all of them into the cache (see `rgi.data.cache`)."""
 
-    def __init__(self, files: list[Path], channels: int, resolution: int, box: Boxes) -> None:
+    def __init__(self, files: list[Path], channels: int, resolution: int, box: BoxFunction) -> None:
         self.files, self.channels, self.resolution, self.box = files, channels, resolution, box
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        return to_unit(self.__getitems__([index])[0])
+        return scale_pixels(self.__getitems__([index])[0])
 
     def __getitems__(self, indices: list[int]) -> Tensor:
-        """A batch as it is stored, uint8 (B,C,H,W): a quarter of the bytes to copy, and to send to a device."""
+        """A batch of stored pixels, uint8 (B,C,H,W); float32 would need four times as many bytes."""
         return torch.from_numpy(self._pixels[indices])
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        return decoded(self.files, self.channels, self.resolution, self.box)
+        return decoded_pixels(self.files, self.channels, self.resolution, self.box)
 
 
 class TestImages(Dataset[Batch]):
-    """Test images, each a `Batch` of one with its mask where that is known; the clean original never is."""
+    """Test images, each a `Batch` of one with its mask, if the mask is known, and without a clean original."""
 
-    __test__ = False  # no test case, whatever pytest makes of the name
+    __test__ = False  # pytest would take the class for a test case
 
-    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int, box: Boxes) -> None:
+    def __init__(self, samples: list[Sample], category: str, channels: int, resolution: int, box: BoxFunction) -> None:
         self.samples, self.category = samples, category
         self.names = [sample.name for sample in samples]
         self.channels, self.resolution, self.box = channels, resolution, box
@@ -208,44 +225,53 @@ class TestImages(Dataset[Batch]):
         return Batch(observed, mask, None, [sample.name], [self.category])
 
 
-def images_by_stem(folder: str | Path, shown: str) -> dict[str, Path]:
-    """All images below a folder, hidden ones aside, by their path in it without the suffix, sorted.
+def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
+    """All images below a folder, except hidden files: a sorted map from path to file.
+
+    The paths are relative to the folder and have no suffix.
 
     Args:
-        folder: where to look.
-        shown: how messages call the folder.
+        folder: folder with images, in subfolders or not.
+        label: text for the folder in error messages, for example ``dataset.root=data``.
 
     Raises:
-        InputError: no such folder, no image in it, or two that differ in the suffix alone.
+        InputError: the folder does not exist or has no images, or two files differ only in their suffix.
     """
     base = Path(folder).expanduser()
     if not base.is_dir():
-        raise InputError(f"{shown}: no such folder; correct the path")
-    found: dict[str, Path] = {}
+        raise InputError(f"{label}: no such folder; correct the path")
+    files: dict[str, Path] = {}
     for path in sorted(base.rglob("*")):
         inner = path.relative_to(base)
         hidden = any(part.startswith(".") for part in inner.parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         stem = inner.with_suffix("").as_posix()
-        if stem in found:
-            raise InputError(f"{path}: has the name of {found[stem].name} beside it; rename or remove one of them")
-        found[stem] = path
-    if not found:
-        raise InputError(f"{shown}: holds no images ({', '.join(SUFFIXES)}); correct the path or add some")
-    return dict(sorted(found.items()))
+        if stem in files:
+            raise InputError(f"{path}: has the same name as {files[stem].name}; rename or remove one of the two files")
+        files[stem] = path
+    if not files:
+        raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
+    return dict(sorted(files.items()))
 
 
-def pair(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:
-    """Each image with the mask of its name, in the order of the images; those in ``good`` need none.
+def pair_with_masks(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:
+    """Pair images with the masks of the same names; returns the samples in the order of the images.
+
+    Args:
+        images: image files by name.
+        masks: mask files by name.
+        good: names of images without defects, which need no mask.
 
     Raises:
-        InputError: an image without mask, or a mask without image.
+        InputError: an image has no mask, or a mask has no image.
     """
     for name in images:
         if name not in masks and name not in good:
-            raise InputError(f"{images[name]}: has no mask; add one of the same name ({name}) to the masks' folder")
+            raise InputError(
+                f"{images[name]}: has no mask; add a mask with the same name ({name}) to the folder of masks"
+            )
     for name in masks:
         if name not in images:
-            raise InputError(f"{masks[name]}: is a mask without image; add the image ({name}) or remove the mask")
+            raise InputError(f"{masks[name]}: is a mask without image; add the image {name} or remove the mask")
     return [Sample(name, path, masks.get(name), good=name in good) for name, path in images.items()]

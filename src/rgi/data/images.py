@@ -1,4 +1,4 @@
-"""Pictures on disk to tensors, and the checks that come before."""
+"""Reading image and mask files as tensors, and checks of these files."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,32 +14,38 @@ from tqdm import tqdm
 
 from rgi.errors import InputError
 
-MIN_SIDE = 16
-MODES = ("L", "RGB", "1", "P")
-# What announces an orientation in a PNG, perhaps behind its pixels.
+MIN_SIDE = 16  # smallest allowed height and width of an image in pixels
+MODES = ("L", "RGB", "1", "P")  # allowed colour modes of Pillow
+# Markers of metadata with an orientation in a PNG file. The metadata may follow the pixels.
 PNG_MARKS = (b"eXIf", b"adobe.xmp", b"profile type exif")
-CHUNK = 256  # pictures given to threads at a time, so that results which nobody has fetched yet stay few
+CHUNK = 256  # items that `parallel_map` submits at once; it bounds the number of results in memory
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the upright picture
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the upright image
 
 
 def read_image(path: Path, channels: int, resolution: int, box: Box | None = None) -> Tensor:
-    """A picture, or what lies in the box, as (channels, resolution, resolution) float32 in [-1, 1].
+    """Read an image file as float32 (channels, resolution, resolution) in [-1, 1].
 
-    The EXIF orientation is applied; grey and colour are converted into each other (ITU-R 601 luma); the picture is
-    then cut and resized, aspect not kept, by Pillow's bicubic filter, which widens with the scale and so does not
-    alias. Nothing outside the box is seen, up to the rest of a pixel that it cuts through.
+    The function applies the EXIF orientation, converts the colours (grey is the ITU-R 601 luma), crops the image to the
+    box, and resizes it without keeping the aspect ratio. The resize filter is Pillow's antialiased bicubic filter.
+    Pixels outside the box do not affect the result, except pixels that the border of the box cuts.
+
+    Args:
+        path: image file.
+        channels: number of channels, 1 (grey) or 3 (RGB).
+        resolution: height and width of the result in pixels.
+        box: region to crop; None for the whole image.
     """
-    return to_unit(torch.from_numpy(read_pixels(path, channels, resolution, box)))
+    return scale_pixels(torch.from_numpy(read_pixels(path, channels, resolution, box)))
 
 
 def read_pixels(path: Path, channels: int, resolution: int, box: Box | None = None) -> np.ndarray:
-    """The picture of `read_image` before it is scaled: uint8 (channels, resolution, resolution)."""
+    """The image of `read_image` before `scale_pixels`: uint8 (channels, resolution, resolution)."""
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("L" if channels == 1 else "RGB")
     if box is not None:
-        # Given the box alone, Pillow's filter would reach for the pixels around it.
+        # Without this crop, Pillow's filter would also use pixels outside the box.
         left, top, right, bottom = box
         image = image.crop((floor(left), floor(top), ceil(right), ceil(bottom)))
         box = (left - floor(left), top - floor(top), right - floor(left), bottom - floor(top))
@@ -47,18 +53,18 @@ def read_pixels(path: Path, channels: int, resolution: int, box: Box | None = No
     return np.ascontiguousarray(np.array(image).reshape(resolution, resolution, channels).transpose(2, 0, 1))
 
 
-def to_unit(pixels: Tensor) -> Tensor:
-    """uint8 of any shape to float32 in [-1, 1]."""
+def scale_pixels(pixels: Tensor) -> Tensor:
+    """Convert uint8 pixels of any shape to float32 in [-1, 1]."""
     return pixels / 127.5 - 1
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels after the EXIF orientation, without decoding the picture."""
+    """Width and height of an image file in pixels after the EXIF orientation, without decoding the pixels."""
     with Image.open(path) as file:
         width, height = file.size
-        if file.format == "TIFF":  # whose size Pillow has turned already, unlike that of all others
+        if file.format == "TIFF":  # only for TIFF, Pillow returns the size after the orientation
             width, height = (file.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-        # Pillow looks for the orientation of a PNG behind its pixels, too, and decodes them to get there.
+        # To find an orientation after the pixels of a PNG file, Pillow would decode the pixels.
         if file.format == "PNG" and not any(mark in path.read_bytes() for mark in PNG_MARKS):
             return width, height
         turned = file.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
@@ -66,7 +72,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def is_grey(path: Path) -> bool:
-    """Whether a picture is stored without colour, judged by its mode or palette."""
+    """Whether the colour mode or the palette of an image file contains only grey values."""
     with Image.open(path) as file:
         if file.mode == "P":
             return not np.ptp(np.reshape(file.getpalette("RGB"), (-1, 3)), axis=1).any()
@@ -74,20 +80,32 @@ def is_grey(path: Path) -> bool:
 
 
 def read_mask(path: Path, resolution: int, box: Box | None = None) -> Tensor:
-    """A mask as (1, resolution, resolution) float32 in {0, 1}: 1 where at least half of the area is above 127."""
+    """Read a mask file as float32 (1, resolution, resolution) in {0, 1}.
+
+    A pixel is 1 if at least half of its area is above 127 in the file.
+
+    Args:
+        path: mask file.
+        resolution: height and width of the result in pixels.
+        box: region to crop; None for the whole mask.
+    """
     with Image.open(path) as file:
         values = np.asarray(ImageOps.exif_transpose(file).convert("L"))
     left, top, right, bottom = box or (0, 0, *values.shape[::-1])
     area = cell_means((values > 127).astype(np.float64), resolution, top, bottom)
     area = cell_means(area.T, resolution, left, right).T
-    # Rounded because an exact half must count as such whatever the order of the sums.
+    # Rounding errors of the sums must not change an area of exactly one half.
     return torch.from_numpy((area.round(6) >= 0.5).astype(np.float32))[None]
 
 
 def cell_means(values: np.ndarray, cells: int, first: float = 0, last: float | None = None) -> np.ndarray:
-    """Means (cells, m) of ``values`` (n, m) over equal parts of the first axis, which may cut through its pixels.
+    """Means (cells, m) over equal cells of the first axis; the borders of cells may cut pixels.
 
-    The parts divide what lies between ``first`` and ``last``, the whole axis if not given.
+    Args:
+        values: array (n, m).
+        cells: number of cells.
+        first: position where the first cell begins, in pixels.
+        last: position where the last cell ends, in pixels; None for the end of the axis.
     """
     last = len(values) if last is None else last
     integral = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
@@ -98,75 +116,88 @@ def cell_means(values: np.ndarray, cells: int, first: float = 0, last: float | N
 
 
 def check_image(path: Path) -> tuple[int, int]:
-    """Decode a picture completely; returns its width and height in pixels.
+    """Decode an image file completely and check it; returns its width and height in pixels.
 
     Raises:
-        InputError: no picture, a damaged or incomplete one, several in one file, 16 bits, transparency, a colour
-            space other than grey and RGB, or a side shorter than `MIN_SIDE`.
+        InputError: the file is no image or is damaged, has several images, 16 bits, transparency, or a colour mode
+            other than grey and RGB, or a side is shorter than `MIN_SIDE`.
     """
     size = _decode(path).size
     if min(size) < MIN_SIDE:
-        raise InputError(f"{path}: is only {_shown(size)} pixels; remove it, each side needs at least {MIN_SIDE}")
+        raise InputError(
+            f"{path}: has only {_shown(size)} pixels; remove the file or use an image with at least "
+            f"{MIN_SIDE} pixels per side"
+        )
     return size
 
 
 def check_mask(path: Path, size: tuple[int, int]) -> None:
-    """Decode a mask completely and compare it with the (width, height) of its image.
+    """Decode a mask file completely and check it.
+
+    Args:
+        path: mask file.
+        size: (width, height) of the mask's image in pixels.
 
     Raises:
-        InputError: what `check_image` says of a picture, another size than its image, colours, or values that are
-            not 0 but all below the threshold (a mask of 0 and 1).
+        InputError: the file is not a valid image (see `check_image`), has another size than its image, has colours, or
+            has values above 0 but none above 127.
     """
     mask = _decode(path)
     if mask.size != size:
         raise InputError(
-            f"{path}: is {_shown(mask.size)} pixels but its image is {_shown(size)}; a mask must have its image's size"
+            f"{path}: has {_shown(mask.size)} pixels but its image has {_shown(size)}; save the mask in the "
+            "size of its image"
         )
     if mask.mode in ("RGB", "P") and np.ptp(np.asarray(mask.convert("RGB")), axis=-1).any():
-        raise InputError(f"{path}: is a coloured mask; save it in grey, 255 where corrupted and 0 elsewhere")
+        raise InputError(f"{path}: is a coloured mask; save it in grey, with 255 for corrupted pixels and 0 elsewhere")
     _, largest = mask.convert("L").getextrema()
     if 0 < largest <= 127:
-        raise InputError(f"{path}: has no value above 127 (largest {largest}); save corrupted pixels as 255")
+        raise InputError(f"{path}: has no value above 127 (highest value {largest}); save corrupted pixels as 255")
 
 
 def _decode(path: Path) -> Image.Image:
-    """The picture, upright and in memory."""
+    """The decoded image in its EXIF orientation."""
     try:
         with Image.open(path) as file:
             file.load()
             complaint = _complaint(file)
             image = ImageOps.exif_transpose(file)
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: is not recognised as a picture; replace it or remove it") from error
+        raise InputError(f"{path}: is not recognised as an image; replace or remove the file") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: is too large to be decoded safely ({error}); shrink it") from error
-    except (OSError, SyntaxError, ValueError) as error:  # which of them depends on where Pillow finds the damage
-        raise InputError(f"{path}: cannot be decoded ({error}); it is incomplete or damaged, copy it again") from error
+        raise InputError(f"{path}: is too large to be decoded safely ({error}); resize the image") from error
+    except (OSError, SyntaxError, ValueError) as error:  # the type depends on the position of the damage
+        raise InputError(f"{path}: cannot be decoded ({error}); the file is damaged, copy it again") from error
     if complaint:
         raise InputError(f"{path}: {complaint}")
     return image
 
 
 def _complaint(image: Image.Image) -> str | None:
-    """What is wrong with a sound picture, and the remedy."""
-    # A phone's JPEG may carry a preview as second frame (format MPO); its first is the picture.
+    """The problem of an image that can be decoded, with its remedy; None for a valid image."""
+    # JPEG files of phones may have a preview as second frame (format MPO). The first frame is the image.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        return f"holds {image.n_frames} pictures; save each to a file of its own"
+        return f"has {image.n_frames} images; save each image in a separate file"
     if image.has_transparency_data:
-        return f"has an alpha channel (mode {image.mode}); save it without transparency"
+        return f"has an alpha channel (mode {image.mode}); save the image without transparency"
     if image.mode.startswith("I"):
-        return f"has more than 8 bits per pixel (mode {image.mode}); save it as 8-bit grey or RGB"
+        return f"has more than 8 bits per pixel (mode {image.mode}); save the image as 8-bit grey or RGB"
     if image.mode not in MODES:
-        return f"has colour mode {image.mode}; save it as 8-bit grey or RGB"
+        return f"has colour mode {image.mode}; save the image as 8-bit grey or RGB"
     return None
 
 
-def each(function: Callable[[Item], Result], items: Sequence[Item], doing: str) -> Iterator[Result]:
-    """The function of every item, in order, by as many threads as torch uses, with a progress bar.
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
+    """Parallel `map` with a progress bar: yields the results in the order of the items.
 
-    Pillow and hashing leave Python's lock to others while they work.
+    The number of threads is `torch.get_num_threads()`. Threads suffice, because Pillow and hashlib release the GIL.
+
+    Args:
+        function: function of one item.
+        items: arguments of the function.
+        description: text beside the progress bar.
     """
-    bar = tqdm(total=len(items), desc=doing, unit="image", delay=3, leave=False)
+    bar = tqdm(total=len(items), desc=description, unit="image", delay=3, leave=False)
     with bar, ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in range(0, len(items), CHUNK):
             for result in pool.map(function, items[start : start + CHUNK]):

@@ -1,4 +1,4 @@
-"""What a dataset offers: clean images to learn from, and test images in a fixed order."""
+"""The interface of datasets: clean images for training, and test images in a fixed order."""
 
 from typing import Protocol
 
@@ -10,7 +10,15 @@ from rgi.data.batch import Batch
 
 
 class ImageSet(Protocol):
-    """A dataset; every class of `rgi.data.sets` is one."""
+    """A dataset; all classes of `rgi.data.sets` have this interface.
+
+    Attributes:
+        name: name of the dataset.
+        category: category of the images; tables and file names show it.
+        channels: number of channels C, 1 or 3.
+        resolution: height and width of the images in pixels.
+        terms: terms of use of the images, in one sentence.
+    """
 
     name: str
     category: str
@@ -19,20 +27,28 @@ class ImageSet(Protocol):
     terms: str
 
     def prepare(self) -> None:
-        """Check everything that can be wrong with the data, before any work."""
+        """Check all data before work starts.
+
+        Raises:
+            InputError: a file is missing or wrong.
+        """
 
     def train(self) -> Dataset[Tensor]:
-        """Clean images (C,H,W) in [-1, 1] to train a generator on."""
+        """Clean training images (C,H,W) in [-1, 1]."""
 
     def validation(self) -> Dataset[Tensor]:
-        """Clean images that training never sees."""
+        """Clean images (C,H,W) in [-1, 1] that are held out from training."""
 
     def test(self) -> "TestSet":
         """Test images, each a `Batch` of one."""
 
 
 class TestSet(Protocol):
-    """Test images in a fixed order."""
+    """Test images in a fixed order, each a `Batch` of one.
+
+    Attributes:
+        names: names of the images, in their order.
+    """
 
     __test__ = False  # pytest would take the class for a test case
 
@@ -43,13 +59,23 @@ class TestSet(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
-def spread(count: int, most: int | None) -> list[int]:
-    """At most ``most`` positions out of ``count``, evenly spread; None takes all."""
-    if most is None or most >= count:
+def evenly_spaced(count: int, limit: int | None) -> list[int]:
+    """Evenly spaced positions in a sequence, in ascending order.
+
+    Args:
+        count: length of the sequence.
+        limit: maximal number of positions; None for all positions.
+    """
+    if limit is None or limit >= count:
         return list(range(count))
-    return [i * count // most for i in range(most)]
+    return [i * count // limit for i in range(limit)]
 
 
-def stack(images: Dataset[Tensor], most: int | None = None) -> Tensor:
-    """Images (N,C,H,W) of a dataset, at most ``most``, evenly spread; None takes all."""
-    return torch.stack([images[i] for i in spread(len(images), most)])
+def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
+    """Evenly spaced images of a dataset as one tensor (N,C,H,W).
+
+    Args:
+        images: dataset of images (C,H,W).
+        limit: maximal number of images; None for all images.
+    """
+    return torch.stack([images[i] for i in evenly_spaced(len(images), limit)])

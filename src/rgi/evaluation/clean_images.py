@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from rgi.baselines.features import critic_features
 from rgi.baselines.padim import PaDiM
-from rgi.data.corruptions.corrupted_set import Corrupted
-from rgi.data.protocol import ImageSet, spread
+from rgi.data.corruptions.corrupted_set import CorruptedSet
+from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
 from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule, TestModule
@@ -23,7 +23,7 @@ from rgi.metrics.thresholds import clean_threshold
 from rgi.pixels import luminance
 
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
-LEAST_IMAGES = 4
+MIN_CLEAN_IMAGES = 4
 STATISTICS_IMAGES = 32  # inverted for the statistics, at most; half of the clean images if they are fewer than 64
 FEATURE_IMAGES = 1000  # that PaDiM is fitted to, at most; its authors use about 250
 THRESHOLD_IMAGES = 16
@@ -38,10 +38,10 @@ def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
     if kind not in KINDS_FROM_CLEAN:
         return
     count = len(images.train())
-    if count < LEAST_IMAGES:
+    if count < MIN_CLEAN_IMAGES:
         raise InputError(
-            f"map.kind={kind}: needs at least {LEAST_IMAGES} clean training images, and there are {count}; add some, "
-            "or set map.kind=residual"
+            f"map.kind={kind}: needs at least {MIN_CLEAN_IMAGES} clean training images, and there are {count}; "
+            "add some, or set map.kind=residual"
         )
     try:
         if kind == "combined":
@@ -58,7 +58,7 @@ def learn_from_clean_images(
     Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the others.
     """
     clean, kind = images.train(), module.map_kind
-    chosen = spread(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
+    chosen = evenly_spaced(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
     module.map_kind = None  # no statistics exist yet
     results = _solve(module, trainer, "clean", [clean[i] for i in chosen], images.category, batch_size)
     module.map_kind = kind
@@ -80,7 +80,7 @@ def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: 
         A function from images (B,C,H,W) to scores (B,H,W).
     """
     rest = sorted(set(range(len(clean))) - set(excluded))
-    chosen = torch.stack([clean[rest[i]] for i in spread(len(rest), FEATURE_IMAGES)])
+    chosen = torch.stack([clean[rest[i]] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
     padim = PaDiM(critic_features(gan), seed=seed).fit(chosen.to(device))
     return lambda images: padim.predict(images).scores
 
@@ -102,13 +102,13 @@ def fix_threshold(
     Nothing happens without a rate, where the test images have no masks or painted corruptions, or where the dataset has
     no validation images.
     """
-    if false_positive_rate is None or isinstance(images, Corrupted) or images.test()[0].mask is None:
+    if false_positive_rate is None or isinstance(images, CorruptedSet) or images.test()[0].mask is None:
         return
     try:
         held_out = images.validation()
     except InputError:  # the dataset has none
         return
-    pictures = [held_out[i] for i in spread(len(held_out), THRESHOLD_IMAGES)]
+    pictures = [held_out[i] for i in evenly_spaced(len(held_out), THRESHOLD_IMAGES)]
     results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
     maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
     module.threshold = clean_threshold([maps], false_positive_rate)

@@ -68,7 +68,7 @@ class TestModule(LightningModule):
     on_predict_end = on_test_end
 
     def test_step(self, batch: Batch, index: int) -> None:
-        results = self.results_of(batch)
+        results = self.batch_results(batch)
         self.scores.update(
             anomaly_map=self._stack(results, "map"),
             restored=self._stack(results, "restored"),
@@ -80,14 +80,14 @@ class TestModule(LightningModule):
         )
 
     def predict_step(self, batch: Batch, index: int) -> list[Result]:
-        return self.results_of(batch)
+        return self.batch_results(batch)
 
     def on_test_epoch_end(self) -> None:
         """Log the scores of the whole set; torchmetrics joins the processes."""
         values = {name: torch.as_tensor(value).float() for name, value in self.scores.compute().items()}
         self.log_dict(values, sync_dist=True)  # the same on every process already; Lightning warns without
 
-    def results_of(self, batch: Batch) -> list[Result]:
+    def batch_results(self, batch: Batch) -> list[Result]:
         """Results of a batch; only images without a file are solved."""
         missing = [i for i, name in enumerate(batch.name) if not result_path(self.results, name).exists()]
         if missing:

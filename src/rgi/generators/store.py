@@ -133,6 +133,7 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
     weights = path.with_suffix(".safetensors.part")
     try:
         save_file(tensors, weights)
+        os.chmod(weights, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
         card = _card_beside(dataclasses.replace(gan.card, sha256=sha256(weights)), path)
     except (OSError, SafetensorError) as error:
         weights.unlink(missing_ok=True)
@@ -140,6 +141,13 @@ def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> 
     os.replace(weights, path)
     os.replace(card, path.with_suffix(".json"))
     return path
+
+
+def _umask() -> int:
+    """The permissions that new files of this process lack; they can be read only by setting them."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def write_card(card: Card, path: Path) -> None:
@@ -240,6 +248,8 @@ def find_gan(source: str | Path) -> Path:
     try:
         with safe_open(path, framework="pt"):
             return path
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); ask its owner for permission, or copy it") from error
     except SafetensorError as error:
         with path.open("rb") as file:
             head = file.read(2)

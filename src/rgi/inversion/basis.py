@@ -37,9 +37,10 @@ def metric_basis(gan: GAN, weights: SharedWeights, dtype: torch.dtype) -> Tensor
         generator = torch.Generator().manual_seed(0)
         metric = torch.zeros(gan.card.latent_dim, gan.card.latent_dim, dtype=torch.float64)
         for _ in range(PROBES // PROBE_BATCH):
-            z = torch.randn(PROBE_BATCH, gan.card.latent_dim, generator=generator).to(gan.device, dtype)
+            z = torch.randn(PROBE_BATCH, gan.card.latent_dim, generator=generator, dtype=torch.float32)
+            z = z.to(gan.device, dtype)
             image = weights(z.requires_grad_())
-            noise = torch.randn(image.shape, generator=generator).to(image)
+            noise = torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
             (gradient,) = torch.autograd.grad((image * noise).sum(), z)
             gradient = gradient.double().cpu()
             metric += gradient.T @ gradient

@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rgi.validation import Betas, Count, Index, NotNegative, Positive, Share, Switch, checked, number, whole
+from rgi.errors import InputError
+from rgi.validation import Betas, Count, Index, NotNegative, Positive, Share, Switch, checked, integer, number
 
 
 @checked("solver")
@@ -19,7 +20,8 @@ class SolverConfig:
     member of the pool. `latent_basis` and `starts` are ignored then.
 
     Raises:
-        InputError: an unknown field, a value of the wrong type, an unknown word, or a number out of range.
+        InputError: an unknown field, a value of the wrong type, an unknown word, a number out of range, or a generator
+            that would never be tuned.
     """
 
     data_term: Literal["l2", "l1"] = "l2"
@@ -57,7 +59,7 @@ class SolverConfig:
     """β₁ and β₂ of every Adam."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """All rates fall to 0 as a ``cosine`` over the run, or stay ``constant`` as in the paper."""
-    warmup: whole(0) = 5
+    warmup: integer(0) = 5
     """The number of steps over which the rates rise linearly to their values."""
     iterations: Count = 250
     """The number of steps."""
@@ -82,6 +84,13 @@ class SolverConfig:
     """The precision of the networks; ``auto`` is ``bfloat16`` where the device multiplies it natively."""
     compile: Switch = False
     """`torch.compile` fuses the network's kernels, and a GPU replays them as CUDA graphs."""
+
+    def __post_init__(self) -> None:
+        if self.tune_generator and self.tune_from >= self.iterations:
+            raise InputError(
+                f"solver.tune_from={self.tune_from}: must be below solver.iterations={self.iterations}, or the "
+                "generator is never tuned; lower tune_from, or set solver.tune_generator=false"
+            )
 
     @property
     def accelerated(self) -> bool:

@@ -1,5 +1,7 @@
 """Number of images per batch, so that a batch fits into the free memory of the device."""
 
+from pathlib import Path
+
 import psutil
 import torch
 from torch import Tensor
@@ -9,28 +11,53 @@ from rgi.inversion.problem import Problem
 MEMORY_SHARE = 0.5  # share of the free memory; other processes may need the rest
 # Larger batches are not faster. On a CPU the activations would not fit into the caches. 256 images fill a large GPU.
 MAX_IMAGES = {"cpu": 32, "cuda": 256}
-COPIES = 4  # tensors per weight of θ in full precision: weight, gradient and two moments of Adam
+TENSORS = 4  # tensors per weight of θ in full precision: weight, gradient and two moments of Adam
+CONTAINER_FILES = [  # limit and usage of this container's memory, in version 2 and 1 of Linux' control groups
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+]
 
 
 def images_at_once(problem: Problem) -> int:
     """Largest number of images per batch whose optimisation needs at most half of the free memory.
 
-    The result is between 1 and `MAX_IMAGES`. The estimate includes all starts of an image, and one copy of the weights
-    per image if the generator is tuned.
+    The result is between 1 and `MAX_IMAGES`. The estimate includes all starts of an image. If the generator is tuned,
+    the estimate includes the copies of the weights: one per image, or one per start if tuning begins during the trial.
 
     Args:
         problem: objective of all images.
     """
     config, device = problem.config, problem.gan.device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
-    bytes_per_image = tries * _activation_bytes(problem)
+    starts = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
+    bytes_per_image = starts * _activation_bytes(problem)
     if config.tune_generator:
         network_bytes, master_bytes = problem.network.dtype.itemsize, problem.dtype.itemsize
         weights = sum(parameter.numel() for parameter in problem.gan.generator.parameters())
+        copied_from = 0 if config.warm_moments else config.tune_from
+        copies = starts if copied_from < config.trial_steps else 1
         # The cast weights and their gradients have the precision of the network.
-        bytes_per_image += weights * (COPIES * master_bytes + 2 * network_bytes)
-    return max(1, min(MAX_IMAGES.get(device.type, MAX_IMAGES["cpu"]), int(MEMORY_SHARE * free / bytes_per_image)))
+        bytes_per_image += copies * weights * (TENSORS * master_bytes + 2 * network_bytes)
+    most = MAX_IMAGES.get(device.type, MAX_IMAGES["cpu"])
+    return max(1, min(most, int(MEMORY_SHARE * free_memory(device) / bytes_per_image)))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a device can still give: PyTorch's own cache counts as free, the limit of a container is respected."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    return min([psutil.virtual_memory().available, *_container_memory()])
+
+
+def _container_memory() -> list[int]:
+    """Bytes that the container of this process can still use; empty without a limit."""
+    free = []
+    for limit, usage in CONTAINER_FILES:
+        try:
+            free.append(max(0, int(limit.read_text()) - int(usage.read_text())))
+        except (OSError, ValueError):  # no such file, or no limit ("max")
+            continue
+    return free
 
 
 def _activation_bytes(problem: Problem) -> int:

@@ -1,6 +1,7 @@
 """The objective of a batch of images: checks of the arguments, starts of z, evaluation."""
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,7 @@ from rgi.inversion.objective import check_finite, close_mask, data_loss, mask_lo
 from rgi.inversion.start import draw_pool, nearest_members, pool_images
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 
+FAR = 2.0  # median absolute value: corrupted images may leave [-1, 1], but not most of their pixels
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 SHORTLIST = 8  # nearest members of the pool per start whose objective is evaluated
 
@@ -69,7 +71,17 @@ class Problem:
         shape = (card.channels, card.resolution, card.resolution)
         if observed.ndim != 4 or tuple(observed.shape[1:]) != shape or not len(observed):
             raise InputError(f"observed: shape {tuple(observed.shape)}, but this generator makes (B, {shape})")
+        if not observed.is_floating_point():
+            raise InputError(
+                f"observed: type {observed.dtype}; pass floats with clean images in [-1, 1], such as pixels / 127.5 - 1"
+            )
         check_finite("observed", observed)
+        if observed.abs().median() > FAR:
+            warnings.warn(
+                f"observed: values from {observed.min():g} to {observed.max():g}, but the generator makes images in "
+                "[-1, 1]; scale the images, such as pixels / 127.5 - 1",
+                stacklevel=3,
+            )
         self.gan, self.config = gan, config
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)

@@ -1,5 +1,6 @@
 """Robust GAN inversion (Mou et al., ICLR 2023) and related methods: one optimisation for all configurations."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,7 @@ from rgi.inversion.problem import Problem
 from rgi.inversion.result import Inversion
 from rgi.inversion.weights import ImageWeights, SharedWeights
 
+log = logging.getLogger(__name__)
 SETTLE_STEPS = 10  # steps between two checks of `tolerance`; each check makes the CPU wait for the GPU
 # Highest factor of the schedule at a check. Earlier the objective may stand still because the rate is still high.
 SETTLE_RATE = 0.25
@@ -60,8 +62,8 @@ def invert(
     """
     started = time.perf_counter()
     config = config or SolverConfig()
-    # The caller may have disabled gradients, and tensors from inference mode have no gradients.
-    with torch.inference_mode(False), torch.enable_grad():
+    # The caller may have disabled gradients or enabled autocast, and tensors from inference mode have no gradients.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(gan.device.type, enabled=False):
         problem = Problem(gan, observed.clone(), config, given_mask)
         starts = problem.starts(latent_start, pool, seed)
         basis = (
@@ -70,11 +72,50 @@ def invert(
             else None
         )
         positions = torch.arange(len(observed), device=gan.device)
-        parts = [
-            Optimisation(problem.select(rows), starts(rows), basis).solve(on_step)
-            for rows in positions.split(images_at_once(problem))
-        ]
+        parts = []
+        most = images_at_once(problem)
+        while len(positions):
+            part = _solve_part(problem, starts, basis, positions[:most], on_step)
+            if part is None:
+                most = max(1, min(most, len(positions)) // 2)
+                continue
+            parts.append(part)
+            positions = positions[most:]
     return _join(parts, config.mask in ("profiled", "adam"), time.perf_counter() - started)
+
+
+def _solve_part(
+    problem: Problem,
+    starts: Callable[[Tensor], Tensor],
+    basis: Tensor | None,
+    rows: Tensor,
+    on_step: Callable[[int], object] | None,
+) -> dict[str, Tensor] | None:
+    """Results of some images of the batch; None if the memory did not suffice for several of them."""
+    reported = 0
+
+    def count(images: int) -> None:
+        nonlocal reported
+        reported += images
+        if on_step:
+            on_step(images)
+
+    try:
+        return Optimisation(problem.select(rows), starts(rows), basis).solve(count)
+    except (RuntimeError, MemoryError) as error:
+        if len(rows) == 1 or not _is_out_of_memory(error):
+            raise
+    # Behind the except block, because the exception keeps the tensors of the failed optimisation alive.
+    log.warning("%d images at once did not fit into memory; trying half of them", len(rows))
+    count(-reported)
+    if problem.gan.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory is lacking; on a CPU, PyTorch raises a RuntimeError of no kind of its own."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 class Optimisation:
@@ -184,7 +225,8 @@ class Optimisation:
     def _may_remove_images(self, step: int) -> bool:
         """Whether settled images may leave in this step.
 
-        A check needs the objectives of the last `SETTLE_STEPS` steps with one start per image and the final λ.
+        A check needs the objectives of the last `SETTLE_STEPS` steps with one start per image and the final λ, and with
+        tuned weights if the generator is tuned.
         """
         config = self.config
         if config.tolerance is None or step % SETTLE_STEPS or self.tries > 1:
@@ -192,7 +234,8 @@ class Optimisation:
         if config.schedule == "cosine" and config.rate(step) > SETTLE_RATE:
             return False
         first = step - SETTLE_STEPS
-        return first >= config.trial_steps and config.penalty_factor(first) == 1
+        tuned = not config.tune_generator or first >= config.tune_from
+        return tuned and first >= config.trial_steps and config.penalty_factor(first) == 1
 
     def _remove_settled(self) -> None:
         """Store the results of images whose objective has settled, and remove these images from the batch."""

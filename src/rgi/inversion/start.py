@@ -20,11 +20,11 @@ def draw_pool(size: int, latent_dim: int, distribution: str, seed: int) -> Tenso
         seed: seed of the random numbers.
 
     Returns:
-        Latent codes (size,d) on the CPU.
+        Latent codes (size,d), float32, on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
     draw = torch.randn if distribution == "normal" else torch.rand
-    return draw(size, latent_dim, generator=generator)
+    return draw(size, latent_dim, generator=generator, dtype=torch.float32)
 
 
 def nearest_members(images: Tensor, observed: Tensor, count: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""LightningModules that learn a generator or its encoder."""
+"""Training of generators and encoders with Lightning."""

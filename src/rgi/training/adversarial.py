@@ -1,7 +1,7 @@
-"""What every training of a GAN here shares: generator and critic in turn, an averaged generator, and resuming.
+"""Base class of GAN trainings: alternating steps of critic and generator, weight averaging, and resuming.
 
-A subclass brings the two losses. All randomness of a step is a function of seed, step and process, so that a training
-that was killed goes on, on a CPU bit by bit, as if it had not been.
+Subclasses define the two losses. The random numbers of a step depend only on the seed, the step and the process. A
+killed training therefore continues exactly: on a CPU, the results are bitwise equal to those of an uninterrupted one.
 """
 
 import os
@@ -20,21 +20,27 @@ from rgi.generators import build
 from rgi.generators.store import GAN, Card
 from rgi.validation import Betas, Count, Positive, Seed, Share, Text, checked
 
-REPORT_EVERY = 50  # steps; reading a loss makes a GPU wait
+LOG_INTERVAL = 50  # steps between two readings of the losses; each reading makes the CPU wait for the GPU
 
 
 class AdversarialTraining(LightningModule):
-    """Generator and critic in turn, one Adam each.
+    """Training with alternating Adam steps of critic and generator.
 
     Args:
-        family, latent_dim, channels, resolution, options: the networks, as `rgi.generators.build` takes them.
-        steps: of the whole training, one of the critic and one of the generator each.
-        lr, betas: of both Adams.
-        ema: decay per step of the averaged generator, which is the one that is kept.
-        seed: of latent codes and everything else that is drawn.
+        family: name of the generator family, see `rgi.generators`.
+        latent_dim: dimension d of a latent code.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels.
+        options: further arguments of the family's ``build``.
+        steps: total number of steps; one step updates the critic once and the generator once.
+        lr: learning rate of both Adam optimisers.
+        betas: β₁ and β₂ of both Adam optimisers.
+        ema: decay per step of the exponential moving average of the generator's weights. The result of the training is
+            the averaged generator.
+        seed: seed of all random numbers.
 
     Raises:
-        InputError: an option out of range, or networks that cannot be built.
+        InputError: an option is out of range, or the networks cannot be built.
     """
 
     @checked("generator.training")
@@ -57,46 +63,62 @@ class AdversarialTraining(LightningModule):
         self.architecture = {"family": family, **sizes, "options": options}
         self.steps, self.lr, self.betas, self.seed = steps, lr, betas, seed
         self.first_step = 0
-        # Convolutions run up to a sixth faster in this layout on a CPU, and tensor cores want it.
+        # In this memory layout, convolutions are up to a sixth faster on a CPU. Tensor cores need this layout.
         networks = (network.to(memory_format=torch.channels_last) for network in build(family, **sizes, **options))
         self.generator, self.critic = networks
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-        self.average.requires_grad_(False)  # so that DDP does not wait for its gradients
+        self.average.requires_grad_(False)  # otherwise DDP would wait for gradients of the average
         self.finite = torch.tensor(True)
         self.losses: dict[str, float] = {}
 
     @abstractmethod
     def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
-        """What the critic minimises, given images (B,C,H,W) in [-1,1] and latent codes (B,d)."""
+        """Loss of the critic, a scalar.
+
+        Args:
+            real: training images (B,C,H,W) in [-1,1].
+            codes: latent codes (B,d).
+            step: number of the step, from 0.
+            random: source of all random numbers, on the CPU.
+        """
 
     @abstractmethod
     def generator_loss(self, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
-        """What the generator minimises; the critic's weights do not require gradients."""
+        """Loss of the generator, a scalar; the critic's weights do not require gradients here.
+
+        Args:
+            codes: latent codes (B,d).
+            step: number of the step, from 0.
+            random: source of all random numbers, on the CPU.
+        """
 
     def begin_step(self, step: int) -> None:
-        """Called before each step."""
+        """Hook that is called before each step."""
 
     @property
     def complete(self) -> bool:
-        """Whether the generator makes images of full resolution yet."""
+        """Whether the generator already makes images in full resolution."""
         return True
 
     @property
     def steps_done(self) -> int:
-        """Generator steps so far, those before this training included."""
+        """Number of finished steps, including the steps of an earlier training that this one continues."""
         return self.first_step + self.global_step
 
     def start_from(self, gan: GAN) -> None:
-        """Go on with the networks of a finished training, with fresh optimisers.
+        """Continue from the networks of a finished training, with new optimisers.
+
+        Args:
+            gan: GAN with a critic and the same architecture.
 
         Raises:
-            InputError: another architecture or resolution, no critic, or as many steps as this training has.
+            InputError: the architecture differs, or the GAN has no critic.
         """
         card = gan.card
-        theirs = {name: getattr(card, name) for name in self.architecture}
-        self._compare(theirs, f"the generator file of {card.steps} steps")
+        architecture = {name: getattr(card, name) for name in self.architecture}
+        self._compare(architecture, f"the generator file of {card.steps} steps")
         if gan.critic is None:
-            raise InputError("the generator file has no critic to train on; name another generator.path")
+            raise InputError("the generator file has no critic for a further training; name another generator.path")
         for network in (self.generator, self.average.module):
             network.load_state_dict(gan.generator.state_dict())
         self.critic.load_state_dict(gan.critic.state_dict())
@@ -115,7 +137,7 @@ class AdversarialTraining(LightningModule):
         self.begin_step(step)
         random = self.random(step)
         for_critic, for_generator = self.latents(len(real), random)
-        # Lightning counts every optimiser's steps as its own, and max_steps with them, unless it does not see one.
+        # Lightning counts the steps of all optimisers towards max_steps, so the critic's optimiser is hidden from it.
         critic_optimizer, _ = self.optimizers(use_pl_optimizer=False)
         _, generator_optimizer = self.optimizers()
 
@@ -128,77 +150,78 @@ class AdversarialTraining(LightningModule):
         self.average.update_parameters(self.generator)
 
         self.finite = self.finite.to(real.device) & critic_loss.isfinite() & generator_loss.isfinite()
-        if step % REPORT_EVERY == 0:
+        if step % LOG_INTERVAL == 0:
             self._stop_unless_finite(step)
             self.losses = {"critic_loss": critic_loss.item(), "generator_loss": generator_loss.item()}
             self.log_dict(self.losses)
 
     def random(self, step: int) -> torch.Generator:
-        """What everything in this step is drawn from, on this process."""
+        """Source of the random numbers of a step on this process."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 1009 + self.global_rank)
 
     def latents(self, count: int, random: torch.Generator) -> Tensor:
-        """Codes (2,B,d) ~ N(0,1) of both half-steps."""
+        """Latent codes (2,B,d) ~ N(0,1), for the critic and for the generator."""
         return torch.randn(2, count, self.architecture["latent_dim"], generator=random).to(self.device)
 
     def _descend(self, optimizer: Any, network: torch.nn.Module, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
-        self.mend_gradients(network)
+        self.modify_gradients(network)
         optimizer.step()
-        torch.clear_autocast_cache()  # it would go on with the weights of before the step
+        torch.clear_autocast_cache()  # the cache still has the weights before the step
 
-    def mend_gradients(self, network: torch.nn.Module) -> None:
-        """Called between a backward pass and its step."""
+    def modify_gradients(self, network: torch.nn.Module) -> None:
+        """Hook that is called between the backward pass and the optimiser's step."""
 
     def _stop_unless_finite(self, step: int) -> None:
         if not self.finite:
             raise InputError(
-                f"training step {step}: a loss is not finite; start anew with a smaller generator.training.lr, or with "
-                "trainer.precision=32-true if that was bf16-mixed"
+                f"training step {step}: a loss is not finite; start again with a smaller generator.training.lr, or "
+                "with trainer.precision=32-true instead of bf16-mixed"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint is never written after a loss that was not finite, so that the last good one stays."""
+        """Stop before writing a checkpoint after a loss that is not finite; the previous checkpoint stays."""
         self._stop_unless_finite(self.steps_done)
         checkpoint |= {"architecture": self.architecture, "losses": self.losses}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The losses last read come back, so that a resumed training reports what an uninterrupted one would."""
+        """Restore the last losses, so that a resumed training reports the same losses as an uninterrupted one."""
         self._compare(checkpoint.get("architecture", {}), "the checkpoint")
         self.losses = checkpoint["losses"]
 
-    def _compare(self, theirs: dict[str, Any], what: str) -> None:
-        for name, ours in self.architecture.items():
-            if theirs.get(name) != ours:
+    def _compare(self, architecture: dict[str, Any], source: str) -> None:
+        """Raise an error if another source has another architecture."""
+        for name, value in self.architecture.items():
+            if architecture.get(name) != value:
                 raise InputError(
-                    f"{what} has {name} {theirs.get(name)}, the configuration {ours}; name another output_dir and "
-                    "generator.path, or use the configuration it was made with"
+                    f"{source} has {name} {architecture.get(name)}, but the configuration has {value}; name another "
+                    "output_dir and generator.path, or use the original configuration"
                 )
 
-    def draft(self, card: Card) -> GAN:
-        """The averaged generator as it is trained, for what is done with it meanwhile or afterwards."""
+    def current_gan(self, card: Card) -> GAN:
+        """The averaged generator without critic, on the training device, for measurements during the training."""
         return GAN(self.average.module, None, None, card)
 
     def gan(self, card: Card) -> GAN:
-        """The averaged generator and the critic, on the CPU."""
+        """The averaged generator and the critic in float32 on the CPU, with the given card."""
         return GAN(self.average.module.float().cpu(), self.critic.float().cpu(), None, card)
 
     @torch.no_grad()
     def samples(self, count: int) -> Tensor:
-        """Images (count,C,H,W) of the averaged generator from fixed codes; smaller ones while it grows."""
+        """Images (count,C,H,W) of the averaged generator from fixed latent codes, at its current resolution."""
         codes = torch.randn(count, self.architecture["latent_dim"], generator=torch.Generator().manual_seed(0))
         self.average.eval()
-        chunks = [self.draw(self.average.module, part).float() for part in codes.to(self.device).split(64)]
+        chunks = [self.generate(self.average.module, part).float() for part in codes.to(self.device).split(64)]
         return torch.cat(chunks)
 
-    def draw(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
-        """Images of a generator as far as it has grown."""
+    def generate(self, generator: torch.nn.Module, codes: Tensor) -> Tensor:
+        """Images of a generator from latent codes (B,d), at its current resolution."""
         return generator(codes)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that replace their predecessor only when they are whole: a kill, or a full disk, loses nothing."""
+    """Checkpoint files that replace the previous file only after a complete write, so no checkpoint is lost."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         part = Path(f"{path}.part")
@@ -208,6 +231,6 @@ class AtomicCheckpoints(TorchCheckpointIO):
         except OSError as error:
             part.unlink(missing_ok=True)
             raise InputError(
-                f"{path}: cannot be written ({error.strerror or error}); the checkpoint before it is whole: make room "
-                "and start the command again"
+                f"{path}: cannot be written ({error.strerror or error}); free disk space and run the command again to "
+                "continue from the previous checkpoint"
             ) from error

@@ -1,10 +1,10 @@
-"""Training an encoder: a network that guesses where an inversion should start.
+"""Training of an encoder E, a network that predicts the start of an inversion.
 
     min over E   mean |G(E(x̃)) - G(z)|² + w mean |E(x̃) - z|²
 
-over z ~ N(0,1); the generator's own sample G(z) is grossly corrupted (x̃) before the encoder sees it, so that it
-learns to look through the corruption, as the inversion after it does. The second term keeps its guesses where the
-generator can be moved: without it they grow to several times the prior's norm, from where Adam needs many more steps.
+Here z ~ N(0,1), and x̃ is a corrupted copy of the sample G(z). The corruption teaches the encoder to ignore corrupted
+pixels. Without the second term, the predicted codes grow to several times the norm of N(0,1), and Adam then needs many
+more steps in the inversion.
 """
 
 import math
@@ -15,7 +15,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rgi.data.corruptions.fills import FILLS, fill
+from rgi.data.corruptions.fills import ENCODER_FILLS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.errors import InputError
 from rgi.generators.encoder import Encoder
@@ -24,26 +24,27 @@ from rgi.inversion.weights import SharedWeights, native_bfloat16
 from rgi.training.loader import StepLoader
 from rgi.validation import Count, Positive, Seed, checked
 
-LARGEST = 0.5  # a corrupted image has lost up to this part of its pixels
-INTACT = 0.25  # of the images are not corrupted
-GRAINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # correlation lengths of the corrupted regions, of an image's side
-LATENT_WEIGHT = 0.1  # w, for means over pixels and over latent coordinates
-WARMUP = 0.1  # of the steps
+MAX_FRACTION = 0.5  # highest share of corrupted pixels in an image
+CLEAN_FRACTION = 0.25  # share of images without corruption
+CORRELATION_LENGTHS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the corrupted regions, in units of the image side
+LATENT_WEIGHT = 0.1  # w
+WARMUP_FRACTION = 0.1  # share of the steps in which the learning rate rises
 
 
 class EncoderTraining(LightningModule):
-    """Fits an encoder to a frozen generator.
+    """Training of an encoder for a fixed generator.
 
     Args:
-        gan: of which the generator is used; it is left as it is.
-        steps: of the training; the rate rises over the first tenth and falls to 0 as a cosine.
-        batch_size: samples in a step, on every process.
-        lr: of AdamW, at its highest.
-        width, max_width: of the encoder, see `rgi.generators.encoder.Encoder`.
-        seed: of the samples and corruptions, which depend on seed, step and process alone.
+        gan: GAN whose generator makes the training images; it stays unchanged.
+        steps: number of training steps. The learning rate rises during the first tenth, and falls to 0 as a cosine.
+        batch_size: number of samples per step and process.
+        lr: highest learning rate of AdamW.
+        width: number of feature maps at full resolution, see `rgi.generators.encoder.Encoder`.
+        max_width: highest number of feature maps in a layer.
+        seed: seed of samples and corruptions.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("generator.encoder")
@@ -65,7 +66,7 @@ class EncoderTraining(LightningModule):
 
     @property
     def steps_done(self) -> int:
-        """Steps so far."""
+        """Number of finished steps."""
         return self.global_step
 
     def configure_optimizers(self) -> dict:
@@ -74,7 +75,7 @@ class EncoderTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _factor(self, step: int) -> float:
-        warmup = max(1, WARMUP * self.steps)
+        warmup = max(1, WARMUP_FRACTION * self.steps)
         return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
     def on_fit_start(self) -> None:
@@ -82,7 +83,7 @@ class EncoderTraining(LightningModule):
         self.network = SharedWeights(self.gan.to(self.device).generator, dtype)
 
     def train_dataloader(self) -> DataLoader:
-        """The numbers of the steps: the samples are drawn in `training_step`, on the device."""
+        """A loader of step numbers; `training_step` draws the samples on the device."""
         return StepLoader(range(self.steps))
 
     def training_step(self, _: Tensor, index: int) -> Tensor:
@@ -95,22 +96,29 @@ class EncoderTraining(LightningModule):
         loss = image_loss + LATENT_WEIGHT * (guess - codes).square().mean()
         if not torch.isfinite(loss):
             raise InputError(
-                f"encoder step {self.steps_done}: the loss is not finite; try again with a smaller generator.encoder.lr"
+                f"encoder step {self.steps_done}: the loss is not finite; start again with a lower generator.encoder.lr"
             )
         self.log("encoder_image_loss", image_loss, prog_bar=True)
         return loss
 
-    def trained(self) -> Encoder:
-        """The encoder, on the CPU and as it will be used."""
+    def trained_encoder(self) -> Encoder:
+        """The encoder in evaluation mode, float32 on the CPU."""
         return self.encoder.float().cpu().eval().requires_grad_(False)
 
 
 def corrupt(clean: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (B,C,H,W) with regions of all shapes and contents overwritten, and a little noise."""
+    """Corrupt images with random regions, random contents and weak noise; returns images (B,C,H,W).
+
+    Args:
+        clean: clean images (B,C,H,W) in [-1,1].
+        generator: source of all random numbers, on the CPU.
+    """
     count, resolution = len(clean), clean.shape[-1]
-    fractions = LARGEST * torch.rand(count, generator=generator)
-    fractions *= torch.rand(count, generator=generator) >= INTACT
-    grain, kind = (int(torch.randint(len(choices), (1,), generator=generator)) for choices in (GRAINS, FILLS))
-    masks = regions(fractions, resolution, GRAINS[grain] * resolution, generator)
+    fractions = MAX_FRACTION * torch.rand(count, generator=generator)
+    fractions *= torch.rand(count, generator=generator) >= CLEAN_FRACTION
+    length, kind = (
+        int(torch.randint(len(choices), (1,), generator=generator)) for choices in (CORRELATION_LENGTHS, ENCODER_FILLS)
+    )
+    masks = regions(fractions, resolution, CORRELATION_LENGTHS[length] * resolution, generator)
     noise = 0.05 * torch.rand(count, 1, 1, 1, generator=generator) * torch.randn(clean.shape, generator=generator)
-    return fill(clean, masks, FILLS[kind], generator) + noise.to(clean)
+    return fill(clean, masks, ENCODER_FILLS[kind], generator) + noise.to(clean)

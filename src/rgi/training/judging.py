@@ -1,4 +1,4 @@
-"""Judging a generator while it is trained: the quality of its samples, and how well it explains held-out images."""
+"""Scores of a generator during its training: the quality of samples, and the inversion gap on held-out images."""
 
 from pathlib import Path
 from typing import Any
@@ -15,32 +15,37 @@ from rgi.metrics.generative.frechet import frechet_and_kernel
 from rgi.metrics.generative.quality import sample_quality
 from rgi.training.adversarial import AdversarialTraining
 
-# Cheap enough to be asked every few hundred steps; the same for every generator, so that their gaps compare.
-PLAIN = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
+# Fast enough for a run every few hundred steps. Equal for all generators, so that inversion gaps are comparable.
+PLAIN_INVERSION = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
 
 
 def inversion_gap(gan: GAN, clean: Tensor) -> float:
-    """Root mean square of x - G(z), in image units, over clean images (B,C,H,W) after plain inversion.
+    """Root mean square of x - G(z) over clean images after an inversion without mask, in units of pixel values.
 
-    With images that the generator was not trained on, it is what a defect must exceed to be seen.
+    On held-out images, the gap is the noise level of anomaly maps: fainter defects are hard to detect.
+
+    Args:
+        gan: GAN with the generator G.
+        clean: clean images x (B,C,H,W) in [-1,1].
     """
-    found = invert(gan, clean, PLAIN)
-    return (found.observed - found.restored).square().mean().sqrt().item()
+    result = invert(gan, clean, PLAIN_INVERSION)
+    return (result.observed - result.restored).square().mean().sqrt().item()
 
 
 class Judge(Callback):
-    """Every so many steps: a sheet of samples, and once the generator is complete its quality and inversion gap.
+    """Callback that regularly saves a sheet of samples and measures the generator.
 
-    The state with the lowest inversion gap is kept as ``best.ckpt`` beside the other checkpoints. Every process judges
-    for itself and comes to the same result, so that none waits for another.
+    The measurements begin when the generator makes images in full resolution. The state with the lowest inversion gap
+    is kept as ``best.ckpt`` beside the other checkpoints. All processes compute the same scores, so no process waits
+    for another.
 
     Args:
-        folder: of the run; sheets go to ``samples/``.
-        interval: steps from one judgement to the next.
-        held_out: clean images (N,C,H,W) in [-1,1] that are not trained on.
-        real: images that are, to compare the samples with, as many of one as of the other.
-        card: of the generator.
-        features: images (N,C,H,W) -> (N,F), for FID and KID in addition; None for neither.
+        folder: folder of the run; sheets are saved in ``samples``.
+        interval: number of steps between two measurements.
+        held_out: held-out clean images (N,C,H,W) in [-1,1].
+        real: training images (M,C,H,W) in [-1,1], compared with M samples.
+        card: card of the generator.
+        features: module that maps images (N,C,H,W) to features (N,F), for FID and KID; None to leave out both.
     """
 
     def __init__(
@@ -62,19 +67,19 @@ class Judge(Callback):
         self.rows = state_dict["rows"]
 
     def on_train_start(self, trainer: Trainer, module: AdversarialTraining) -> None:
-        if module.first_step and not self.rows:  # what it goes on from may stay the best
-            self._look(trainer, module)
+        if module.first_step and not self.rows:  # the first state may remain the best
+            self._measure_and_save(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialTraining, *_: Any) -> None:
         if module.steps_done % self.interval == 0 or module.steps_done == module.steps:
-            self._look(trainer, module)
+            self._measure_and_save(trainer, module)
 
-    def _look(self, trainer: Trainer, module: AdversarialTraining) -> None:
+    def _measure_and_save(self, trainer: Trainer, module: AdversarialTraining) -> None:
         samples = module.samples(len(self.real))
         if trainer.is_global_zero:
             sheet = self.folder / "samples" / f"{module.steps_done:06d}.png"
             save_sheet(samples[:64], sheet)
-            if hasattr(trainer.logger, "log_image"):  # W&B's
+            if hasattr(trainer.logger, "log_image"):  # a method of Lightning's W&B logger
                 trainer.logger.log_image("samples", [str(sheet)])
         if not module.complete:
             return
@@ -86,8 +91,13 @@ class Judge(Callback):
             trainer.save_checkpoint(self.best)
 
     def measure(self, module: AdversarialTraining, samples: Tensor) -> dict[str, float]:
-        """The inversion gap and the quality of samples (N,C,H,W) of a complete generator."""
-        numbers = {"inversion_gap": inversion_gap(module.draft(self.card), self.held_out.to(module.device))}
+        """Scores of a generator by name: the inversion gap, and the quality of its samples.
+
+        Args:
+            module: training of the generator, at full resolution.
+            samples: samples (N,C,H,W) in [-1,1].
+        """
+        numbers = {"inversion_gap": inversion_gap(module.current_gan(self.card), self.held_out.to(module.device))}
         real = self.real.to(module.device)
         numbers |= sample_quality(real, samples)
         if self.features is not None:
@@ -96,7 +106,12 @@ class Judge(Callback):
 
 
 def save_sheet(samples: Tensor, path: Path) -> None:
-    """Images (N,C,H,W) side by side, eight in a row, as a PNG."""
+    """Save images in a PNG file, eight in a row; an incomplete last row is left out.
+
+    Args:
+        samples: images (N,C,H,W); values are clamped to [-1,1].
+        path: file to write.
+    """
     rows = [torch.cat(list(row), 2) for row in samples.split(8) if len(row) == 8 or len(samples) < 8]
     pixels = ((torch.cat(rows, 1).clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).squeeze(2).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,15 +6,15 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-SHOWN_EVERY = 10  # steps
+UPDATE_INTERVAL = 10  # steps between two updates of the rate and the losses
 
 
 class TrainingProgress(Callback):
-    """A bar with the steps done and left, images per second, and the losses; the rate is logged, too.
+    """A progress bar with steps, images per second and losses; images per second are also logged.
 
     Args:
-        name: what is trained.
-        batch_size: images in a step of one process.
+        name: text beside the bar.
+        batch_size: number of images per step and process.
     """
 
     def __init__(self, name: str, batch_size: int) -> None:
@@ -36,8 +36,8 @@ class TrainingProgress(Callback):
         self.seconds += time.perf_counter() - self.since
         self.steps += 1
         self.bar.update()
-        if self.steps % SHOWN_EVERY == 0:
-            rate = SHOWN_EVERY * self.batch_size * trainer.world_size / self.seconds
+        if self.steps % UPDATE_INTERVAL == 0:
+            rate = UPDATE_INTERVAL * self.batch_size * trainer.world_size / self.seconds
             module.log("images_per_second", rate)
             losses = {n: f"{v:.3g}" for n, v in trainer.callback_metrics.items() if n.endswith(("_loss", "_gap"))}
             self.bar.set_postfix({"images/s": f"{rate:.0f}", **losses}, refresh=False)

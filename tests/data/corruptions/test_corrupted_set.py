@@ -12,7 +12,7 @@ from PIL import Image
 from rgi.app.grid import CONF
 from rgi.app.options import make
 from rgi.data.batch import Batch
-from rgi.data.corruptions.corrupted_set import Corrupted
+from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.corruptions.defects import PAINTERS, Defects
 from rgi.data.corruptions.fills import CONTENTS, fill
 from rgi.data.corruptions.holes import Central, Irregular, RandomPixels
@@ -23,7 +23,6 @@ from rgi.data.sets.folder import Folder
 from rgi.data.sets.mvtec_ad import MVTecAD
 from rgi.data.sets.textures import Textures
 from rgi.errors import InputError
-from rgi.evaluation.loader import TestData
 
 FILES = sorted((CONF / "corruption").rglob("*.yaml"))
 CORRUPTIONS = [path.relative_to(CONF / "corruption").with_suffix("").as_posix() for path in FILES]
@@ -69,7 +68,7 @@ def same(one: Batch, other: Batch) -> bool:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_corruption(name, faces, home):
     """Truth and mask are right, and depend on the image's name and the seed alone."""
-    data = Corrupted(faces, composed(name, home / "masks"))
+    data = CorruptedSet(faces, composed(name, home / "masks"))
     data.prepare()
     test = data.test()
     batch = Batch.collate([test[index] for index in range(len(test))])
@@ -85,31 +84,24 @@ def test_every_corruption(name, faces, home):
     clean = {name: faces.test()[index].clean for index, name in enumerate(CELEBA_TEST)}
     assert all(image[None].equal(clean[n.split("/")[-1]]) for image, n in zip(batch.clean, batch.name, strict=True))
 
-    fewer = Corrupted(CelebA(faces.root, "people", 64, 3, crop=True, test_images=1), data.corruption).test()
+    fewer = CorruptedSet(CelebA(faces.root, "people", 64, 3, crop=True, test_images=1), data.corruption).test()
     position = batch.name.index(fewer.names[-1])
     assert same(replace(fewer[len(fewer) - 1], category=["faces"]), batch.select([position]))
     assert same(test[len(test) - 1], batch.select([len(test) - 1]))
-    again, another = (Corrupted(faces, composed(name, home / "masks", f"seed={seed}")).test() for seed in (0, 1))
+    again, another = (CorruptedSet(faces, composed(name, home / "masks", f"seed={seed}")).test() for seed in (0, 1))
     assert same(again[0], test[0])
     assert not another[0].observed.equal(test[0].observed)
 
 
 def test_everything_else_is_the_datasets_own(faces):
-    data = Corrupted(faces, Central(0.25, 0.5, "dark", 0))
+    data = CorruptedSet(faces, Central(0.25, 0.5, "dark", 0))
     for name in ("name", "category", "terms", "channels", "resolution"):
         assert getattr(data, name) == getattr(faces, name)
     assert data.train()[3].equal(faces.train()[3])
     assert len(data.validation()) == len(faces.validation()) > 0
     faces.root = "nowhere"
     with pytest.raises(InputError, match=r"dataset\.root=nowhere: no such folder"):
-        Corrupted(CelebA("nowhere", "faces", 64, 3, True, None), data.corruption).prepare()
-
-
-def test_batches_reach_lightning(faces):
-    loader = TestData(Corrupted(faces, Irregular(0.2, "noise", 0)).test(), batch_size=2)
-    loader.trainer = type("Alone", (), {"global_rank": 0, "world_size": 1})
-    (batch,) = loader.test_dataloader()
-    assert same(batch, Batch.collate([loader.images[0], loader.images[1]]))
+        CorruptedSet(CelebA("nowhere", "faces", 64, 3, True, None), data.corruption).prepare()
 
 
 CENTRAL = {
@@ -171,7 +163,7 @@ def test_another_fill_leaves_the_hole_as_it_is():
 
 
 def test_an_image_fills_another(faces):
-    observed, mask, clean = (getattr(Corrupted(faces, Central(0.25, 0.5, "image", 3)).test()[0], name)
+    observed, mask, clean = (getattr(CorruptedSet(faces, Central(0.25, 0.5, "image", 3)).test()[0], name)
                              for name in ("observed", "mask", "clean"))  # fmt: skip
     others = faces.validation()
     wanted = [fill(clean, mask, "image", None, others[index][None]) for index in range(len(others))]
@@ -182,7 +174,7 @@ def test_an_image_is_not_filled_with_itself(tmp_path, monkeypatch):
     """Though one's own test images may be for validation, too."""
     monkeypatch.setenv("RGI_CACHE", str(tmp_path / "cache"))
     photos = write_folder(tmp_path)["train"]
-    data = Corrupted(Folder(str(photos), 16, 1, train=str(photos)), Central(0.25, 0.5, "image", 0))
+    data = CorruptedSet(Folder(str(photos), 16, 1, train=str(photos)), Central(0.25, 0.5, "image", 0))
     data.prepare()
     test = data.test()
     assert len(test) == 20
@@ -193,25 +185,25 @@ def test_an_image_is_not_filled_with_itself(tmp_path, monkeypatch):
 
 def test_only_clean_images_are_taken(tmp_path):
     """Of a set with defects, those with an empty mask; of which nothing is known, none."""
-    screws = Corrupted(
+    screws = CorruptedSet(
         MVTecAD(str(write_mvtec(tmp_path)), "screw", 32, 1, download=False), Central(0.25, 0.5, "dark", 0)
     )
     screws.prepare()
     assert screws.test().names == ["good/000"]
     assert screws.test()[0].clean.equal(screws.images.test()[1].observed)
     defects = Defects(["scratch", "large"], [1, 2], 0)
-    assert Corrupted(screws.images, defects).test().names == ["scratch/000", "large/000"]
-    patches = Corrupted(Textures("brick", test_images=11), defects).test()
+    assert CorruptedSet(screws.images, defects).test().names == ["scratch/000", "large/000"]
+    patches = CorruptedSet(Textures("brick", test_images=11), defects).test()
     assert patches.names == ["scratch/000", "scratch/001", "large/000", "large/001"]
     folders = write_folder(tmp_path / "mine")
-    mine = Corrupted(Folder(str(folders["root"]), 32, 1), Central(0.25, 0.5, "dark", 0))
+    mine = CorruptedSet(Folder(str(folders["root"]), 32, 1), Central(0.25, 0.5, "dark", 0))
     with pytest.raises(InputError, match=r"dataset\.category=root: no test image is known to be clean"):
         mine.prepare()
 
 
 def test_defects(faces):
     """Their kinds are as large and as strong as asked for."""
-    test = Corrupted(faces, composed("defects", None)).test()
+    test = CorruptedSet(faces, composed("defects", None)).test()
     assert {name.split("/")[0] for name in test.names} == PAINTERS.keys()
     for index in range(len(test)):
         batch = test[index]
@@ -226,9 +218,9 @@ def test_two_images_of_one_name_cannot_be_painted(tmp_path):
     for folder in (folders["root"], folders["masks"]):
         (folder / "a.png").rename(folder / "c.png")
     mine = Folder(str(folders["root"]), 32, 1, masks=str(folders["masks"]))
-    with pytest.raises(InputError, match="c and sub/c: would both be called large/c"):
-        Corrupted(mine, Defects(["large"], [1, 3], 0)).prepare()
-    assert len(Corrupted(mine, Irregular(0.2, "dark", 0)).test()) == 5
+    with pytest.raises(InputError, match="c and sub/c: would both have the name large/c"):
+        CorruptedSet(mine, Defects(["large"], [1, 3], 0)).prepare()
+    assert len(CorruptedSet(mine, Irregular(0.2, "dark", 0)).test()) == 5
 
 
 class TestMaskFolder:
@@ -264,7 +256,7 @@ class TestMaskFolder:
         file.write_bytes(content[:-30])
         self.refused("00002.png: cannot be decoded", tmp_path)
         file.write_text("no picture")
-        self.refused("00002.png: is not recognised as a picture", tmp_path)
+        self.refused("00002.png: is not recognised as an image", tmp_path)
         for grey, much in ((0, "no"), (255, "every")):
             Image.new("L", (64, 64), grey).save(file)
             self.refused(f"00002.png: covers {much} pixel of 32x32", tmp_path)
@@ -293,4 +285,4 @@ def test_a_hole_must_be_one(faces):
     for fraction, much in ((1e-5, "no"), (1 - 1e-5, "every")):
         for hole in (RandomPixels(fraction, False, "dark", 0), Irregular(fraction, "dark", 0)):
             with pytest.raises(InputError, match=rf"corruption\.fraction: covers {much} pixel of 64x64"):
-                Corrupted(faces, hole).prepare()
+                CorruptedSet(faces, hole).prepare()

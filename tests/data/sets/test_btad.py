@@ -44,8 +44,8 @@ def test_image_and_mask_may_be_of_any_format(tmp_path, suffix):
 def test_what_is_wrong_is_named(tmp_path):
     refused(product(tmp_path / "nowhere"), "dataset.root=", "no such folder", PAGE)
     home = write_btad(tmp_path) / "03"
-    refused(product(tmp_path, "04"), "dataset.category=04", "which has: 03;", "BTAD has: 01, 02, 03")
-    refused(product(tmp_path, 1), "dataset.category=1: not in", "BTAD has: 01, 02, 03")  # YAML's 01
+    refused(product(tmp_path, "04"), "dataset.category=04", "which has: 03;", "BTAD: 01, 02, 03")
+    refused(product(tmp_path, 1), "dataset.category=1: not in", "BTAD: 01, 02, 03")  # YAML's 01
     mask = home / "ground_truth/ko/0001.png"
     renamed = mask.rename(mask.with_name("0007.png"))
     refused(product(tmp_path), str(home / "test/ko/0001.bmp"), "has no mask")
@@ -55,7 +55,7 @@ def test_what_is_wrong_is_named(tmp_path):
     image.unlink()
     refused(product(tmp_path), str(mask), "mask without image")
     image.write_bytes(content[:-100])
-    refused(product(tmp_path), str(image), "incomplete or damaged")
+    refused(product(tmp_path), str(image), "the file is damaged")
     image.write_bytes(content)
     for path in (home / "train/ok").iterdir():
         path.unlink()

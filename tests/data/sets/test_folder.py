@@ -156,17 +156,19 @@ def test_two_images_of_one_name(tree):
 def test_every_file_is_decoded(tree, place):
     data = (tree / place).read_bytes()
     (tree / place).write_bytes(data[: len(data) - 25])
-    refused(folder(tree), str(tree / place), "incomplete or damaged")
+    refused(folder(tree), str(tree / place), "the file is damaged")
 
 
 @pytest.mark.parametrize("option", ["masks", "train"])
 def test_folders_inside_the_root(tree, option):
     inside = {"masks": None, "train": None, option: str(tree / "clean")}
-    refused(folder(tree, root=str(tree), **inside), f"dataset.{option}={tree / 'clean'}: lies in", "side by side")
+    refused(
+        folder(tree, root=str(tree), **inside), f"dataset.{option}={tree / 'clean'}: lies in", "outside dataset.root"
+    )
 
 
 def test_masks_in_the_root_itself(tree):
-    refused(folder(tree, masks=str(tree / "test")), "dataset.masks=", "side by side")
+    refused(folder(tree, masks=str(tree / "test")), "dataset.masks=", "outside dataset.root")
 
 
 @pytest.mark.parametrize(

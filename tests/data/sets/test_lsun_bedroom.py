@@ -32,7 +32,7 @@ def test_parts_depend_on_the_keys_and_not_on_the_folders(tmp_path):
 def test_what_is_wrong_is_named(tmp_path):
     check_common_mistakes(bedrooms, tmp_path, write_lsun_bedroom, "0/0/0/0/5/00005.webp", PAGE)
     shutil.copy(tmp_path / "0/0/0/0/5/00005.webp", tmp_path)
-    refused(bedrooms(tmp_path), f"{tmp_path}/00005.webp: has the name of", "0/0/0/0/5/00005.webp")
+    refused(bedrooms(tmp_path), f"{tmp_path}/00005.webp: has the same name as", "0/0/0/0/5/00005.webp")
     shutil.rmtree(tmp_path / "0")
     refused(bedrooms(tmp_path), "dataset.root=", "1 images are too few", PAGE)
 

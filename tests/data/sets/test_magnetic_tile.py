@@ -60,7 +60,7 @@ def test_what_is_wrong_is_named(tmp_path):
     mask = root / "MT_Crack/Imgs/exp1_num_2000.png"
     content = mask.read_bytes()
     mask.write_text("nothing")
-    refused(tiles(root), str(mask), "not recognised as a picture")
+    refused(tiles(root), str(mask), "not recognised as an image")
     mask.unlink()
     refused(tiles(root), "exp1_num_2000.jpg", "has no mask")
     mask.write_bytes(content)

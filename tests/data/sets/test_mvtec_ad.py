@@ -93,7 +93,7 @@ def test_mask_without_image(tmp_path):
 def test_every_file_is_decoded(tmp_path, place):
     path = build(tmp_path) / "screw" / place
     path.write_text("not a picture")
-    refused(images(tmp_path), str(path), "not recognised as a picture")
+    refused(images(tmp_path), str(path), "not recognised as an image")
 
 
 def test_download_when_asked(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_what_is_wrong_is_named(tmp_path):
     copy = tmp_path / "cars_train/more/00005.jpg"
     copy.parent.mkdir()
     shutil.copy(tmp_path / "cars_train/00005.jpg", copy)
-    refused(cars(tmp_path), "more/00005.jpg", "has the name of", "remove or rename")
+    refused(cars(tmp_path), "more/00005.jpg", "has the same name as", "remove or rename")
     copy.rename(copy.with_name("00099.jpg"))
     refused(cars(tmp_path), "00099.jpg", "has no box in", DEVKIT, PAGE)
     for path in tmp_path.glob("cars_train/000[01]*.jpg"):
@@ -76,7 +76,7 @@ def test_what_is_wrong_is_named(tmp_path):
 def test_boxes_of_other_photographs(tmp_path, box):
     write_stanford_cars(tmp_path)
     write_boxes(tmp_path, {f"{number:05d}.jpg": box for number in range(1, 25)})
-    refused(cars(tmp_path), "00001.jpg: is 40x40 pixels", DEVKIT, "original photographs")
+    refused(cars(tmp_path), "00001.jpg: has 40x40 pixels", DEVKIT, "original photographs")
 
 
 def no_matlab(content: bytes) -> dict[str, bytes]:
@@ -89,7 +89,7 @@ def no_matlab(content: bytes) -> dict[str, bytes]:
 def test_a_devkit_that_is_none(tmp_path, damage):
     path = write_stanford_cars(tmp_path) / DEVKIT
     path.write_bytes(no_matlab(path.read_bytes())[damage])
-    refused(cars(tmp_path), str(path), "cannot be read", PAGE)
+    refused(cars(tmp_path), str(path), "no readable boxes", PAGE)
 
 
 def test_the_real_cars():

@@ -56,7 +56,7 @@ def test_the_set_is_as_described(category):
 def contrast(item) -> float:
     """Distance of the defect's mean from that of its surroundings, in standard deviations of the patch."""
     observed, region = item.observed[0, 0].numpy(), item.mask[0, 0].numpy().astype(bool)
-    ring = ndimage.binary_dilation(region, iterations=defects.SURROUNDINGS) & ~region
+    ring = ndimage.binary_dilation(region, iterations=defects.RING_WIDTH) & ~region
     return abs(observed[region].mean() - observed[ring].mean()) / item.clean.numpy().std()
 
 

@@ -1,1 +1,1 @@
-"""Known corruptions of clean images: holes and painted defects."""
+"""Synthetic corruptions of clean images: holes and painted defects."""

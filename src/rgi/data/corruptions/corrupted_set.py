@@ -1,27 +1,26 @@
-"""Any dataset for mask-free inpainting: its clean test images, corrupted in a known way."""
+"""Datasets for inpainting: the clean test images of a dataset, corrupted with known masks."""
 
 from functools import cache, cached_property
 
 from torch.utils.data import Dataset
 
 from rgi.data.batch import Batch
-from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.data.files import FileSet
 from rgi.data.protocol import ImageSet, TestSet
-from rgi.data.sets.clean_set import CleanTests
+from rgi.data.sets.clean_set import CleanTestSet
 from rgi.errors import InputError
 
 
-class Corrupted:
-    """A dataset whose test images are its clean ones, corrupted; all else is as it was.
+class CorruptedSet:
+    """A dataset with corrupted copies of its clean test images; training and validation images do not change.
 
-    Clean are the images that the dataset gives no mask for but a clean original, those whose mask is empty, and those
-    that it trains on. Images of which nothing is known are no truth to compare with, and left out with the defective
-    ones.
+    A test image is clean if it has a clean original and no mask, if its mask is empty, or if it is also a training
+    image. All other test images are left out.
 
     Args:
-        images: the dataset.
-        corruption: what is done to the test images.
+        images: dataset with clean test images.
+        corruption: corruption of the test images.
     """
 
     def __init__(self, images: ImageSet, corruption: Corruption) -> None:
@@ -31,16 +30,16 @@ class Corrupted:
         self.train, self.validation = images.train, images.validation
 
     def prepare(self) -> None:
-        """Check the dataset, and its corruption.
+        """Check the dataset and the corruption.
 
         Raises:
-            InputError: either is wrong, or no test image is known to be clean.
+            InputError: the dataset or the corruption is wrong, or no test image is known to be clean.
         """
         self.images.prepare()
         test = self.test()
-        self.corruption.check(test.names, self.resolution, test.others)
+        self.corruption.check(test.names, self.resolution, test.fill_images)
 
-    def test(self) -> "CorruptedTests":
+    def test(self) -> "CorruptedTestSet":
         """The corrupted test images, each a `Batch` of one with its mask and clean original.
 
         Raises:
@@ -48,16 +47,16 @@ class Corrupted:
         """
         if not self._clean:
             raise InputError(
-                f"dataset.category={self.category}: no test image is known to be clean, which is what a corruption "
-                "needs; take another dataset, or of your own clean images name the folder as dataset.train, too"
+                f"dataset.category={self.category}: no test image is known to be clean, and a corruption needs clean "
+                "test images; choose another dataset, or set dataset.train to the folder of your own clean images"
             )
-        return CorruptedTests(self.images.test(), self._clean, self.corruption, self.images.validation)
+        return CorruptedTestSet(self.images.test(), self._clean, self.corruption, self.images.validation)
 
     @cached_property
     def _clean(self) -> list[int]:
-        """Positions of the clean test images; found once, because most of them must be opened for it."""
+        """Positions of the clean test images; cached, because the search opens the masks."""
         test = self.images.test()
-        if isinstance(test, CleanTests):
+        if isinstance(test, CleanTestSet):
             return list(range(len(test)))
         trained = {path.resolve() for path in self.images.training_files()} if isinstance(self.images, FileSet) else ()
         return [
@@ -71,29 +70,30 @@ def _is_clean(batch: Batch) -> bool:
     return batch.clean is not None if batch.mask is None else not batch.mask.any()
 
 
-class CorruptedTests(Dataset[Batch]):
-    """Corrupted images, each a `Batch` of one.
+class CorruptedTestSet(Dataset[Batch]):
+    """Corrupted test images, each a `Batch` of one.
 
     Args:
-        tests: images, some of them clean.
-        clean: positions of those.
-        corruption: what is done to them.
-        others: see `Others`.
+        tests: test images.
+        clean: positions of the clean images among the test images.
+        corruption: corruption of the clean images.
+        fill_images: function that returns clean images for holes with ``fill="image"``.
 
     Raises:
-        InputError: images of two folders have one name, of which painted ones keep nothing else.
+        InputError: two images of different folders have the same name, so their painted copies would, too.
     """
 
-    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, others: Others) -> None:
-        self.tests, self.corruption, self.others = tests, corruption, cache(others)
-        found = [(tests.names[index], index) for index in clean]
+    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, fill_images: FillImages) -> None:
+        self.tests, self.corruption, self.fill_images = tests, corruption, cache(fill_images)
+        entries = [(tests.names[index], index) for index in clean]
         if corruption.kinds:
-            found = [(f"{kind}/{name.rpartition('/')[2]}", index) for kind in corruption.kinds for name, index in found]
-        self.names, self.positions = ([*column] for column in zip(*found, strict=True))
+            stems = [(name.rpartition("/")[2], index) for name, index in entries]
+            entries = [(f"{kind}/{stem}", index) for kind in corruption.kinds for stem, index in stems]
+        self.names, self.positions = ([*column] for column in zip(*entries, strict=True))
         if len(set(self.names)) < len(self.names):
-            double = next(name for name in self.names if self.names.count(name) > 1)
-            pair = [tests.names[index] for name, index in found if name == double][:2]
-            raise InputError(f"{' and '.join(pair)}: would both be called {double}; rename one of these test images")
+            duplicate = next(name for name in self.names if self.names.count(name) > 1)
+            pair = [tests.names[index] for name, index in entries if name == duplicate][:2]
+            raise InputError(f"{' and '.join(pair)}: would both have the name {duplicate}; rename one of these images")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,5 +101,5 @@ class CorruptedTests(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         name, source = self.names[index], self.tests[self.positions[index]]
         clean = source.observed if source.clean is None else source.clean
-        observed, mask = self.corruption(clean, name, self.others)
+        observed, mask = self.corruption(clean, name, self.fill_images)
         return Batch(observed, mask, clean, [name], source.category)

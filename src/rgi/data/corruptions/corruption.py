@@ -1,4 +1,4 @@
-"""What a corruption is: a function of a clean image, its name and a seed."""
+"""The base class of corruptions: a corruption is a function of a clean image, its name and a seed."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -10,36 +10,62 @@ from torch.utils.data import Dataset
 
 from rgi.validation import Seed, checked
 
-Others = Callable[[], Dataset[Tensor]]  # clean images (C,H,W) of the same set that are not for testing
+FillImages = Callable[[], Dataset[Tensor]]  # returns clean images (C,H,W) whose pixels can fill holes
 
 
 class Corruption(ABC):
-    """What is done to a clean image: a function of the image, its name and the seed, whatever else is in the set.
+    """A corruption of clean images.
+
+    The result depends only on the image, its name and the seed. Other images of the dataset do not change the result.
+
+    Attributes:
+        kinds: kinds of defect. Each image appears once with each kind, and its name begins with the kind. Empty for
+            corruptions without kinds.
 
     Args:
-        seed: another one, other corruptions.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: the seed is no whole number, or out of range.
+        InputError: the seed is not a whole number or is out of range.
     """
 
-    kinds: tuple[str, ...] = ()  # each image appears once with every kind, which its name then begins with
+    kinds: tuple[str, ...] = ()
 
     @checked("corruption")
     def __init__(self, seed: Seed) -> None:
         self.seed = seed
 
     @abstractmethod
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
-        """The corrupted image (1,C,H,W) of a clean one in [-1, 1], and the true mask (1,1,H,W) in {0, 1}."""
+    def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:
+        """Corrupt an image.
 
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:  # noqa: B027
-        """Look for what can be wrong with the corruption of these images.
+        Args:
+            clean: clean image (1,C,H,W) in [-1, 1].
+            name: name of the image.
+            fill_images: function that returns clean images for holes with ``fill="image"``.
 
-        Raises:
-            InputError: something is.
+        Returns:
+            The corrupted image (1,C,H,W) and the true mask (1,1,H,W) in {0, 1}, 1 = corrupted.
         """
 
-    def randomness(self, name: str, use: int = 0) -> np.random.Generator:
-        """For an image; each use has a stream of its own, so that another content leaves the region as it is."""
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), use])
+    def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:  # noqa: B027
+        """Check the corruption before work starts.
+
+        Args:
+            names: names of the images.
+            resolution: height and width of the images in pixels.
+            fill_images: function that returns clean images for holes with ``fill="image"``.
+
+        Raises:
+            InputError: the images cannot be corrupted.
+        """
+
+    def random_generator(self, name: str, stream: int = 0) -> np.random.Generator:
+        """Random numbers for one image.
+
+        Args:
+            name: name of the image.
+            stream: number of an independent stream; with separate streams, another content of a hole does not change
+                its region.
+        """
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), stream])

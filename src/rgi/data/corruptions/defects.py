@@ -1,8 +1,8 @@
 """Synthetic defects with exact masks: crack, irregular, scratch, large.
 
-The four kinds are those of the paper's BTAD experiment, whose own painter was never published; these are ours. A
-painter draws a region of 0.5 to 6 % of the image; `paint` then moves the region's mean away from its surroundings
-by a stated number of the image's standard deviations, so that a set can be made as easy or as hard as one likes.
+The paper uses these four kinds of defect in its BTAD experiment, but the authors did not publish their code. The
+functions here are our own. A painter draws a region of 0.5 to 6 % of the image. `paint` then shifts the mean of the
+region away from its surroundings. The shift, in standard deviations of the image, sets the difficulty.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from scipy import ndimage
 from skimage import draw
 from torch import Tensor
 
-from rgi.data.corruptions.corruption import Corruption, Others
+from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.errors import InputError
 from rgi.validation import Allowed, AsTuple, Positive, Seed, checked, one_of
 
-MIN_AREA, MAX_AREA = 0.005, 0.06
+MIN_AREA, MAX_AREA = 0.005, 0.06  # smallest and largest share of the image
 DOWN = np.array([1, 0])
-SURROUNDINGS = 4  # width in pixels of the ring that a defect's mean is compared with
+RING_WIDTH = 4  # width in pixels of the ring around a defect
 
 
 def crack(size: int, rng: Generator) -> np.ndarray:
-    """A jagged line that wanders and forks, one to two pixels wide at 64 px."""
+    """Region (size,size) of a crack: a jagged line with forks, one to two pixels wide at 64 pixels."""
     region = np.zeros((size, size), bool)
     heading = rng.uniform(0, 2 * np.pi)
     start = rng.uniform(0.25, 0.75, 2) * size
@@ -36,13 +36,13 @@ def crack(size: int, rng: Generator) -> np.ndarray:
 
 
 def _wander(region: np.ndarray, point: np.ndarray, heading: float, length: float, rng: Generator, forks: int) -> None:
-    """Draw one branch of a crack into ``region``, and its forks."""
+    """Draw one branch of a crack and its forks into the region."""
     stride = max(2.0, len(region) / 24)
     for _ in range(int(length / stride)):
         heading += rng.normal(0, 0.45)
         ahead = point + stride * np.array([np.sin(heading), np.cos(heading)])
         _line(region, point, ahead)
-        if rng.random() < 0.35:  # here and there a crack gapes
+        if rng.random() < 0.35:  # a random part of the line is two pixels wide
             _line(region, point + DOWN, ahead + DOWN)
         if forks and rng.random() < 0.2:
             side = heading + rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
@@ -51,7 +51,7 @@ def _wander(region: np.ndarray, point: np.ndarray, heading: float, length: float
 
 
 def scratch(size: int, rng: Generator) -> np.ndarray:
-    """One to three nearly straight parallel strokes."""
+    """Region (size,size) of a scratch: one to three parallel, nearly straight strokes."""
     region = np.zeros((size, size), bool)
     heading = rng.uniform(0, np.pi)
     along = np.array([np.sin(heading), np.cos(heading)])
@@ -68,7 +68,7 @@ def scratch(size: int, rng: Generator) -> np.ndarray:
 
 
 def irregular(size: int, rng: Generator) -> np.ndarray:
-    """A ragged stain: the top of a smooth random field under a bump, mostly in one piece."""
+    """Region (size,size) of a stain with a ragged border: the highest values of a smooth random field plus a bump."""
     field = ndimage.gaussian_filter(rng.normal(size=(size, size)), size / 22, mode="wrap")
     rows, columns = np.mgrid[:size, :size]
     centre = rng.uniform(0.25, 0.75, 2) * size
@@ -79,7 +79,7 @@ def irregular(size: int, rng: Generator) -> np.ndarray:
 
 
 def large(size: int, rng: Generator) -> np.ndarray:
-    """One compact lump: an ellipse with a wavy outline."""
+    """Region (size,size) of a large lump: an ellipse with a wavy outline."""
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     area = rng.uniform(0.035, 0.055) * size * size
     stretch = rng.uniform(1.0, 1.8)
@@ -105,31 +105,31 @@ Contrasts = Annotated[tuple[Positive, Positive], AsTuple, Allowed("two numbers a
 
 
 def paint(clean: np.ndarray, kind: str, contrast: float, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A defect of one kind on a clean image.
+    """Paint a defect on a clean image.
 
-    The texture inside the region is kept at a random strength (a stain lets it show, a gouge does not), then shifted
-    so that the region's mean lies ``contrast`` standard deviations of the image above or below the mean of the
-    surrounding ring. Values stay in [-1, 1].
+    The texture inside the region is scaled by a random factor between 0.2 and 1. The region is then shifted until its
+    mean differs from the mean of the surrounding ring by ``contrast``. The sign of the difference is random. Values
+    stay in [-1, 1].
 
     Args:
-        clean: (C,H,W) in [-1, 1], H = W.
-        kind: one of `PAINTERS`.
-        contrast: > 0, in standard deviations of the whole clean image.
-        rng: where all randomness comes from.
+        clean: clean image (C,H,W) in [-1, 1], H = W.
+        kind: kind of defect, a key of `PAINTERS`.
+        contrast: difference between the means, above 0, in standard deviations of the clean image.
+        rng: source of all random numbers.
 
     Returns:
-        The corrupted image (C,H,W) and the exact mask (1,H,W), 1 where the painter wrote, both float32.
+        The corrupted image (C,H,W) and the true mask (1,H,W) in {0, 1}, both float32.
     """
     region = _region(clean.shape[-1], kind, rng)
-    ring = ndimage.binary_dilation(region, iterations=SURROUNDINGS) & ~region
+    ring = ndimage.binary_dilation(region, iterations=RING_WIDTH) & ~region
     inside, around = clean[:, region].astype(np.float64), clean[:, ring].mean(1, keepdims=True)
     kept = rng.uniform(0.2, 1.0) * (inside - inside.mean(1, keepdims=True))
     grain = rng.normal(0, 0.1 * clean.std(), kept.shape)
     target = around + rng.choice([-1, 1]) * contrast * clean.std()
-    if abs(target).max() > 0.95:  # no room on that side of the range
+    if abs(target).max() > 0.95:  # too close to the end of the value range: use the other sign
         target = 2 * around - target
     painted = target + kept + grain
-    for _ in range(8):  # clipping moves the mean; move it back
+    for _ in range(8):  # clipping changes the mean, so the mean is corrected again
         painted = np.clip(painted, -1, 1)
         painted += target - painted.mean(1, keepdims=True)
     observed = clean.copy()
@@ -138,7 +138,7 @@ def paint(clean: np.ndarray, kind: str, contrast: float, rng: Generator) -> tupl
 
 
 def _region(size: int, kind: str, rng: Generator) -> np.ndarray:
-    """Draw until the area lies within bounds and the region keeps off the border's outermost pixels."""
+    """Draw regions until the area is between `MIN_AREA` and `MAX_AREA`; border pixels of the image stay free."""
     while True:
         region = PAINTERS[kind](size, rng)
         region[[0, -1], :] = region[:, [0, -1]] = False
@@ -147,7 +147,7 @@ def _region(size: int, kind: str, rng: Generator) -> np.ndarray:
 
 
 def _thicken(region: np.ndarray) -> np.ndarray:
-    """Lines are one pixel wide up to 127 pixels, and grow with the image from there."""
+    """Widen lines in large images; lines are one pixel wide in images below 128 pixels."""
     layers = len(region) // 64 - 1
     return ndimage.binary_dilation(region, iterations=layers) if layers > 0 else region
 
@@ -159,29 +159,29 @@ def _line(region: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
 
 
 class Defects(Corruption):
-    """Every image is painted once with each kind of defect.
+    """Painted defects; each image appears once with each kind of defect.
 
     Args:
-        kinds: of `PAINTERS`.
-        contrast: the least and the largest distance of a defect from its surroundings, in standard deviations of the
-            image.
-        seed: see `Corruption`.
+        kinds: kinds of defect, keys of `PAINTERS`.
+        contrast: lowest and highest difference between the mean of a defect and the mean of its surroundings, in
+            standard deviations of the image.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: an unknown or repeated kind, or an impossible contrast.
+        InputError: a kind is unknown or repeated, or the contrast is not two ascending positive numbers.
     """
 
     @checked("corruption")
     def __init__(self, kinds: Kinds, contrast: Contrasts, seed: Seed) -> None:
         super().__init__(seed)
         if len(set(kinds)) < len(kinds):
-            raise InputError(f"corruption.kinds={[*kinds]}: must name no kind twice")
+            raise InputError(f"corruption.kinds={[*kinds]}: has a kind twice; name each kind once")
         if contrast[0] > contrast[1]:
-            raise InputError(f"corruption.contrast={[*contrast]}: must begin with the smaller one")
+            raise InputError(f"corruption.contrast={[*contrast]}: is in the wrong order; write the lower number first")
         self.kinds, self.contrast = kinds, contrast
 
-    def __call__(self, clean: Tensor, name: str, others: Others) -> tuple[Tensor, Tensor]:
-        """Paint the kind that the name begins with."""
-        rng = self.randomness(name)
+    def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:
+        """Paint the kind of defect at the beginning of the name, see `Corruption.__call__`."""
+        rng = self.random_generator(name)
         observed, mask = paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
         return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]

@@ -1,35 +1,45 @@
-"""What replaces the corrupted pixels of an image."""
+"""Contents of holes: the values that replace the corrupted pixels of an image."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-FILLS = ("noise", "constant", "image")  # these an encoder learns to look through; `CONTENTS` has more
-SPECTRUM = -5  # exponent of a random field's power over the frequency, as published
+ENCODER_FILLS = ("noise", "constant", "image")  # contents in the training of encoders; `CONTENTS` lists all
+SPECTRUM = -5  # the power of a random field is frequency ** SPECTRUM, as in the authors' code
 
 
-def fill(images: Tensor, masks: Tensor, kind: str, generator: torch.Generator, others: Tensor | None = None) -> Tensor:
-    """Images (B,C,H,W) with what lies under the masks replaced; values may leave [-1, 1].
+def fill(
+    images: Tensor, masks: Tensor, kind: str, generator: torch.Generator, fill_images: Tensor | None = None
+) -> Tensor:
+    """Replace the pixels under the masks; returns images (B,C,H,W), whose new values may lie outside [-1, 1].
 
-    What is random is independent for every image, channel and, but for ``constant`` and the fields, pixel. In brackets,
-    what the authors' code calls it.
+    The kinds are listed below, with the name in the authors' code in brackets. Random values are independent for each
+    image and channel, and also for each pixel except in ``constant`` and in the random fields.
+
+    - ``noise``: N(0,1)
+    - ``constant``: one value from U(-1,1) for each image and channel
+    - ``image``: pixels of another image, mirrored, because aligned photographs would hardly differ
+    - ``dark``: N(-1,1); all published settings use this kind
+    - ``bright``: N(1,1) (white)
+    - ``added``: the image plus N(0.5,1) (small deviation)
+    - ``field``: a smooth Gaussian random field with mean 0 and standard deviation 1/2 over the image
+    - ``added_field``: the image plus a field between 0.5 and 2 plus N(0,1) (Gaussian Markov random field)
 
     Args:
-        images: clean, in [-1, 1].
-        masks: (B,1,H,W), 1 = to be replaced.
-        kind: ``noise``, N(0,1); ``constant``, one value of U(-1,1) for each image and channel; ``image``, the pixels of
-            another image, mirrored, or those of aligned photographs would hardly differ; ``dark``, N(-1,1) (what all
-            published settings use); ``bright``, N(1,1) (white); ``added``, image + N(0.5,1) (small deviation);
-            ``field``, a smooth Gaussian random field of mean 0 and standard deviation 1/2 over the image;
-            ``added_field``, image + a field between 0.5 and 2 + N(0,1) (Gaussian Markov random field).
-        generator: on the CPU; the only source of randomness.
-        others: (B,C,H,W), for ``image``; the batch's next images if not given.
+        images: clean images (B,C,H,W) in [-1, 1].
+        masks: masks (B,1,H,W) in {0, 1}, 1 = replaced.
+        kind: kind of content, a key of `CONTENTS`.
+        generator: source of all random numbers, on the CPU.
+        fill_images: images (B,C,H,W) for the kind ``image``; None for the next image of the batch.
+
+    Raises:
+        ValueError: the kind is unknown.
     """
     if kind not in CONTENTS:
-        raise ValueError(f"kind={kind!r}: one of {', '.join(CONTENTS)}")
-    others = images.roll(1, 0) if others is None else others
-    content = CONTENTS[kind](images, others, generator)
+        raise ValueError(f"kind={kind!r}: unknown; use one of {', '.join(CONTENTS)}")
+    fill_images = images.roll(1, 0) if fill_images is None else fill_images
+    content = CONTENTS[kind](images, fill_images, generator)
     return torch.where(masks.to(images.device).bool(), content.to(images), images)
 
 
@@ -41,8 +51,8 @@ def _constant(images: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(*images.shape[:2], 1, 1, generator=generator) * 2 - 1).expand_as(images)
 
 
-def _mirrored(_: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-    return others.flip(-1)
+def _mirrored(_: Tensor, fill_images: Tensor, generator: torch.Generator) -> Tensor:
+    return fill_images.flip(-1)
 
 
 def _added(images: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,7 +84,7 @@ CONTENTS = {
 
 
 def random_field(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Periodic Gaussian random fields (B,C,H,W) of mean 0, whose power falls as frequency ** `SPECTRUM`."""
+    """Periodic Gaussian random fields (B,C,H,W) with mean 0 and power frequency ** `SPECTRUM`."""
     height, width = shape[-2:]
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
     frequency[0, 0] = torch.inf

@@ -1,4 +1,4 @@
-"""Holes whose regions are read from files."""
+"""Holes from mask files."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,26 +7,31 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rgi.data.corruptions.corruption import Others
-from rgi.data.corruptions.holes import REGION, Fill, Hole
+from rgi.data.corruptions.corruption import FillImages
+from rgi.data.corruptions.holes import REGION_STREAM, Fill, Hole
 from rgi.data.files import images_by_stem
-from rgi.data.images import check_image, check_mask, each, read_mask, read_pixels
+from rgi.data.images import check_image, check_mask, parallel_map, read_mask, read_pixels
 from rgi.errors import InputError
 from rgi.validation import Count, Index, Seed, Switch, Text, checked
 
 
 class MaskFolder(Hole):
-    """Holes from files, such as NVIDIA's irregular ones (Liu et al., ECCV 2018); an image's name chooses its file.
+    """Holes from mask files, such as NVIDIA's irregular masks (Liu et al., ECCV 2018).
+
+    The name of an image and the seed determine its mask file.
 
     Args:
-        masks: the folder of black pictures with white holes, resized to the images' size, aspect not kept.
-        first, last: take the sorted files from number ``first`` up to, not including, ``last``; None is the rest.
-        touched: the hole has every pixel that a bicubically resized mask is not 0 in (as published), which widens
-            it by about a pixel; otherwise those of which it covers half.
-        fill, seed: see `Hole`.
+        masks: folder of mask files, white = hole; masks are resized without keeping the aspect ratio.
+        first: number of the first file that is used, in the sorted list.
+        last: number after the last file that is used; None for all further files.
+        touched: whether the hole contains all pixels above 0 of the bicubically resized mask, as in the authors' code,
+            which widens the hole by about one pixel; otherwise the hole contains pixels that are covered by at least
+            one half.
+        fill: kind of content, see `Hole`.
+        seed: seed of all random choices.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     @checked("corruption")
@@ -38,26 +43,26 @@ class MaskFolder(Hole):
 
     @cached_property
     def files(self) -> list[Path]:
-        """The masks to choose from, sorted by name.
+        """Mask files from ``first`` to ``last``, sorted by name.
 
         Raises:
-            InputError: no such folder, no pictures in it, or fewer than asked for.
+            InputError: the folder does not exist, or has too few images.
         """
-        found = list(images_by_stem(self.masks, f"corruption.masks={self.masks}").values())
-        least = self.first + 1 if self.last is None else self.last
-        if len(found) < least:
+        files = list(images_by_stem(self.masks, f"corruption.masks={self.masks}").values())
+        required = self.first + 1 if self.last is None else self.last
+        if len(files) < required:
             raise InputError(
-                f"corruption.masks={self.masks}: holds {len(found)} masks, corruption.first and corruption.last ask "
-                f"for {least}; add the others, or set corruption.first=0 corruption.last=null"
+                f"corruption.masks={self.masks}: holds {len(files)} masks, but corruption.first and corruption.last "
+                f"ask for {required}; add masks, or set corruption.first=0 corruption.last=null"
             )
-        return found[self.first : self.last]
+        return files[self.first : self.last]
 
     def file(self, name: str) -> Path:
-        """The mask of an image."""
-        return self.files[self.randomness(name, REGION).integers(len(self.files))]
+        """Mask file of the image with this name."""
+        return self.files[self.random_generator(name, REGION_STREAM).integers(len(self.files))]
 
     def region(self, name: str, resolution: int) -> Tensor:
-        """The mask, read and resized."""
+        """Mask (1,1,H,W) of the image, read from its file, see `Hole.region`."""
         return self._read(self.file(name), resolution)
 
     def _read(self, path: Path, resolution: int) -> Tensor:
@@ -65,11 +70,11 @@ class MaskFolder(Hole):
             return torch.from_numpy(read_pixels(path, 1, resolution) > 0)[None].float()
         return read_mask(path, resolution)[None]
 
-    def check(self, names: Sequence[str], resolution: int, others: Others) -> None:
-        """Open every mask that is used.
+    def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:
+        """Decode and check all masks that are used.
 
         Raises:
-            InputError: what `check_mask` finds, or a mask without hole, or without anything else.
+            InputError: `check_image` or `check_mask` raises an error, or a mask covers no pixel or every pixel.
         """
 
         def open(path: Path) -> None:
@@ -77,9 +82,9 @@ class MaskFolder(Hole):
             covered = self._read(path, resolution).mean()
             if covered in (0, 1):
                 much = "no" if covered == 0 else "every"
-                raise InputError(f"{path}: covers {much} pixel of {resolution}x{resolution}; remove it")
+                raise InputError(f"{path}: covers {much} pixel of {resolution}x{resolution}; remove the mask")
 
         used = sorted({self.file(name) for name in names})
-        for _ in each(open, used, "checking masks"):
+        for _ in parallel_map(open, used, "checking masks"):
             pass
-        super().check(names, resolution, others)
+        super().check(names, resolution, fill_images)

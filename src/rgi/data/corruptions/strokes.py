@@ -1,4 +1,4 @@
-"""Free-form brush strokes, as the regions of irregular holes."""
+"""Free-form brush strokes: the regions of irregular holes."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,15 @@ import numpy as np
 
 
 def strokes(fraction: float, resolution: int, rng: np.random.Generator) -> np.ndarray:
-    """Free-form strokes (H,W), True where a brush was, that cover a fraction of the pixels, exact to the nearest one.
+    """Random free-form strokes of a round brush: (H,W), True = covered by a stroke.
 
-    Each begins at a pixel that is still intact and goes on, in steps of half the brush's radius, in a direction that
-    drifts and now and then jumps. The last touch takes only those pixels next to its middle that are still asked for.
+    Each stroke begins at a random uncovered pixel. The brush moves in steps of half its radius. The direction drifts
+    and sometimes jumps. At its last position, the brush covers only the missing pixels, beginning at its centre.
+
+    Args:
+        fraction: share of the pixels that the strokes cover, exact to the nearest pixel.
+        resolution: height and width in pixels.
+        rng: source of all random numbers.
     """
     drawn = np.zeros(resolution**2, bool)
     missing = round(fraction * drawn.size)
@@ -28,7 +33,7 @@ def strokes(fraction: float, resolution: int, rng: np.random.Generator) -> np.nd
 
 
 def _disc(radius: float) -> np.ndarray:
-    """The pixels (N,2) within a radius of (0,0), from the middle outwards."""
+    """Pixels (N,2) within a radius of (0,0), sorted by distance."""
     reach = int(radius)
     pixels = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
     distance = np.hypot(*pixels.T)
@@ -37,7 +42,7 @@ def _disc(radius: float) -> np.ndarray:
 
 
 def _stroke(point: np.ndarray, step: float, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Rows and columns (2,) that one stroke comes by until it ends or leaves the square, in pixels."""
+    """Positions (row, column) of the brush in pixels, until the stroke ends or leaves the image."""
     heading, drift = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.3)
     for _ in range(max(1, int(size * rng.uniform(0.2, 1.0) / step))):
         yield point

@@ -1,30 +1,30 @@
-"""Sets in the layout that MVTec AD introduced: a folder per category, with good images, defects and their masks."""
+"""Base class of datasets with the layout of MVTec AD: a folder per category, with good images, defects and masks."""
 
 from pathlib import Path
 
-from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair
+from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
 
 class CategorySet(FileSet):
-    """One category of a set; a subclass says of which.
+    """One category of a dataset; subclasses define the attributes.
 
-    ``root/<category>/`` holds ``train/<good>``, ``test/<kind>`` and ``ground_truth/<kind>``. Images are named
-    ``<kind>/<stem>``; those of ``test/<good>`` have a mask of zeros.
+    The folder ``root/<category>`` contains ``train/<good>``, ``test/<kind>`` and ``ground_truth/<kind>``. Test images
+    are named ``<kind>/<stem>``. Images of ``test/<good>`` have an empty mask.
 
     Attributes:
-        title: what messages call the set.
-        source: where to get it, as a remedy in a message.
-        categories: of the published set; any other folder of this layout will do.
-        good: the folder of good images, in ``train`` and in ``test``.
-        mask_ending: what the stem of a mask has behind its image's.
+        title: title of the dataset in error messages.
+        source: instructions for the download, as the remedy in error messages.
+        categories: categories of the published dataset.
+        good: name of the folders of good images.
+        mask_ending: text after the image's stem in the stem of a mask.
 
     Args:
-        root: the folder of the categories.
-        category: one of ``categories``, or any other folder of this layout.
-        resolution: pixels of the square that images are resized to.
-        channels: 1 (grey) or 3 (RGB).
+        root: folder of the categories.
+        category: name of the category's folder; folders outside ``categories`` are allowed.
+        resolution: height and width in pixels to which images are resized.
+        channels: number of channels, 1 (grey) or 3 (RGB).
     """
 
     title: str
@@ -39,14 +39,14 @@ class CategorySet(FileSet):
         self.root = root
 
     def training_files(self) -> list[Path]:
-        """The good images of ``train``, sorted."""
+        """The good images of ``train``, sorted by name."""
         return list(self._images(f"train/{self.good}").values())
 
     def samples(self) -> list[Sample]:
         """The images of ``test``, sorted by name."""
         images = self._images("test")
         masks = {stem.removesuffix(self.mask_ending): path for stem, path in self._images("ground_truth").items()}
-        return pair(images, masks, good=[name for name in images if name.startswith(f"{self.good}/")])
+        return pair_with_masks(images, masks, good=[name for name in images if name.startswith(f"{self.good}/")])
 
     def _images(self, part: str) -> dict[str, Path]:
         folder = self._home() / part
@@ -59,9 +59,9 @@ class CategorySet(FileSet):
             raise InputError(f"dataset.root={self.root}: no such folder; {self.source}")
         home = root / self.category
         if not home.is_dir():
-            found = ", ".join(sorted(path.parent.name for path in root.glob("*/train"))) or "none"
+            folders = ", ".join(sorted(path.parent.name for path in root.glob("*/train"))) or "none"
             raise InputError(
-                f"dataset.category={self.category}: not in dataset.root={self.root}, which has: {found}; "
-                f"{self.title} has: {', '.join(self.categories)}"
+                f"dataset.category={self.category}: not in dataset.root={self.root}, which has: {folders}; "
+                f"choose one of them, or add a category of {self.title}: {', '.join(self.categories)}"
             )
         return home

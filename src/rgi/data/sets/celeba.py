@@ -1,7 +1,7 @@
-"""CelebA: 202,599 photographs of faces, aligned.
+"""CelebA: 202,599 aligned photographs of faces.
 
-Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015. The archive is ``img_align_celeba.zip``;
-we know no SHA-256 of it.
+Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015. The archive is ``img_align_celeba.zip``.
+We do not know the SHA-256 of the archive.
 """
 
 import re
@@ -14,33 +14,35 @@ from rgi.errors import InputError
 from rgi.validation import Count, Name, Switch, Text, checked
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-IMAGES, LAST_TRAIN, LAST_VALIDATION = 202_599, 162_770, 182_637  # as list_eval_partition.txt says
+IMAGES, LAST_TRAIN, LAST_VALIDATION = 202_599, 162_770, 182_637  # numbers of images, from list_eval_partition.txt
 SIZE = (178, 218)  # (width, height) of an aligned image
-CROP = (25, 57, 153, 185)  # 128 pixels square, around column 89 and row 121
+CROP = (25, 57, 153, 185)  # left, top, right, bottom: 128 x 128 pixels around column 89 and row 121
 
 
 class CelebA(CleanSet):
-    """The aligned images ``NNNNNN.jpg``, in ``root/img_align_celeba`` or in ``root`` itself, of any size.
+    """The aligned images ``NNNNNN.jpg`` in ``root/img_align_celeba`` or in ``root``, in any size.
 
-    The complete set is split as published, by number: 1 to 162770 for training, to 182637 for validation, to 202599 for
-    testing; nobody is in two parts. Of an incomplete one, numbers that end in 9 are for testing, in 0 for validation;
-    then a person may well be in two parts, in different photographs.
+    The complete dataset has the published split by number: 1 to 162770 for training, 162771 to 182637 for validation,
+    and 182638 to 202599 for testing. No person is in two parts.
+
+    In an incomplete dataset, numbers that end in 9 are for testing, and numbers that end in 0 are for validation. One
+    person may then be in two parts, in different photographs.
 
     Args:
-        root: the folder of the set.
-        category: what to call the set.
-        resolution: pixels of the square that images are resized to.
-        channels: 1 (grey) or 3 (RGB).
-        crop: take the face alone, as the repository of progressive GAN does: the square of 128 pixels around column 89
-            and row 121 of the 178x218, in proportion where the images are of another size. False takes all of the
-            picture, its aspect not kept.
-        test_images: test on so many, spread evenly over all test images; None takes all.
+        root: folder of the dataset.
+        category: name of the category in tables and file names.
+        resolution: height and width in pixels to which images are resized.
+        channels: number of channels, 1 (grey) or 3 (RGB).
+        crop: whether images are cropped to the face, as in the repository of progressive GAN: the square of 128 pixels
+            around column 89 and row 121 of 178x218 pixels, scaled to the size of the image. Otherwise the whole image
+            is resized without keeping its aspect ratio.
+        test_images: number of test images, evenly spaced; None for all test images.
     """
 
     name = "celeba"
     terms = "CelebA, non-commercial research only; cite Liu et al., ICCV 2015."
     page = PAGE
-    inner = "img_align_celeba"
+    subfolder = "img_align_celeba"
 
     @checked("dataset")
     def __init__(
@@ -56,25 +58,25 @@ class CelebA(CleanSet):
         self.crop = crop
 
     def parts(self, files: list[Path]) -> Parts:
-        """As published if the set is complete, else by the last digit of the number."""
+        """The published split of a complete dataset, otherwise the split by the last digit."""
         numbered = [(_number(path), path) for path in files]
         if len(files) < IMAGES:
             return by_number(numbered)
         return Parts(files[:LAST_TRAIN], files[LAST_TRAIN:LAST_VALIDATION], files[LAST_VALIDATION:])
 
     def box(self, path: Path, size: tuple[int, int]) -> Box | None:
-        """The face, or None for all of the picture.
+        """The face's region; None with ``crop=False``.
 
         Raises:
-            InputError: the picture has not the proportions of an aligned one, so that the face is elsewhere.
+            InputError: the aspect ratio differs from that of aligned images, so the position of the face is unknown.
         """
         if not self.crop:
             return None
         across, down = size[0] / SIZE[0], size[1] / SIZE[1]
-        if abs(across / down - 1) > 0.03:  # sides rounded to whole pixels differ that much from about 50 pixels down
+        if abs(across / down - 1) > 0.03:  # rounding of the sides can cause this difference below about 50 pixels
             raise InputError(
-                f"{path}: is {size[0]}x{size[1]} pixels, not in the proportions of an aligned image "
-                f"({SIZE[0]}x{SIZE[1]}); get those from {PAGE}, or set dataset.crop=false"
+                f"{path}: has {size[0]}x{size[1]} pixels, not the aspect ratio of aligned images "
+                f"({SIZE[0]}x{SIZE[1]}); download the aligned images from {PAGE}, or set dataset.crop=false"
             )
         left, top, right, bottom = CROP
         return left * across, top * down, right * across, bottom * down
@@ -84,5 +86,5 @@ def _number(path: Path) -> int:
     name = path.stem
     number = int(name) if re.fullmatch("[0-9]{6}", name) else 0
     if not 1 <= number <= IMAGES:
-        raise InputError(f"{path}: is not named as CelebA's images are, 000001.jpg to {IMAGES}.jpg; remove it")
+        raise InputError(f"{path}: is not named like the images of CelebA, 000001.jpg to {IMAGES}.jpg; remove the file")
     return number

@@ -1,4 +1,4 @@
-"""Sets of clean images alone, for inpainting: somebody else corrupts the test images, which are the truth."""
+"""Base class of datasets of clean images for inpainting; `CorruptedSet` corrupts the test images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rgi.data.batch import Batch
 from rgi.data.files import (
-    HELD_OUT,
+    HOLD_OUT_INTERVAL,
     Channels,
     FileSet,
     Resolution,
@@ -21,7 +21,13 @@ from rgi.validation import Count, Name, Text, checked
 
 @dataclass(frozen=True)
 class Parts:
-    """Who gets which images; no image is in two parts."""
+    """The split of a dataset; no image is in two parts.
+
+    Attributes:
+        train: files of training images.
+        validation: files of validation images.
+        test: files of test images.
+    """
 
     train: list[Path] = field(default_factory=list)
     validation: list[Path] = field(default_factory=list)
@@ -29,34 +35,41 @@ class Parts:
 
 
 def by_number(numbered: Iterable[tuple[int, Path]]) -> Parts:
-    """Of each ten numbers, the tenth (..0) is for validation, the ninth (..9) for testing, the rest for training."""
+    """Split files by the last digit of a number: 0 for validation, 9 for testing, other digits for training.
+
+    Args:
+        numbered: pairs of number and file.
+    """
     parts = Parts()
-    held_out = {0: parts.validation, HELD_OUT - 1: parts.test}
+    held_out = {0: parts.validation, HOLD_OUT_INTERVAL - 1: parts.test}
     for number, path in numbered:
-        held_out.get(number % HELD_OUT, parts.train).append(path)
+        held_out.get(number % HOLD_OUT_INTERVAL, parts.train).append(path)
     return parts
 
 
 class CleanSet(FileSet):
-    """Clean images, named by their stems and split by their position among the sorted names (see `by_number`).
+    """A dataset of clean images; the names of images are the stems of their files.
+
+    The split depends on the position in the sorted list, which begins at 1 (see `by_number`).
 
     Attributes:
-        page: where the set is downloaded from.
-        inner: the folder of the images in the published archive; where it is missing, they lie in ``root`` itself.
+        page: address of the download page.
+        subfolder: folder of the images in the published archive. If ``root`` has no such folder, the images are in
+            ``root`` itself.
 
     Args:
-        root: the folder of the set.
-        category: what to call the set.
-        resolution: pixels of the square that images are resized to, aspect not kept.
-        channels: 1 (grey) or 3 (RGB).
-        test_images: test on so many, spread evenly over all test images; None takes all.
+        root: folder of the dataset.
+        category: name of the category in tables and file names.
+        resolution: height and width in pixels to which images are resized, without keeping the aspect ratio.
+        channels: number of channels, 1 (grey) or 3 (RGB).
+        test_images: number of test images, evenly spaced; None for all test images.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
     """
 
     page: str
-    inner = ""
+    subfolder = ""
 
     @checked("dataset")
     def __init__(
@@ -66,61 +79,61 @@ class CleanSet(FileSet):
         self.root, self.test_images = root, test_images
 
     def files(self) -> list[Path]:
-        """All images of the set, at any depth below its folder, sorted by their stems.
+        """All images of the dataset, also in subfolders, sorted by their stems.
 
         Raises:
-            InputError: no folder, no images, or two of one stem.
+            InputError: the folder does not exist or has no images, or two images have the same stem.
         """
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; download the images from {self.page}")
-        folder = root / self.inner
-        found = images_by_stem(folder if folder.is_dir() else root, f"dataset.root={self.root}")
+        folder = root / self.subfolder
+        images = images_by_stem(folder if folder.is_dir() else root, f"dataset.root={self.root}")
         stems: dict[str, Path] = {}
-        for path in found.values():
+        for path in images.values():
             other = stems.setdefault(path.stem, path)
-            if other != path:  # a copy: one of them might be trained on and the other tested
-                raise InputError(f"{path}: has the name of {other}; remove or rename one of them")
+            if other != path:  # copies of an image could be in training and in testing
+                raise InputError(f"{path}: has the same name as {other}; remove or rename one of the two files")
         return [path for _, path in sorted(stems.items())]
 
     def parts(self, files: list[Path]) -> Parts:
-        """The images, divided; a function of their names alone."""
+        """The split of the files; it depends only on their names."""
         return by_number(enumerate(files, start=1))
 
     def training_files(self) -> list[Path]:
-        """All images that are not for testing."""
+        """Files of the training and validation images."""
         return self._parts.train + self._parts.validation
 
     def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
-        """The images to train on, and those for validation."""
+        """The training files and the validation files, see `parts`."""
         return self._parts.train, self._parts.validation
 
     def samples(self) -> list[Sample]:
-        """The test images, sorted by name, as many as asked for."""
-        found = self._parts.test
-        count = min(self.test_images or len(found), len(found))
-        chosen = [found[i * len(found) // count] for i in range(count)]
+        """At most ``test_images`` test images, sorted by name."""
+        files = self._parts.test
+        count = min(self.test_images or len(files), len(files))
+        chosen = [files[i * len(files) // count] for i in range(count)]
         return [Sample(path.stem, path) for path in chosen]
 
-    def test(self) -> "CleanTests":
-        """The test images, each a `Batch` of one."""
-        return CleanTests(self.samples(), self.category, self.channels, self.resolution, self.box)
+    def test(self) -> "CleanTestSet":
+        """The test images in the order of `samples`, each a `Batch` of one."""
+        return CleanTestSet(self.samples(), self.category, self.channels, self.resolution, self.box)
 
     @cached_property
     def _parts(self) -> Parts:
-        """Listed once: a published set may have millions of files."""
+        """The split; cached, because a dataset may have millions of files."""
         files = self.files()
         parts = self.parts(files)
         if not (parts.train and parts.validation and parts.test):
             raise InputError(
-                f"dataset.root={self.root}: {len(files)} images are too few to hold some out for validation and for "
-                f"testing; get more from {self.page}"
+                f"dataset.root={self.root}: {len(files)} images are too few for training, validation and testing; "
+                f"get more images from {self.page}"
             )
         return parts
 
 
-class CleanTests(TestImages):
-    """Test images without any corruption, each a `Batch` of one: ``observed`` is a copy of ``clean``."""
+class CleanTestSet(TestImages):
+    """Clean test images, each a `Batch` of one; ``observed`` and ``clean`` are equal."""
 
     def __getitem__(self, index: int) -> Batch:
         batch = super().__getitem__(index)

@@ -1,7 +1,8 @@
-"""LSUN bedroom: three million photographs of bedrooms, their shorter side 256 pixels.
+"""LSUN bedroom: three million photographs of bedrooms with a shorter side of 256 pixels.
 
 Yu, Zhang, Song, Seff, Xiao, "LSUN: Construction of a Large-scale Image Dataset using Deep Learning with Humans in the
-Loop", arXiv 1506.03365 (2015). The archive ``bedroom_train_lmdb.zip`` is an LMDB database; we know no SHA-256 of it.
+Loop", arXiv 1506.03365 (2015). The archive ``bedroom_train_lmdb.zip`` has an LMDB database. We do not know the
+SHA-256 of the archive.
 """
 
 from pathlib import Path
@@ -13,11 +14,12 @@ PAGE = "https://github.com/fyu/lsun"
 
 
 class LSUNBedroom(CleanSet):
-    """The images that ``python2.7 data.py export <database> --out_dir <root>`` of `PAGE` writes, at any depth.
+    """Exported images in ``root`` or its subfolders.
 
-    Each is known by its key, the stem of the file, whatever folder it lies in. By position among the sorted keys, each
-    tenth image is for validation, the one before it for testing. Every image below ``root`` is listed and checked
-    before work starts: leave as many there as are to be used.
+    The command ``python2.7 data.py export <database> --out_dir <root>`` from `PAGE` writes the images. The name of an
+    image is its key, the stem of the file. In the sorted list of keys, every tenth image is for validation, and the
+    image before it is for testing. All images below ``root`` are checked before work starts, so keep only the images
+    that you need.
     """
 
     name = "lsun_bedroom"
@@ -28,13 +30,13 @@ class LSUNBedroom(CleanSet):
         """All images below ``root``, sorted by key.
 
         Raises:
-            InputError: as `CleanSet.files`, or ``root`` holds the database itself.
+            InputError: ``root`` has an LMDB database, or `CleanSet.files` raises an error.
         """
         root = Path(self.root).expanduser()
         database = next((path.parent for pattern in ("data.mdb", "*/data.mdb") for path in root.glob(pattern)), None)
         if database is not None:
             raise InputError(
-                f"{database}: is an LMDB database, not a folder of images; export it with `python2.7 data.py export "
-                f"{database} --out_dir FOLDER` ({PAGE}) and set dataset.root=FOLDER"
+                f"{database}: is an LMDB database, not a folder of images; export the images with `python2.7 data.py "
+                f"export {database} --out_dir FOLDER` ({PAGE}) and set dataset.root=FOLDER"
             )
         return super().files()

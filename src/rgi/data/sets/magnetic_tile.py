@@ -1,4 +1,4 @@
-"""Magnetic tile defects: grey photographs of tiles under several exposures, with a mask for each.
+"""Magnetic tile defects: grey photographs of tiles, several per tile, with a mask for each photograph.
 
 Huang, Qiu, Guo, Wang, Yuan, "Surface defect saliency of magnetic tile", The Visual Computer 36 (2020).
 """
@@ -10,31 +10,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rgi.data.files import HELD_OUT, Channels, FileSet, Resolution, Sample
+from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, Sample
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 
 PAGE = "https://github.com/abin24/Magnetic-tile-defect-datasets."
 DEFECTS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
 CLEAN = "Free"
-GAP = 200  # photographs of one tile have neighbouring numbers; a larger step between two begins another tile
+GAP = 200  # largest difference between the numbers of successive photographs of one tile
 
 
 class MagneticTile(FileSet):
-    """All tiles in the original layout, ``root/MT_<kind>/Imgs/exp<E>_num_<N>.jpg`` with a ``.png`` mask beside each.
+    """All tiles in the original layout: ``root/MT_<kind>/Imgs/exp<E>_num_<N>.jpg``, each with a mask ``.png``.
 
-    A tile was photographed up to six times, with neighbouring numbers N. Photographs are therefore split by tile: those
-    of a tile that shows a defect in any of them are test images, the clean ones included; of the other tiles every
-    tenth is for validation, the rest for training. Defects whose mask has no value above 127 (four of ``Uneven`` in the
-    published set) say nothing about pixels and are left out.
+    A tile has up to six photographs with close numbers N, so the photographs are split by tile. All photographs of a
+    tile with a defect are test images, also the clean ones. Every tenth of the other tiles is for validation, and the
+    rest is for training. Photographs of a defect whose mask has no value above 127 are left out, because the position
+    of the defect is unknown; in the published dataset these are four photographs of the kind ``Uneven``.
 
     Args:
-        root: the folder of the kinds.
-        resolution: pixels of the square that images are resized to, aspect not kept.
-        channels: 1 (grey) or 3 (RGB).
-        category: what to call the set.
-        images_per_kind: test on so many images of each kind of defect, and twice as many clean ones, spread evenly over
-            the numbers; None takes all.
+        root: folder with the folders ``MT_<kind>``.
+        resolution: height and width in pixels to which images are resized, without keeping the aspect ratio.
+        channels: number of channels, 1 (grey) or 3 (RGB).
+        images_per_kind: number of test images of each kind of defect, evenly spaced; the number of clean test images is
+            twice as large. None for all test images.
+        category: name of the category in tables and file names.
     """
 
     name = "magnetic_tile"
@@ -53,49 +53,51 @@ class MagneticTile(FileSet):
         self.root, self.images_per_kind = root, images_per_kind
 
     def training_files(self) -> list[Path]:
-        """The photographs of tiles without any defect, by number."""
+        """The photographs of tiles without a defect, sorted by number."""
         return [path for tile in self._tiles(defective=False) for path in tile]
 
     def split(self, files: list[Path]) -> tuple[list[Path], list[Path]]:
-        """Every tenth tile is for validation."""
+        """Split the photographs by tile; every tenth tile is for validation."""
         kept: tuple[list[Path], list[Path]] = ([], [])
         for position, tile in enumerate(self._tiles(defective=False), start=1):
-            kept[position % HELD_OUT == 0].extend(tile)
+            kept[position % HOLD_OUT_INTERVAL == 0].extend(tile)
         return kept
 
     def samples(self) -> list[Sample]:
-        """The photographs of tiles with a defect, as ``<kind>/<stem>`` (clean ones ``good/<stem>``), sorted."""
+        """The photographs of tiles with a defect, sorted by name: ``<kind>/<stem>``, or ``good/<stem>`` if clean."""
         kinds: dict[str, list[Sample]] = {}
         for path in (path for tile in self._tiles(defective=True) for path in tile):
             kind, mask = _kind(path), path.with_suffix(".png")
             if not mask.is_file():
-                raise InputError(f"{path}: has no mask; copy {mask.name} into its folder, too")
+                raise InputError(f"{path}: has no mask; copy {mask.name} into the same folder")
             if kind == CLEAN:
                 kinds.setdefault("good", []).append(Sample(f"good/{path.stem}", path, good=True))
             elif _marks_something(mask):
                 kinds.setdefault(kind, []).append(Sample(f"{kind.lower()}/{path.stem}", path, mask))
-        chosen = [sample for kind, found in kinds.items() for sample in self._some(kind, found)]
+        chosen = [sample for kind, samples in kinds.items() for sample in self._subset(kind, samples)]
         return sorted(chosen, key=lambda sample: sample.name)
 
-    def _some(self, kind: str, found: list[Sample]) -> list[Sample]:
+    def _subset(self, kind: str, samples: list[Sample]) -> list[Sample]:
         if self.images_per_kind is None:
-            return found
-        wanted = self.images_per_kind * (2 if kind == "good" else 1)
-        count = min(wanted, len(found))
-        return [found[i * len(found) // count] for i in range(count)]
+            return samples
+        limit = self.images_per_kind * (2 if kind == "good" else 1)
+        count = min(limit, len(samples))
+        return [samples[i * len(samples) // count] for i in range(count)]
 
     def _tiles(self, defective: bool) -> list[list[Path]]:
-        """The photographs of each tile, tiles and photographs by number; of those with or without a defect."""
+        """The photographs of each tile with (or without) a defect, sorted by number."""
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; download the magnetic tiles from {PAGE}")
         photographs = []
         for kind in (CLEAN, *DEFECTS):
             folder = root / f"MT_{kind}" / "Imgs"
-            found = sorted(folder.glob("*.jpg"))
-            if not found:
-                raise InputError(f"{folder}: no such folder, or no .jpg in it; extract the whole archive from {PAGE}")
-            photographs += [(_number(path), path) for path in found]
+            files = sorted(folder.glob("*.jpg"))
+            if not files:
+                raise InputError(
+                    f"{folder}: no such folder, or a folder without .jpg files; extract the whole archive from {PAGE}"
+                )
+            photographs += [(_number(path), path) for path in files]
         photographs.sort()
         tiles = [[photographs[0][1]]]
         for (before, _), (number, path) in pairwise(photographs):
@@ -110,14 +112,14 @@ def _kind(path: Path) -> str:
 
 
 def _number(path: Path) -> int:
-    found = re.fullmatch(r"exp\d+_num_(\d+)", path.stem)
-    if not found:
-        raise InputError(f"{path}: is not named exp<E>_num_<N>.jpg as the set's photographs are; remove it")
-    return int(found[1])
+    match = re.fullmatch(r"exp\d+_num_(\d+)", path.stem)
+    if not match:
+        raise InputError(f"{path}: is not named exp<E>_num_<N>.jpg; remove the file")
+    return int(match[1])
 
 
 def _marks_something(mask: Path) -> bool:
-    """Whether a mask has a value that counts; one that is no picture passes, for `check_mask` to say so."""
+    """Whether a mask has a value above 127; True for damaged files, which `check_mask` reports."""
     try:
         with Image.open(mask) as file:
             return bool(np.asarray(file.convert("L")).max() > 127)

@@ -1,4 +1,4 @@
-"""MVTec AD: 15 categories of industrial objects and textures, with pixel-exact masks of their defects.
+"""MVTec AD: 15 categories of industrial objects and textures with exact masks of their defects.
 
 Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 """
@@ -26,18 +26,19 @@ class MVTecAD(CategorySet):
     """One category in the original layout, with masks ``ground_truth/<defect>/<stem>_mask.png``.
 
     Args:
-        root: the folder of the categories.
-        category: one of `CATEGORIES`, or any other folder of this layout.
-        resolution: pixels of the square that images are resized to.
-        channels: 1 (grey) or 3 (RGB).
-        download: let `prepare` fetch the whole set (4.9 GiB) if the category is not there.
+        root: folder of the categories.
+        category: one of `CATEGORIES`, or another folder with this layout.
+        resolution: height and width in pixels to which images are resized.
+        channels: number of channels, 1 (grey) or 3 (RGB).
+        download: whether `prepare` downloads the whole dataset (4.9 GiB) if the category is missing.
     """
 
     name = "mvtec_ad"
     terms = "MVTec AD by MVTec Software GmbH, CC BY-NC-SA 4.0: no commercial use, cite Bergmann et al. 2021."
     title = "MVTec AD"
     source = (
-        f"download MVTec AD from {PAGE} and extract it there, or set dataset.download=true (4.9 GiB; no commercial use)"
+        f"download MVTec AD from {PAGE} and extract the archive there, or set dataset.download=true "
+        "(4.9 GiB; no commercial use)"
     )
     categories = CATEGORIES
     good = "good"
@@ -51,10 +52,10 @@ class MVTecAD(CategorySet):
         self.download = download
 
     def prepare(self) -> None:
-        """Download if asked and needed, then open, decode and check every image and mask.
+        """Download the dataset with ``download=True`` if it is missing, then check all images and masks.
 
         Raises:
-            InputError: as `download` and `FileSet.prepare`.
+            InputError: the download fails, or `FileSet.prepare` raises an error.
         """
         home = Path(self.root).expanduser() / self.category
         if self.download and self.category in CATEGORIES and not home.is_dir():

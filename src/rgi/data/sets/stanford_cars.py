@@ -1,8 +1,8 @@
-"""Stanford Cars: 8,144 training photographs of cars, with a box around each car.
+"""Stanford Cars: 8,144 training photographs of cars with a box around each car.
 
 Krause, Stark, Deng, Fei-Fei, "3D Object Representations for Fine-Grained Categorization", 3dRR at ICCV 2013. The
-authors' page (https://ai.stanford.edu/~jkrause/cars/car_dataset.html) is gone; `PAGE` says what is left. We know no
-SHA-256 of an archive.
+authors' page (https://ai.stanford.edu/~jkrause/cars/car_dataset.html) no longer exists; `PAGE` lists other sources. We
+do not know the SHA-256 of an archive.
 """
 
 import zlib
@@ -22,38 +22,40 @@ ANNOTATIONS = "devkit/cars_train_annos.mat"
 
 
 class StanfordCars(CleanSet):
-    """The training photographs, in ``root/cars_train`` or in ``root`` itself.
+    """The training photographs in ``root/cars_train`` or in ``root``.
 
-    Where ``root/devkit/cars_train_annos.mat`` is, each is cropped to its car's box; where it is not, photographs are
-    taken as they are. ``cars_test`` is left alone, so that the split does not depend on whether it is there: by
-    position among the sorted names, each tenth photograph is for validation, the one before it for testing.
+    With the file ``root/devkit/cars_train_annos.mat``, each photograph is cropped to the box of its car. Without this
+    file, the whole photographs are used.
+
+    In the sorted list of names, every tenth photograph is for validation, and the photograph before it is for testing.
+    The folder ``cars_test`` is not used, so the split does not depend on it.
     """
 
     name = "stanford_cars"
     terms = "Stanford Cars, for research; cite Krause et al. 2013."
     page = PAGE
-    inner = "cars_train"
-    mixed_modes = True  # a few photographs are grey: 00057, 00266 and 01085 of the first 1,500
+    subfolder = "cars_train"
+    mixed_modes = True  # a few photographs are grey, for example 00057, 00266 and 01085
 
     def box(self, path: Path, size: tuple[int, int]) -> Box | None:
-        """The car's box, or None without annotations.
+        """The box of the car; None without annotations.
 
         Raises:
-            InputError: the annotations cannot be read, do not know the photograph, or are of another one.
+            InputError: the annotations cannot be read, or do not fit the photograph.
         """
         if self._boxes is None:
             return None
         if path.name not in self._boxes:
             raise InputError(
-                f"{path}: has no box in {self._annotations}; remove one of the two, or get both from {PAGE}"
+                f"{path}: has no box in {self._annotations}; remove one of the two files, or get both from {PAGE}"
             )
         left, top, right, bottom = self._boxes[path.name]
         inside = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
-        # A box may reach a pixel or two beyond the border; one that is largely outside belongs to another picture.
+        # Boxes may extend a few pixels beyond the border. A box that is largely outside belongs to another image.
         if _area(inside) < 0.9 * _area((left, top, right, bottom)) or _area(inside) == 0:
             raise InputError(
-                f"{path}: is {size[0]}x{size[1]} pixels, but {self._annotations} has its car from ({left}, {top}) to "
-                f"({right}, {bottom}); use it with the original photographs alone, or remove it"
+                f"{path}: has {size[0]}x{size[1]} pixels, but the car in {self._annotations} is at ({left}, {top}) to "
+                f"({right}, {bottom}); use the original photographs, or remove the annotations"
             )
         return inside
 
@@ -67,21 +69,24 @@ class StanfordCars(CleanSet):
 
 
 def read_boxes(path: Path) -> dict[str, Box]:
-    """Each car's (left, top, right, bottom) in pixels by the name of its file, of the devkit's MATLAB file.
+    """Read the boxes (left, top, right, bottom) of all cars in pixels, by file name, from the devkit.
+
+    Args:
+        path: MATLAB file ``cars_train_annos.mat``.
 
     Raises:
-        InputError: it is none.
+        InputError: the file cannot be read.
     """
     try:
         rows = np.atleast_1d(loadmat(path, squeeze_me=True)["annotations"])
         corners = {str(row["fname"]): [int(row[f"bbox_{name}"]) for name in ("x1", "y1", "x2", "y2")] for row in rows}
-    # What a damaged file raises depends on where the reader notices.
+    # The type of the exception depends on the position of the damage.
     except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: cannot be read as the boxes of Stanford Cars ({reason}); copy it again from the devkit ({PAGE})"
+            f"{path}: has no readable boxes of Stanford Cars ({reason}); copy the file again from the devkit ({PAGE})"
         ) from error
-    # MATLAB counts pixels from 1, and the second corner is the last pixel inside.
+    # MATLAB counts pixels from 1, and the second corner belongs to the box.
     return {name: (x1 - 1, y1 - 1, x2, y2) for name, (x1, y1, x2, y2) in corners.items()}
 
 

@@ -1,7 +1,8 @@
-"""Real images without a download: the CC0 photographs of brick, grass and gravel that scikit-image carries.
+"""Textures without a download: patches of the CC0 photographs of brick, grass and gravel in scikit-image.
 
-A photograph (512x512, grey) is cut at half scale into patches of 64x64 pixels. A middle band is kept from training;
-test patches come from its larger, right part and carry synthetic defects, validation patches from the left one.
+A photograph has 512x512 grey pixels. A patch is a window of 128x128 pixels at half scale, that is 64x64 pixels.
+Training patches come from the top and the bottom of the photograph. Validation patches come from the left part of the
+middle band, and test patches from its right part. Test patches have synthetic defects.
 """
 
 import zlib
@@ -22,30 +23,32 @@ from rgi.validation import Allowed, Count, Seed, checked, one_of
 
 CATEGORIES = ("brick", "grass", "gravel")
 RESOLUTION = 64
-WINDOW = 2 * RESOLUTION  # pixels of the photograph that make one patch, at half scale
-# (top, bottom, left, right) in pixels of the photograph. A middle band: every row of bricks has a scale of its own
-# (the wall is seen at an angle), so that testing at one end would test extrapolation.
+WINDOW = 2 * RESOLUTION  # side of a patch in pixels of the photograph
+# (top, bottom, left, right) in pixels of the photograph. The test region is in the middle, because the scale of the
+# bricks changes from top to bottom: a test region at one end would require extrapolation.
 REGIONS = {
     "train": ((0, 176, 0, 512), (336, 512, 0, 512)),
     "validation": ((176, 336, 0, 160),),
     "test": ((176, 336, 160, 512),),
 }
 CLEAN = "good"
-ONLY_SIZE = Allowed(f"{RESOLUTION}, as the patches are; use dataset.resolution={RESOLUTION} dataset.channels=1")
-ONLY_MODE = Allowed(f"1, as the patches are grey; use dataset.resolution={RESOLUTION} dataset.channels=1")
+ONLY_SIZE = Allowed(f"{RESOLUTION}, the size of the patches; use dataset.resolution={RESOLUTION} dataset.channels=1")
+ONLY_MODE = Allowed(f"1, because the patches are grey; use dataset.resolution={RESOLUTION} dataset.channels=1")
 
 
 class Textures:
     """Patches of one photograph.
 
     Args:
-        category: brick, grass or gravel.
-        resolution, channels: 64 and 1, or else an error: the patches are what they are.
-        test_images: how many test patches; a fifth is clean, the rest is shared by the four kinds of defect.
-        seed: places the test patches and paints their defects, each by its own name.
+        category: name of the photograph: brick, grass or gravel.
+        resolution: height and width of a patch in pixels, always 64.
+        channels: number of channels, always 1.
+        test_images: number of test patches. A fifth of the patches is clean, and the others have one of four kinds of
+            defect.
+        seed: seed of the positions and the defects of test patches.
 
     Raises:
-        InputError: an unknown category, another resolution or channel count, no test patch, a negative seed.
+        InputError: an option is unknown or out of range.
     """
 
     name = "textures"
@@ -64,36 +67,42 @@ class Textures:
         self.test_images, self.seed = test_images, seed
 
     def prepare(self) -> None:
-        """Check that the photograph is there and is what we expect."""
+        """Check the photograph.
+
+        Raises:
+            InputError: scikit-image does not contain the photograph in the expected size.
+        """
         self.photograph()
 
     def photograph(self) -> np.ndarray:
-        """The photograph, (512,512) float32 in [-1, 1]."""
-        # Not skimage.data_dir: where pooch is installed, that is a cache, which scikit-image fills on demand.
+        """The photograph as float32 (512,512) in [-1, 1]."""
+        # skimage.data_dir does not work here: with pooch installed, it is a cache that may still be empty.
         path = Path(skimage.__file__).parent / "data" / f"{self.category}.png"
         if not path.is_file():
             raise InputError(f"{path}: missing from the scikit-image installation; reinstall scikit-image")
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"), np.float32)
         if pixels.shape != (512, 512):
-            raise InputError(f"{path}: is {pixels.shape}, expected 512x512; reinstall scikit-image")
+            raise InputError(
+                f"{path}: has {pixels.shape[1]}x{pixels.shape[0]} pixels instead of 512x512; reinstall scikit-image"
+            )
         return pixels / 127.5 - 1
 
     def train(self) -> "Patches":
-        """Every patch of the training region, and its mirror image (the wall recedes symmetrically)."""
+        """All patches of the training region, and their mirror images."""
         return Patches(self.photograph(), corners("train"), mirrored=True)
 
     def validation(self) -> "Patches":
-        """Clean patches that neither training nor testing sees, 4 pixels apart."""
+        """Clean patches of the validation region: every 17th window."""
         return Patches(self.photograph(), corners("validation")[::17], mirrored=False)
 
     def test(self) -> "DefectivePatches":
-        """The test patches, with their defects, masks and clean originals."""
+        """Test patches with their masks and clean originals."""
         return DefectivePatches(self)
 
 
 def corners(split: str) -> np.ndarray:
-    """Top left corners (N,2) of all windows that lie wholly inside a region of the split, row by row."""
+    """Top left corners (N,2) of all windows inside a region of the split, row by row, in pixels of the photograph."""
     grids = [
         np.stack(np.meshgrid(np.arange(top, bottom - WINDOW + 1), np.arange(left, right - WINDOW + 1), indexing="ij"))
         for top, bottom, left, right in REGIONS[split]
@@ -102,7 +111,13 @@ def corners(split: str) -> np.ndarray:
 
 
 class Patches(Dataset[Tensor]):
-    """Clean patches (1,64,64) at given corners of a photograph."""
+    """Clean patches (1,64,64) in [-1, 1].
+
+    Args:
+        photograph: the photograph (512,512).
+        corners: top left corners of the patches, (N,2), in pixels of the photograph.
+        mirrored: whether the dataset also contains the mirror image of each patch.
+    """
 
     def __init__(self, photograph: np.ndarray, corners: np.ndarray, mirrored: bool) -> None:
         self.photograph, self.corners, self.mirrored = photograph, corners, mirrored
@@ -117,17 +132,17 @@ class Patches(Dataset[Tensor]):
 
 
 def cut(photograph: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """The window at ``corner``, averaged over 2x2 pixels: (1,64,64)."""
+    """The patch (1,64,64) whose window has this top left corner: means over 2x2 pixels."""
     top, left = corner
     window = photograph[top : top + WINDOW, left : left + WINDOW]
     return window.reshape(1, RESOLUTION, 2, RESOLUTION, 2).mean((2, 4))
 
 
 class DefectivePatches(Dataset[Batch]):
-    """Test patches: of each five, four carry one kind of defect each and one is clean.
+    """Test patches; in each group of five, four patches have one kind of defect each, and one patch is clean.
 
-    A patch's place, defect and contrast follow from its name and the dataset's seed alone. Contrasts alternate within
-    a kind between faint (0.3 to 1 standard deviations of the patch) and plain (1 to 3).
+    The position, the defect and the contrast of a patch depend only on its name and the seed. Half of the defects are
+    faint, with a contrast of 0.3 to 1 standard deviations of the patch. The other half has a contrast of 1 to 3.
     """
 
     def __init__(self, dataset: Textures) -> None:
