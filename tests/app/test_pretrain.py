@@ -125,7 +125,7 @@ def test_a_longer_schedule_goes_on_from_what_is_there(images, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert train("steps=5") == 0
     assert train("steps=5") == 1
-    assert f"generator.path={generator}: exists already, trained for 5 steps; ask for more with" in refused(capsys)
+    assert f"generator.path={generator}: exists already, trained for 5 steps; set a higher number" in refused(capsys)
     assert train("steps=15", "generator.latent_dim=9") == 1
     assert "the generator file of 5 steps has latent_dim 8, but the configuration has 9" in refused(capsys)
     assert train("steps=15") == 0
@@ -173,7 +173,7 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     often = ["checkpoint_every=1", f"output_dir={folder}"]
     assert in_process(monkeypatch, *training(images, tmp_path / "gan.safetensors", *often)) == 1
     line = refused(capsys)
-    assert "training step 6: a loss is not finite; start anew with a smaller generator.training.lr" in line
+    assert "training step 6: a loss is not finite; start again with a smaller generator.training.lr" in line
     newest = folder / "checkpoints/newest.ckpt"
     assert f"(the last good checkpoint is {newest})" in line
     checkpoint = torch.load(newest, weights_only=True)
@@ -185,4 +185,4 @@ def test_two_trainings_of_one_file(images, tmp_path, monkeypatch, capsys):
     generator = tmp_path / "gan.safetensors"
     with FileLock(tmp_path / ".gan.safetensors.lock"):
         assert in_process(monkeypatch, *training(images, generator, f"output_dir={tmp_path / 'run'}")) == 1
-    assert f"generator.path={generator}: another training will write it; wait for it" in refused(capsys)
+    assert f"generator.path={generator}: another training writes it; wait for the other process" in refused(capsys)

@@ -111,7 +111,7 @@ def test_a_folder_belongs_to_one_configuration(home, uninterrupted, monkeypatch,
     folder, _ = uninterrupted
     assert in_process(monkeypatch, *inversion(home, f"output_dir={folder}", iterations=STEPS + 1)) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {folder}: holds a run of another configuration")
+    assert line.startswith(f"error: {folder}: has a run of another configuration")
 
 
 def together(home: Path, *overrides: str) -> list[str]:

@@ -54,7 +54,7 @@ def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_pat
         process.send_signal(number)
         _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == status
-    assert errors.splitlines()[-1] == f"stopped by {number.name}; type the command again to continue"
+    assert errors.splitlines()[-1] == f"stopped by {number.name}; run the command again to continue"
     assert "Traceback" not in errors
     first = solved(tmp_path)
     monkeypatch.chdir(tmp_path)

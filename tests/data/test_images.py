@@ -1,7 +1,10 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from skimage import draw
 
 from rgi.data.images import (
@@ -122,10 +125,10 @@ def test_a_box_may_cut_through_pixels(tmp_path):
 def test_a_mask_is_cut_as_its_image(tmp_path):
     marks = (NOISE[..., 0] > 127).astype(np.uint8) * 255
     path, alone = saved(tmp_path / "mask.png", marks), saved(tmp_path / "alone.png", marks[5:35, 10:50])
-    assert torch.equal(read_mask(path, 16, (10, 5, 50, 35)), read_mask(alone, 16))
+    assert torch.equal(read_mask(path, 16, (10, 5, 50, 35))[0], read_mask(alone, 16)[0])
     halves = np.zeros((32, 32), np.uint8)
     halves[:, 16:] = 255
-    mask = read_mask(saved(tmp_path / "halves.png", halves), 16, (7.5, 0, 23.5, 32))
+    mask = read_mask(saved(tmp_path / "halves.png", halves), 16, (7.5, 0, 23.5, 32))[0]
     assert mask[0].sum(0).tolist() == [0] * 8 + [16] * 8
 
 
@@ -150,7 +153,7 @@ def test_each_keeps_the_order_and_passes_errors_on():
 def test_a_large_mask_keeps_its_area_and_place(tmp_path, resolution):
     disc = np.zeros((150, 220), bool)
     disc[draw.ellipse(70, 90, 45, 60)] = True
-    mask = read_mask(saved(tmp_path / "disc.png", disc.astype(np.uint8) * 255), resolution)
+    mask = read_mask(saved(tmp_path / "disc.png", disc.astype(np.uint8) * 255), resolution)[0]
     assert mask.shape == (1, resolution, resolution)
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     assert mask.mean().item() == pytest.approx(disc.mean(), rel=0.03)
@@ -165,15 +168,15 @@ def test_a_mask_pixel_is_set_from_half_its_area_on(tmp_path):
     quarters[0, 2:4] = 255  # half of the second
     quarters[0:2, 4:6] = 127  # all of the third, but not above the threshold
     quarters[0:2, 6:8] = 128
-    mask = read_mask(saved(tmp_path / "mask.png", quarters), 16)
+    mask = read_mask(saved(tmp_path / "mask.png", quarters), 16)[0]
     assert mask[0, 0].tolist() == [0, 1, 0, 1] + [0] * 12
     assert mask[0, 1:].sum() == 0
 
 
 def test_masks_mirror_with_their_file(tmp_path):
     marks = (NOISE[..., 0] > 127).astype(np.uint8) * 255
-    mask = read_mask(saved(tmp_path / "a.png", marks), 18)
-    mirrored = read_mask(saved(tmp_path / "b.png", marks[::-1, ::-1].copy()), 18)
+    mask = read_mask(saved(tmp_path / "a.png", marks), 18)[0]
+    mirrored = read_mask(saved(tmp_path / "b.png", marks[::-1, ::-1].copy()), 18)[0]
     assert torch.equal(mirrored, mask.flip(1, 2))
 
 
@@ -221,6 +224,27 @@ def flipped_bit(path):
     path.write_bytes(data)
 
 
+def colour_16_bits(path):
+    """A 48-bit PNG, which Pillow reads but cannot write."""
+    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in NOISE)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def colour_16_bits_tiff(path):
+    """A 48-bit TIFF without compression, which Pillow reads as 8 bits but cannot write."""
+    pixels = (NOISE.astype("<u2") * 257).tobytes()
+    bits = struct.pack("<HHH", 16, 16, 16)
+    tags = [(256, 4, 1, 60), (257, 4, 1, 40), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, 14), (277, 3, 1, 3), (278, 4, 1, 40), (279, 4, 1, len(pixels)), (284, 3, 1, 1)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 14 + len(pixels)) + bits + pixels + directory)
+
+
 BAD_IMAGES = {
     "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as an image"),
     "empty": (lambda path: path.write_bytes(b""), "not recognised as an image"),
@@ -228,6 +252,8 @@ BAD_IMAGES = {
     "truncated jpeg": (truncated(".jpg"), "the file is damaged"),
     "damaged png": (flipped_bit, "the file is damaged"),
     "16 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257).save(path), "8-bit"),
+    "16 bits of colour": (colour_16_bits, "8 bits per channel"),
+    "16 bits of colour in a TIFF": (colour_16_bits_tiff, "8 bits per channel"),
     "32 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.int32)).save(path, "TIFF"), "8-bit"),
     "float": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.float32)).save(path, "TIFF"), "mode F"),
     "cmyk": (lambda path: Image.fromarray(NOISE).convert("CMYK").save(path, "JPEG"), "mode CMYK"),
@@ -271,9 +297,47 @@ def test_good_masks_pass(tmp_path, mode):
     check_mask(saved(tmp_path / "empty.png", marks * 0, mode), (60, 40))
 
 
+@pytest.mark.parametrize("kind", ["soft", "blurred", "jpeg", "hairline"])
+def test_masks_with_soft_edges_pass(tmp_path, kind):
+    """Grey values along an edge are no class."""
+    image = Image.new("L", (240, 160))
+    ImageDraw.Draw(image).ellipse((20, 30, 120, 100), fill=255)
+    ImageDraw.Draw(image).line((10, 150, 220, 110), fill=255, width=2)
+    if kind == "blurred":
+        image = image.filter(ImageFilter.GaussianBlur(3))
+    if kind == "hairline":
+        image = Image.new("L", (240, 160))
+        ImageDraw.Draw(image).line((10, 150, 220, 110), fill=255, width=4)
+    image = image.resize((60, 40), Image.Resampling.BILINEAR)
+    path = tmp_path / ("mask.jpg" if kind == "jpeg" else "mask.png")
+    image.save(path)
+    check_mask(path, (60, 40))
+
+
+def classes(*values):
+    """A mask with a block of each value."""
+    mask = np.zeros((40, 60), np.uint8)
+    for position, value in enumerate(values):
+        mask[5:15, 10 * position : 10 * position + 6] = value
+    return mask
+
+
+def test_a_thin_defect_vanishes_from_a_small_mask_but_marks_its_image(tmp_path):
+    hairline = np.zeros((320, 320), np.uint8)
+    hairline[100, 20:300] = 255
+    path = saved(tmp_path / "mask.png", hairline)
+    mask, marked = read_mask(path, 16)
+    assert (mask.any().item(), marked) == (False, True)
+    assert read_mask(path, 16, (0, 0, 320, 99))[1] is False
+    assert read_mask(path, 16, (0, 0, 320, 100.5))[1] is True
+    assert read_mask(saved(tmp_path / "empty.png", hairline * 0), 16)[1] is False
+
+
 BAD_MASKS = {
     "size": (np.zeros((60, 40), np.uint8), "40x60 pixels but its image has 60x40"),
     "zero and one": ((NOISE[..., 0] > 127).astype(np.uint8), "highest value 1"),
+    "classes": (classes(85, 255), "areas of the grey values 85, which would count as clean"),
+    "four classes": (classes(50, 100, 150, 255), "areas of the grey values 50, 100, which"),
     "red": (NOISE * np.array([1, 0, 0], np.uint8), "coloured"),
     "alpha": (np.dstack([NOISE, NOISE[..., :1]]), "alpha"),
 }

@@ -79,19 +79,19 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with pytest.raises(InputError) as error:
         load_result(tmp_path, "000", ("map",))
-    assert str(error.value).startswith(f"{path}: is no results file")
-    assert "remove it and start the run's command again" in str(error.value)
+    assert str(error.value).startswith(f"{path}: is not a result file")
+    assert "remove the file and run the same command again" in str(error.value)
 
 
 def test_pickled_objects_are_refused(tmp_path):
     np.savez(result_path(tmp_path, "000"), map=np.array([{"any": "object"}], dtype=object))
-    with pytest.raises(InputError, match="is no results file"):
+    with pytest.raises(InputError, match="is not a result file"):
         load_result(tmp_path, "000")
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"000\.npz: missing; start the run's command again"):
+    with pytest.raises(InputError, match=r"000\.npz: missing; run the same command again"):
         load_result(tmp_path, "000")
     save_result(tmp_path, "000", RESULT)
-    with pytest.raises(InputError, match="lacks the array 'restored'"):
+    with pytest.raises(InputError, match="has no array 'restored'"):
         load_result(tmp_path, "000", ("restored",))

@@ -1,7 +1,7 @@
-"""The experiments that pair a dataset with a method: generated here instead of in a hundred files.
+"""Generated experiments: all pairs of a dataset and a method.
 
-They are chosen like the files of `conf/experiment`: ``experiment=magnetic_tile_padim``,
-``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``.
+The option ``experiment`` selects a generated experiment in the same way as a file of `conf/experiment`. Examples:
+``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``.
 """
 
 import dataclasses
@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from rgi.inversion.config import SolverConfig
 
 CONF = Path(__file__).parents[3] / "conf"
+# Prefixes of experiments and their datasets.
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
-BASELINES = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")  # in conf/baseline
-SOLVERS = {"anogan": "anogan", "rgi": "rgi", "rrgi": "r_rgi"}  # in conf/solver
+BASELINES = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")  # files of conf/baseline
+SOLVERS = {"anogan": "anogan", "rgi": "rgi", "rrgi": "r_rgi"}  # names in experiments, and files of conf/solver
 INPAINTERS = {
     "yeh": "yeh",
     "yeh_masked": "yeh_masked",
@@ -34,9 +35,9 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
-# A mask ranks only the pixels that it covers. For a map, masking begins at the median of clean residuals.
+# Options for anomaly maps: the mask ranks only masked pixels, so masking begins at the median of clean residuals.
 MASK_AS_MAP = {"mask_penalty": "auto", "clean_quantile": 0.5}
-# Chosen on held-out images, one choice for all sets and corruptions: experiments/inpainting/study.py.
+# Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting/study.py.
 MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
 HOLES = {
@@ -45,13 +46,13 @@ HOLES = {
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }
-# The published corruptions of cars and bedrooms are smaller: conf/corruption/reference/<name>_small.yaml.
+# Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
 
 
 @cache
 def grid() -> dict[str, dict[str, Any]]:
-    """Every experiment's content by its name."""
+    """Contents of all generated experiments, by name."""
     experiments = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
@@ -79,7 +80,7 @@ def grid() -> dict[str, dict[str, Any]]:
 
 
 def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
-    """A configuration that chooses from groups and sets options of the solver."""
+    """Content of an experiment: choices of groups, and options of the solver."""
     content: dict[str, Any] = {"defaults": [{f"override /{group}": choice} for group, choice in choices.items()]}
     if options:
         content["solver"] = options
@@ -87,22 +88,22 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
 
 
 class GridSource(ConfigSource):
-    """Configurations without files: the generated experiments, and ``solver/base``, the defaults of `SolverConfig`.
+    """Hydra source of the generated experiments and of ``solver/base``, the defaults of `SolverConfig`.
 
-    Hydra's ConfigStore would do the same, but copies all of its content whenever it is asked for any of it.
+    Hydra's ConfigStore would be slower, because each access copies its whole content.
     """
 
     @staticmethod
     def scheme() -> str:
-        """The search path names this source as ``grid://``."""
+        """Scheme of this source in the search path."""
         return "grid"
 
     def available(self) -> bool:
-        """Always."""
+        """True: the source needs no files."""
         return True
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The configuration of this path, with or without ``.yaml``."""
+        """Load the configuration with this path, with or without ``.yaml``."""
         name = config_path.removesuffix(".yaml")
         if name == "solver/base":
             content, package = dataclasses.asdict(SolverConfig()), None
@@ -111,12 +112,12 @@ class GridSource(ConfigSource):
         return ConfigResult(self.provider, self.full_path(), OmegaConf.create(content), {"package": package})
 
     def is_group(self, config_path: str) -> bool:
-        """Whether there are configurations below this path."""
+        """Whether configurations exist below this path."""
         inner = f"{config_path.strip('/')}/".lstrip("/")
         return any(name.startswith(inner) for name in _names())
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is a configuration of this path, with or without ``.yaml``."""
+        """Whether a configuration with this path exists, with or without ``.yaml``."""
         return config_path.removesuffix(".yaml") in _names()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -134,21 +135,25 @@ def _names() -> frozenset[str]:
 
 
 class GridPath(SearchPathPlugin):
-    """Puts `GridSource` behind the files of `conf` in Hydra's search path."""
+    """Plugin that adds `GridSource` to Hydra's search path, after the files of `conf`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the source."""
+        """Add `GridSource` to the search path."""
         search_path.append(provider="rgi", path="grid://")
 
 
 def register() -> None:
-    """Make both plugins known to Hydra, before it composes a configuration."""
+    """Register both plugins with Hydra; required before Hydra composes a configuration."""
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
 
 
 def compose(*overrides: str) -> DictConfig:
-    """The configuration that a command line composes, for scripts: ``compose("experiment=celeba_central_rgi")``."""
+    """Compose a configuration in scripts, for example ``compose("experiment=celeba_central_rgi")``.
+
+    Args:
+        overrides: options as on the command line.
+    """
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("config", list(overrides))

@@ -1,7 +1,7 @@
 """The command line: ``python run.py experiment=mvtec_rrgi``, or the installed command ``rgi``.
 
-Hydra composes the configuration; the task that it names is a function of one of this package's modules. A module is
-imported when its task is run, so that `--help` needs neither torch nor Lightning.
+Hydra composes the configuration. The option ``task`` names a function in a module of this package. The module is
+imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
 import importlib
@@ -26,7 +26,7 @@ from omegaconf.errors import (
 from rgi.app import grid, sweep
 from rgi.errors import InputError
 
-TASKS = {  # name: module of this package that has a function of that name
+TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
     "encode": "train",
     "calibrate": "train",
@@ -42,10 +42,10 @@ TASKS = {  # name: module of this package that has a function of that name
 def main() -> None:
     """Run the command line.
 
-    Bad input prints one line on stderr and exits with status 1. A signal exits with 128 plus its number, as a shell
-    has it: 130 for Ctrl-C, 143 for SIGTERM. A multirun goes on after a job that failed, and exits with status 1.
+    Wrong input prints one line on stderr and exits with status 1. A signal exits with status 128 plus its number, as in
+    a shell: 130 for Ctrl-C, 143 for SIGTERM. A multirun continues after a failed job, and exits with status 1.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them at length
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing long messages
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     grid.register()
@@ -58,8 +58,8 @@ def main() -> None:
             raise
         _refuse(_explain(error))
     except Stopped as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # not by each process of `trainer=ddp`
-            print(f"stopped by {stop.name}; type the command again to continue", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # only the first process of `trainer=ddp`
+            print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
         raise
     finally:
         os.environ.pop(sweep.FOLDER, None)
@@ -68,18 +68,18 @@ def main() -> None:
 
 
 def run_task(cfg: DictConfig) -> None:
-    """Run ``cfg.task``; bad input prints one line on stderr and exits with status 1."""
+    """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
     from rgi.app import options, record, runs
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    # Lightning advertises other products; its import sets the level to INFO.
+    # Lightning logs advertisements at the level INFO.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for words in (".*LeafSpec.* is deprecated", "Using ModelCheckpoint with manual optimization"):
-        warnings.filterwarnings("ignore", words)  # about Lightning's own code
+        warnings.filterwarnings("ignore", words)  # warnings about Lightning's own code
     try:
         module = TASKS.get(cfg.task)
         if module is None:
-            raise InputError(f"task={cfg.task}: unknown; one of {', '.join(TASKS)}")
+            raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.check_options(cfg)
@@ -104,7 +104,7 @@ def run_task(cfg: DictConfig) -> None:
 
 
 def _message(error: Exception) -> str | None:
-    """What an error says about the user's input; None for a bug of ours."""
+    """Message of an error about wrong input; None for other errors, which are bugs."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: not given; add {error.full_key}=..."
     if isinstance(error, InputError | OmegaConfBaseException):
@@ -113,7 +113,7 @@ def _message(error: Exception) -> str | None:
 
 
 class Stopped(SystemExit):
-    """A signal ended the program."""
+    """Exit of the program after a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -121,29 +121,27 @@ class Stopped(SystemExit):
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    """End at a signal, wherever the program is: every file of ours is whole at any moment."""
-    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the clean-up
+    """Exit at a signal. This is always safe, because all files are written atomically."""
+    signal.signal(number, signal.SIG_IGN)  # a second signal would interrupt the clean-up
     raise Stopped(number)
 
 
 def _refuse(message: str) -> None:
-    """End with one line."""
+    """Print an error message in one line, and exit with status 1."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(1)
 
 
 def _explain(error: HydraException) -> str:
-    """What is wrong with the command line."""
+    """Message for an error that Hydra found in the command line."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = error.missing_cfg_file.partition("/")
-        return f"{group}={choice}: no such choice; one of {', '.join(error.options)}"
+        return f"{group}={choice}: no such choice; use one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         example = "'dataset.root=\"photos (1)\"'"
-        return (
-            f"{error.override}: is no option=value; values with signs like comma, ( or = need inner quotes: {example}"
-        )
+        return f"{error.override}: is not option=value; put values with special characters in inner quotes: {example}"
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         given = next((argument for argument in sys.argv if argument.startswith(cause.full_key)), cause.full_key)
-        return f"{given}: no such option; `python run.py --cfg job` shows those there are"
+        return f"{given}: no such option; run `python run.py --cfg job` to see all options"
     return str(error)

@@ -1,4 +1,4 @@
-"""From the composed configuration to checked objects: what is wrong with an option is said in the user's own words."""
+"""Objects from the composed configuration, with checks; error messages name the options of the command line."""
 
 import logging
 import shlex
@@ -28,8 +28,8 @@ from rgi.inversion.result import KINDS
 from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, integer, one_of
 
 log = logging.getLogger(__name__)
-ABSENT = object()
-OPTIONS = {  # of the tasks; each has some of them
+ABSENT = object()  # default of options that a task does not have
+OPTIONS = {  # options of the tasks; a task has some of these
     "seed": Seed,
     "batch_size": Count,
     "steps": Count,
@@ -40,12 +40,16 @@ OPTIONS = {  # of the tasks; each has some of them
     "generator.latent_dim": Count,
     "map.kind": one_of(*KINDS) | None,
     "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
-    "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, from 0 to below 1")] | None,
+    "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, at least 0 and below 1")] | None,
 }
 
 
 def check_options(cfg: DictConfig) -> None:
-    """The numbers and words of the tasks; the groups' own classes check theirs."""
+    """Check the options of the tasks; the classes of the groups check the options of the groups.
+
+    Raises:
+        InputError: an option is out of range.
+    """
     for name, annotation in OPTIONS.items():
         value = OmegaConf.select(cfg, name, default=ABSENT)
         if value is not ABSENT:
@@ -53,7 +57,16 @@ def check_options(cfg: DictConfig) -> None:
 
 
 def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
-    """The object that a group of the configuration describes."""
+    """Make the object that a group of the configuration describes.
+
+    Args:
+        cfg: configuration.
+        group: name of the group, such as "dataset".
+        settings: further arguments of the object.
+
+    Raises:
+        InputError: an option of the group is wrong.
+    """
     try:
         return instantiate(OmegaConf.select(cfg, group), **settings)
     except InstantiationException as error:
@@ -63,7 +76,7 @@ def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
 
 
 def image_set(cfg: DictConfig) -> ImageSet:
-    """The dataset to test on; with ``corruption`` its clean test images are corrupted."""
+    """The dataset; with the option ``corruption``, its clean test images are corrupted."""
     images = make(cfg, "dataset")
     if OmegaConf.select(cfg, "corruption") is None:
         return images
@@ -71,6 +84,11 @@ def image_set(cfg: DictConfig) -> ImageSet:
 
 
 def path_option(cfg: DictConfig, option: str) -> Path:
+    """The value of an option as a path.
+
+    Raises:
+        InputError: the option is null.
+    """
     value = OmegaConf.select(cfg, option, throw_on_missing=True)
     if value is None:
         raise InputError(f"{option}: not given; add {option}=...")
@@ -78,18 +96,26 @@ def path_option(cfg: DictConfig, option: str) -> Path:
 
 
 def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
-    """A method, whose options are called as the user calls them."""
+    """The options of a method as a `SolverConfig`; error messages have the names of the command line.
+
+    Args:
+        solver: options of the method in the configuration.
+        method: name of the method.
+        task: name of the task.
+
+    Raises:
+        InputError: an option is wrong.
+    """
     place = f"methods.{method}" if task == "compare" else "solver"
     if not OmegaConf.is_dict(solver):
-        raise InputError(f"{place}={solver}: must hold a solver's options; add it as +solver@methods.{method}=rgi")
+        raise InputError(f"{place}={solver}: must be a group of solver options; add +solver@methods.{method}=rgi")
     try:
         options = OmegaConf.to_container(solver, resolve=True)
     except InterpolationKeyError as error:
         if "'paper." not in str(error):
             raise
         raise InputError(
-            f"{place}: takes the constants that the paper chooses for a data set; add paper=anomaly, or another of "
-            "conf/paper"
+            f"{place}: needs the paper's constants for a dataset; add paper=anomaly, or another choice from conf/paper"
         ) from error
     try:
         return SolverConfig(**options)
@@ -98,30 +124,37 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
 
 
 def prepare(images: ImageSet) -> None:
-    """Check the data, on one process only."""
+    """Check the dataset on the first process only."""
     if rank_zero_only.rank == 0:
         images.prepare()
 
 
 def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:
-    """Check, before work starts, that every method has what it needs of the images and the generator.
+    """Check that all methods suit the images and the generator, before work starts.
+
+    Args:
+        cfg: configuration.
+        configs: options of the methods, by name.
+        images: dataset with test images.
+        gan: GAN of the run.
 
     Raises:
-        InputError: more processes than images, no masks where they are required, or what `rgi.invert` refuses.
+        InputError: there are more processes than test images, required masks are missing, or `rgi.invert` would raise
+            an error.
     """
     tests = images.test()
     processes = make(cfg, "trainer", logger=False).world_size
     if len(tests) < processes:
-        raise InputError(f"trainer.devices={processes}: only {len(tests)} test images; use as many processes at most")
+        raise InputError(f"trainer.devices={processes}: only {len(tests)} test images; use at most as many processes")
     first, pool = tests[0], torch.zeros(1, gan.card.latent_dim)
     for config in configs.values():
         if config.mask == "given" and first.mask is None:
-            raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of them")
+            raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of masks")
         Problem(gan, first.observed, config, first.mask).starts(None, pool, cfg.seed)
 
 
 def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
-    """The baseline, not fitted yet; one that compares features gets those of the generator's critic, or of timm."""
+    """The baseline before its fit; ``baseline.features`` selects the features of the critic or of a timm network."""
     features = cfg.baseline.get("features")
     if features is None:
         return make(cfg, "baseline")
@@ -130,30 +163,32 @@ def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
 
 
 def generator_file(cfg: DictConfig) -> Path:
-    """The generator's safetensors file: the one named, or else one of that name that comes with the program.
+    """The generator's safetensors file: ``generator.path``, or a file of this name among the shipped generators.
 
-    If there is neither, and ``pretrain_if_missing`` asks for it, it is trained now, by the command that the error would
-    otherwise name.
+    If both files are missing and ``pretrain_if_missing`` is true, the generator is trained first.
+
+    Raises:
+        InputError: the file is missing, or the training fails. The message names the command for the training.
     """
     path = path_option(cfg, "generator.path")
     places = (path, store.SHIPPED / path.name)
-    found = next((file for file in places if file.is_file()), None)
-    if found is not None:
-        return found
+    file = next((file for file in places if file.is_file()), None)
+    if file is not None:
+        return file
     options = _training_options(cfg)
     if not OmegaConf.select(cfg, "pretrain_if_missing", default=False):
-        how = "convert the authors' checkpoint (task=convert), or " if cfg.generator.family == "progressive" else ""
-        how += " ".join(["train it with: python run.py", *map(shlex.quote, options)])
-        raise InputError(f"generator.path={path}: no such file; {how}")
-    log.info("%s is not there: training it first", path)
-    ended = subprocess.run([sys.executable, sys.argv[0], *options], check=False).returncode
-    if ended or not path.is_file():
-        raise InputError(f"generator.path={path}: its training ended with status {ended}; see what it said above")
+        remedy = "convert the authors' checkpoint (task=convert), or " if cfg.generator.family == "progressive" else ""
+        remedy += " ".join(["train it with: python run.py", *map(shlex.quote, options)])
+        raise InputError(f"generator.path={path}: no such file; {remedy}")
+    log.info("%s is missing, so the generator is trained first", path)
+    status = subprocess.run([sys.executable, sys.argv[0], *options], check=False).returncode
+    if status or not path.is_file():
+        raise InputError(f"generator.path={path}: its training ended with status {status}; see its error message above")
     return path
 
 
 def _training_options(cfg: DictConfig) -> list[str]:
-    """Of the command that trains the generator, with the user's own where they matter."""
+    """Options of the command that trains the generator, including the user's options of dataset and generator."""
     hydra = HydraConfig.get()
     dataset = hydra.runtime.choices.dataset
     prefix = {"mvtec_ad": "mvtec"}.get(dataset, dataset)
@@ -165,14 +200,18 @@ def _training_options(cfg: DictConfig) -> list[str]:
 
 
 def generator(cfg: DictConfig, images: ImageSet) -> GAN:
-    """The generator, which must make images of the dataset's size."""
+    """Load the generator.
+
+    Raises:
+        InputError: the file is missing or wrong, or the generator makes images of another size than the dataset.
+    """
     path = generator_file(cfg)
     gan = store.load_gan(path)
     card = gan.card
     if (card.channels, card.resolution) != (images.channels, images.resolution):
         raise InputError(
-            f"generator.path={path}: makes {card.resolution} pixels and {card.channels} channels, the dataset has "
-            f"{images.resolution} and {images.channels}; "
+            f"generator.path={path}: makes {card.resolution} pixels and {card.channels} channels, but the dataset has "
+            f"{images.resolution} pixels and {images.channels} channels; "
             f"set dataset.resolution={card.resolution} dataset.channels={card.channels}, or train another generator"
         )
     return gan

@@ -1,4 +1,4 @@
-"""Run folders: a new one for each run, or the folder of the killed run that this one continues."""
+"""Run folders: a new folder for each run, or the folder of an interrupted run that continues."""
 
 import json
 import logging
@@ -26,21 +26,21 @@ from rgi.errors import InputError
 from rgi.generators import store
 
 log = logging.getLogger(__name__)
-# Environment variable for the processes that Lightning starts: they write where their parent writes.
+# Environment variable with the run folder, for the processes that Lightning starts.
 INHERITED = "RGI_RUN_FOLDER"
-LOCK = ".lock"  # in a run's folder
-_held: list[FileLock] = []  # one process works in a folder; the operating system frees the lock of a dead process
+LOCK = ".lock"  # name of the lock file in a run folder
+_held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
 
 def open_run(cfg: DictConfig) -> Path:
-    """The folder of this run, locked for this process, with ``config.yaml`` and ``environment.json`` in it.
+    """Make or find the folder of this run, lock it, and write ``config.yaml`` and ``environment.json``.
 
-    ``output_dir`` names the folder. Without it, an unfinished run of the same configuration under
-    ``outputs/<experiment>/`` is continued; if there is none, a new folder is named by date and time. A job of a
-    multirun has a folder in that of the multirun.
+    The folder is ``output_dir``. Without this option, an unfinished run with the same configuration in
+    ``outputs/<experiment>`` continues. Otherwise the run has a new folder, named by date and time. A job of a multirun
+    has a subfolder in the folder of the multirun.
 
     Raises:
-        InputError: the folder belongs to another configuration, or another process is working in it.
+        InputError: the folder has a run of another configuration, or another process is working in the folder.
     """
     if rank_zero_only.rank:
         return _sweep() or Path(os.environ[INHERITED])
@@ -51,9 +51,7 @@ def open_run(cfg: DictConfig) -> Path:
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
     if file.exists() and file.read_text() != config:
-        raise InputError(
-            f"{folder}: holds a run of another configuration (see its config.yaml); name another output_dir"
-        )
+        raise InputError(f"{folder}: has a run of another configuration (see its config.yaml); name another output_dir")
     file.write_text(config)
     write_json(folder / "environment.json", environment())
     os.environ[INHERITED] = str(folder)
@@ -61,7 +59,7 @@ def open_run(cfg: DictConfig) -> Path:
 
 
 def finished_job(cfg: DictConfig) -> bool:
-    """Whether this is a job of a multirun that an earlier process has finished, with the same generator."""
+    """Whether an earlier process has finished this job of a multirun with the same configuration and generator."""
     folder = _sweep()
     if (
         cfg.output_dir
@@ -74,7 +72,7 @@ def finished_job(cfg: DictConfig) -> bool:
         OmegaConf.update(cfg, "generator.sha256", store.read_card(generator_file(cfg)).sha256, force_add=True)
     same = OmegaConf.to_yaml(finished) == resolved(cfg)
     if same:
-        log.info("%s: this job is finished already", folder)
+        log.info("%s: this job is already finished", folder)
     return same
 
 
@@ -82,25 +80,25 @@ def claim(file: Path, complaint: str) -> None:
     """Lock a file until `close_run` or the end of this process.
 
     Args:
-        file: the lock.
-        complaint: what another process is doing, for the message.
+        file: lock file.
+        complaint: text of the error message if another process has the lock.
 
     Raises:
         InputError: another process holds the lock.
     """
     if rank_zero_only.rank == 0 and not _lock(file):
-        raise InputError(f"{complaint}; wait for it, or name another place")
+        raise InputError(f"{complaint}; wait for the other process, or name another place")
 
 
 def check_writable(option: str, folder: Path) -> None:
-    """Make a folder and write to it once, before hours of work.
+    """Make a folder and check that it is writable.
 
     Args:
-        option: the option that names the folder, and its value, for the message.
-        folder: where results will be written.
+        option: option with its value, for the error message.
+        folder: folder to check.
 
     Raises:
-        InputError: nothing can be written there.
+        InputError: the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,14 +109,14 @@ def check_writable(option: str, folder: Path) -> None:
 
 
 def close_run() -> None:
-    """Release the locks and forget the folder: the next job of a multirun opens its own."""
+    """Release all locks and forget the run folder, so that the next job of a multirun opens its own folder."""
     os.environ.pop(INHERITED, None)
     while _held:
         _held.pop().release()
 
 
 def resolved(cfg: DictConfig) -> str:
-    """The configuration as YAML: references are resolved, options that change no result are left out."""
+    """The configuration as YAML with resolved references and without options that do not change results."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     for key in ("output_dir", "debug"):
         plain.pop(key)
@@ -126,7 +124,7 @@ def resolved(cfg: DictConfig) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a whole file or none; a number that is not finite becomes null."""
+    """Write a JSON file atomically; numbers that are not finite become null."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
     os.replace(part, path)
@@ -139,15 +137,15 @@ def _finite(content: Any) -> Any:
 
 
 def peak_memory() -> float:
-    """The largest memory of this process so far, in MiB: the GPU's if there is one, else the main memory."""
+    """Peak memory of this process in MiB: GPU memory if a GPU is available, else main memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    unit = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss, in bytes
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes per unit of ru_maxrss
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def environment() -> dict[str, str]:
-    """What a result depends on besides its configuration: command, commit, versions, device."""
+    """The environment of a run: command, time, commit, device and versions."""
     packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {
@@ -171,7 +169,7 @@ def _commit() -> str:
 
 
 def _sweep() -> Path | None:
-    """The folder of this job in a multirun; None if this is no multirun."""
+    """The folder of this job in a multirun; None outside a multirun."""
     if sweep.current_job() is None:
         return None
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -190,13 +188,13 @@ def _unfinished(cfg: DictConfig, config: str) -> Path | None:
 
 
 def _fresh(cfg: DictConfig) -> Path:
-    """A folder that does not exist yet."""
+    """A new folder name from date and time."""
     base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 
 
 def _lock(file: Path) -> bool:
-    """Hold a lock; False if another process holds it."""
+    """Take a lock; returns False if another process has the lock."""
     if any(lock.lock_file == str(file) for lock in _held):
         return True
     lock = FileLock(file, blocking=False)

@@ -28,13 +28,13 @@ from rgi.evaluation.results import image_rows
 from rgi.inversion.config import SolverConfig
 
 log = logging.getLogger(__name__)
-BASELINE_IMAGES = 5000  # that a baseline is fitted to, at most
-SHOWN = (  # scores on the last lines that a run prints; metrics.json has all of them
+BASELINE_IMAGES = 5000  # highest number of images for the fit of a baseline
+SHOWN = (  # scores that a run prints; metrics.json has all scores
     *(f"standard/{name}" for name in ("pixel_auroc", "aupro", "pixel_ap", "best_f1", "image_auroc", "psnr", "ssim")),
     "images",
     "seconds_per_image",
 )
-Methods = dict[str, Callable[[Path], TestModule]]  # name: from the folder of its results to its module
+Methods = dict[str, Callable[[Path], TestModule]]  # functions from a folder of results to a module
 
 
 def invert(cfg: DictConfig) -> None:
@@ -50,31 +50,31 @@ def predict(cfg: DictConfig) -> None:
 def compare(cfg: DictConfig) -> None:
     """Solve the same test images with several methods, score the results, and compare them in one report."""
     if not cfg.methods:
-        raise InputError(f"methods={cfg.methods}: names no method; see conf/experiment/demo.yaml")
+        raise InputError(f"methods={cfg.methods}: has no methods; add methods as in conf/experiment/demo.yaml")
     _solve(cfg, dict(cfg.methods), Trainer.test)
 
 
 def report(cfg: DictConfig) -> None:
-    """Write the report of a finished run anew."""
+    """Write the report of a finished run again."""
     folder = path_option(cfg, "run")
     if not folder.is_dir():
-        raise InputError(f"run={folder}: no such folder; a run's is outputs/<experiment>/<date_time>")
+        raise InputError(f"run={folder}: no such folder; name a run folder such as outputs/<experiment>/<date_time>")
     if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
-        raise InputError(f"run={folder}: holds no finished inversion; start its command again to finish it")
+        raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
     scores = json.loads((folder / "metrics.json").read_text())
     config = OmegaConf.load(folder / "config.yaml")
     print(write_page(folder, config.name, scores))
 
 
 def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The chosen solver by its method's name: conf/solver/reference/rgi.yaml is called reference_rgi."""
+    """The chosen solver by the name of its method; conf/solver/reference/rgi.yaml has the name reference_rgi."""
     return {str(HydraConfig.get().runtime.choices.solver).replace("/", "_"): cfg.solver}
 
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
-    """Run every method on the test images, then write the run's tables and its page."""
+    """Run all methods on the test images, and write tables and report."""
     is_baseline = OmegaConf.select(cfg, "baseline") is not None
-    configs = {} if is_baseline else {name: solver_config(each, name, cfg.task) for name, each in solvers.items()}
+    configs = {} if is_baseline else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
     images = image_set(cfg)
     prepare(images)
     methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
@@ -84,7 +84,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     for method, module_for in methods.items():
         module = module_for(folder / "results" / method)
         logger = method_logger(cfg, method, folder)
-        # Lightning's inference mode would keep the solver from differentiating.
+        # The solver needs gradients, which Lightning's inference mode would disable.
         trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
         _run(cfg, trainer, module, images, loop)
         if trainer.is_global_zero:
@@ -93,12 +93,12 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()} | cost
             table += rows
             finish_logger(logger, rows, cost, module.results)
-    if scores:  # empty on all processes but the first
+    if scores:  # empty on all processes except the first
         _record(cfg, folder, images.category, scores, table)
 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
-    """Solve what the method needs of the clean images, then the test images."""
+    """Solve clean images if the method needs them, then the test images."""
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
     try:
         if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
@@ -107,12 +107,12 @@ def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet
             fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
         loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
     finally:
-        module.bar.close()  # whatever is said of an error comes below it
-    trainer.strategy.barrier()  # every process has written its images
+        module.bar.close()  # so that an error message is printed below the bar
+    trainer.strategy.barrier()  # all processes have written their results
 
 
 def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What the images took; memory is the most that this process has held so far."""
+    """Number of images, time, memory and evaluations; the memory is the peak memory of the process so far."""
     cost = {"images": len(rows), "seconds_per_image": fmean(row["seconds"] for row in rows)}
     cost["peak_memory_mib"] = runs.peak_memory()
     if "evaluations" in rows[0]:
@@ -123,8 +123,8 @@ def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
 def _record(
     cfg: DictConfig, folder: Path, category: str, scores: dict[str, dict[str, float]], table: list[dict[str, Any]]
 ) -> None:
-    """Write tables and page, and print the scores."""
-    # As text, for a number that is not defined is "nan" in the file, and one that there is none of an empty cell.
+    """Write tables and report, and print the scores."""
+    # As text: an undefined number is "nan" in the file, and a number that the method does not have is an empty cell.
     texts = [{name: str(value) for name, value in row.items()} for row in table]
     pd.DataFrame(texts).to_csv(folder / "per_image.csv", index=False)
     long_form(scores, cfg, category).to_csv(folder / "table.csv", index=False, na_rep="nan")
@@ -137,7 +137,7 @@ def _record(
 
 
 def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet) -> Methods:
-    """The modules of the solvers."""
+    """Functions that make the modules of the solvers, after checks of generator and images."""
     gan = generator(cfg, images)
     check_methods(cfg, configs, images, gan)
     check_clean_images(cfg.map.kind, images, gan)
@@ -147,7 +147,7 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
 
 
 def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
-    """The module of the chosen baseline, which is fitted when its module is made."""
+    """Function that fits the chosen baseline and makes its module."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
     unfitted = baseline(cfg, images)
     device = make(cfg, "trainer", logger=False).strategy.root_device

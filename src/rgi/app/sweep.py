@@ -1,4 +1,4 @@
-"""Multiruns: a killed one continues in its folder, one whose job failed goes on, and all scores end in one table."""
+"""Multiruns of Hydra: continuing an interrupted multirun, and one table with the scores of all jobs."""
 
 import json
 import os
@@ -12,13 +12,19 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-FOLDER = "RGI_SWEEP"  # environment variable: the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml
-COMMAND = "command.json"  # in a multirun's folder: its arguments, and whether all of its jobs are finished
-failed_jobs: list[str] = []  # of this multirun
+FOLDER = (
+    "RGI_SWEEP"  # environment variable with the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml
+)
+COMMAND = "command.json"  # file in a multirun's folder: its arguments, and whether all jobs are finished
+failed_jobs: list[str] = []  # numbers of the failed jobs of this multirun
 
 
 def continue_unfinished(arguments: list[str]) -> None:
-    """Make a multirun write into the folder of the newest unfinished one with the same arguments, if there is one."""
+    """Set the folder of a multirun to the newest unfinished multirun with the same arguments, if it exists.
+
+    Args:
+        arguments: arguments of the command line.
+    """
     if FOLDER in os.environ or not {"-m", "--multirun"} & set(arguments):
         return
     unfinished = {"arguments": arguments, "finished": False}
@@ -29,28 +35,28 @@ def continue_unfinished(arguments: list[str]) -> None:
 
 
 def current_job() -> str | None:
-    """The number of the multirun's job that is running; None if this is no multirun."""
+    """The number of the current job of a multirun; None outside a multirun."""
     hydra = HydraConfig.get()
     return str(hydra.job.num) if hydra.mode == RunMode.MULTIRUN else None
 
 
 class SweepTable(Callback):
-    """After a multirun: the scores of all its jobs in one ``table.csv``, each with the options of its job."""
+    """Callback that joins the scores of all jobs of a multirun in ``table.csv``, with the options of each job."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[Path, list[str]]] = []
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Keep the arguments, for `continue_unfinished`."""
+        """Save the arguments for `continue_unfinished`."""
         self._write(Path(config.hydra.sweep.dir), finished=False)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Remember where the job wrote."""
+        """Remember the folder and the options of the job."""
         self.jobs.append((Path(config.hydra.runtime.output_dir), list(job_return.overrides)))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Join the tables of the jobs that wrote one."""
-        import pandas as pd  # here, since Hydra makes this callback for --help, too
+        """Join the tables of all jobs that have a table."""
+        import pandas as pd  # imported here, because Hydra makes this callback also for --help
 
         tables = []
         for folder, overrides in self.jobs:

@@ -1,4 +1,4 @@
-"""The tasks that make generators: pretrain, encode, calibrate, convert.
+"""The tasks that make generators: pretrain, encode, calibrate and convert.
 
 Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
@@ -37,13 +37,20 @@ from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
-CALIBRATION_IMAGES = 64
-PCA_IMAGES = 5000  # enough for a few hundred components, and little memory
-COMPARED_IMAGES = 20000  # training images that a sample is compared with, to detect copies
+CALIBRATION_IMAGES = 64  # highest number of validation images for the residuals on the card
+PCA_IMAGES = 5000  # highest number of training images; enough for a few hundred components
+COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
 
 
 class Plan(NamedTuple):
-    """What a training needs: its modules, the card of its generator, and the user's features for FID and KID."""
+    """Modules of a training.
+
+    Attributes:
+        training: training of the generator.
+        encoder: training of the encoder; None without an encoder.
+        card: card of the generator.
+        features: feature extractor for FID and KID; None without these scores.
+    """
 
     training: AdversarialTraining
     encoder: EncoderTraining | None
@@ -61,11 +68,11 @@ def pretrain(cfg: DictConfig) -> None:
     plan = None if cfg.generator.family == "pca" else _plan(cfg, images)
     target = _target(cfg)
     prepare(images)
-    clean, held_out = images.train(), images.validation()  # too few images are an error now, not after hours
+    clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
     if target.exists():
         _continue_from(cfg, plan, target)
     runs.check_writable(f"generator.path={target}", target.parent)
-    runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training will write it")
+    runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
     gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
     folder, report = runs.open_run(cfg), {}
@@ -89,9 +96,9 @@ def pretrain(cfg: DictConfig) -> None:
 
 
 def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
-    """The networks, and how they are trained."""
+    """The training of the generator and its encoder, with new networks."""
     if cfg.generator.training is None:
-        raise InputError("generator.training=null: says how to train it; see conf/generator/compact.yaml")
+        raise InputError("generator.training=null: is missing; set it as in conf/generator/compact.yaml")
     architecture = {
         "family": cfg.generator.family,
         "latent_dim": cfg.generator.latent_dim,
@@ -106,11 +113,11 @@ def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
 
 
 def _encoder_training(cfg: DictConfig, gan: GAN) -> EncoderTraining | None:
-    """How an encoder for this GAN is trained; None if there is to be none."""
+    """The training of an encoder for a GAN; None with ``generator.encoder=null``."""
     if cfg.generator.encoder is None:
         return None
     torch.manual_seed(cfg.seed)  # of the initial weights
-    # Hydra would turn a GAN, which is a dataclass, into a configuration; a partial object takes it as it is.
+    # Hydra would convert the GAN, a dataclass, to a configuration. A partial object takes the GAN unchanged.
     return make(cfg, "generator.encoder", _partial_=True)(gan=gan, seed=cfg.seed)
 
 
@@ -118,32 +125,32 @@ def _target(cfg: DictConfig) -> Path:
     """The file that the generator is written to."""
     target = path_option(cfg, "generator.path")
     if target.suffix != ".safetensors":
-        raise InputError(f"generator.path={target}: must end in .safetensors")
+        raise InputError(f"generator.path={target}: must end in .safetensors; name another file")
     return target
 
 
 def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path) -> None:
-    """Start the training with the weights of the file that exists."""
+    """Load the weights of the existing generator file into the training."""
     exists = f"generator.path={target}: exists already"
     if plan is None:
-        raise InputError(f"{exists}; name another file, or move this one away first")
+        raise InputError(f"{exists}; name another file, or move this file away first")
     gan = store.load_gan(target)
     if gan.card.steps >= cfg.steps:
         raise InputError(
-            f"{exists}, trained for {gan.card.steps} steps; ask for more with steps=..., name another file, or move "
-            "this one away first"
+            f"{exists}, trained for {gan.card.steps} steps; set a higher number of steps=..., name another file, "
+            "or move this file away first"
         )
     try:
         plan.training.start_from(gan)
     except InputError as error:
         raise InputError(f"{exists}, but {error}") from error
-    log.info("training continues from %s, which has had %d of %d steps", target, gan.card.steps, cfg.steps)
+    log.info("training continues from %s after %d of %d steps", target, gan.card.steps, cfg.steps)
 
 
 def _train(
     cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Dataset[Tensor], folder: Path
 ) -> tuple[GAN, dict[str, Any]]:
-    """Train the generator, then its encoder; returns the best GAN and what is reported of its training."""
+    """Train the generator, then its encoder; returns the best GAN, and numbers for ``metrics.json``."""
     training, judging = plan.training, cfg.judge
     judge = Judge(
         folder,
@@ -165,7 +172,7 @@ def _train(
 
 
 def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
-    """The state with the lowest inversion gap; the numbers of every state go to ``training.csv``."""
+    """The GAN with the lowest inversion gap; the scores of all states are written to ``training.csv``."""
     best = min(judge.rows, key=lambda row: row["inversion_gap"])
     training.load_state_dict(torch.load(judge.best, map_location="cpu", weights_only=True)["state_dict"])
     pd.DataFrame(judge.rows).to_csv(judge.folder / "training.csv", index=False)
@@ -174,7 +181,7 @@ def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
 
 
 def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
-    """Train the encoder and give it to the GAN."""
+    """Train the encoder and add it to the GAN."""
     if training is not None:
         _fit(cfg, training, folder, "encoder")
         gan.encoder = training.trained_encoder()
@@ -189,7 +196,7 @@ def _fit(
     data: TrainingData | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Run a training, from its checkpoint in the folder if there is one."""
+    """Run a training; it continues from its checkpoint in the folder, if the checkpoint exists."""
     newest = folder / "checkpoints" / f"{name}.ckpt"
     kind, batch_size = ("encode", training.batch_size) if name == "encoder" else ("pretrain", cfg.batch_size)
     resumed, logged = (newest if newest.exists() else None), kind
@@ -209,19 +216,19 @@ def _fit(
         plugins=[AtomicCheckpoints()],
         enable_progress_bar=False,
     )
-    training.train()  # making the draft of the generator may have switched it to evaluation
+    training.train()  # making the current GAN may have set evaluation mode
     try:
         trainer.fit(training, datamodule=data, ckpt_path=resumed, weights_only=True)
     except InputError as error:
         kept = f" (the last good checkpoint is {newest})" if newest.exists() else ""
         raise InputError(f"{error}{kept}") from error
-    close_loggers()  # the next training gets a run of its own
+    close_loggers()  # the next training needs its own logger
 
 
 def encode(cfg: DictConfig) -> None:
     """Train an encoder for the generator and write it into the generator's file; an older encoder is replaced."""
     if cfg.generator.encoder is None:
-        raise InputError("generator.encoder=null: says how to train one; see conf/generator/compact.yaml")
+        raise InputError("generator.encoder=null: is missing; set it as in conf/generator/compact.yaml")
     path = generator_file(cfg)
     gan = store.load_gan(path)
     training = _encoder_training(cfg, gan)

@@ -17,6 +17,8 @@ class Batch:
         clean: images (B,C,H,W) in [-1, 1] before the corruption; None if they are unknown.
         name: B names of images, unique in the dataset; "<kind>/<stem>" in datasets with several kinds of defect.
         category: B names of the dataset's category.
+        defective: whether each image has a corrupted pixel (B,) of bool, decided before the mask is resized: a thin
+            defect may vanish from a small mask. If it is not given, it follows from the mask; None without a mask.
     """
 
     observed: Tensor
@@ -24,17 +26,24 @@ class Batch:
     clean: Tensor | None
     name: list[str]
     category: list[str]
+    defective: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.defective is None and self.mask is not None:
+            self.defective = self.mask.flatten(1).any(1)
 
     def __len__(self) -> int:
         return len(self.observed)
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
-        """A copy with the tensors moved or cast; the arguments are those of `torch.Tensor.to`."""
+        """A copy with the image tensors moved or cast; the arguments are those of `torch.Tensor.to`."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(*args, **kwargs)
 
-        return Batch(move(self.observed), move(self.mask), move(self.clean), self.name, self.category)
+        images = move(self.observed), move(self.mask), move(self.clean)
+        defective = None if self.defective is None else self.defective.to(images[0].device)
+        return Batch(*images, self.name, self.category, defective)
 
     def select(self, indices: Sequence[int]) -> "Batch":
         """A batch of the images at these positions, in this order."""
@@ -44,11 +53,12 @@ class Batch:
 
         names = [self.name[i] for i in indices]
         categories = [self.category[i] for i in indices]
-        return Batch(take(self.observed), take(self.mask), take(self.clean), names, categories)
+        images = take(self.observed), take(self.mask), take(self.clean)
+        return Batch(*images, names, categories, take(self.defective))
 
     @staticmethod
     def collate(parts: Sequence["Batch"]) -> "Batch":
-        """Join batches into one; ``mask`` and ``clean`` are None unless all parts have them."""
+        """Join batches into one; ``mask``, ``clean`` and ``defective`` are None unless all parts have them."""
 
         def join(tensors: list[Tensor | None]) -> Tensor | None:
             return None if any(t is None for t in tensors) else torch.cat(tensors)
@@ -59,4 +69,5 @@ class Batch:
             join([part.clean for part in parts]),
             [name for part in parts for name in part.name],
             [category for part in parts for category in part.category],
+            join([part.defective for part in parts]),
         )

@@ -18,6 +18,7 @@ MIN_SIDE = 16  # smallest allowed height and width of an image in pixels
 MODES = ("L", "RGB", "1", "P")  # allowed colour modes of Pillow
 # Markers of metadata with an orientation in a PNG file. The metadata may follow the pixels.
 PNG_MARKS = (b"eXIf", b"adobe.xmp", b"profile type exif")
+LOWEST_CLASS = 8  # lowest grey value of a mask that may be a class; noise of JPEG compression is below
 CHUNK = 256  # items that `parallel_map` submits at once; it bounds the number of results in memory
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -79,10 +80,11 @@ def is_grey(path: Path) -> bool:
         return file.mode in ("L", "1")
 
 
-def read_mask(path: Path, resolution: int, box: Box | None = None) -> Tensor:
-    """Read a mask file as float32 (1, resolution, resolution) in {0, 1}.
+def read_mask(path: Path, resolution: int, box: Box | None = None) -> tuple[Tensor, bool]:
+    """Read a mask file: float32 (1, resolution, resolution) in {0, 1}, and whether anything in the box is corrupted.
 
-    A pixel is 1 if at least half of its area is above 127 in the file.
+    A pixel is 1 if at least half of its area is above 127 in the file. A thin defect may cover no half of any pixel;
+    the second result is True all the same.
 
     Args:
         path: mask file.
@@ -94,8 +96,8 @@ def read_mask(path: Path, resolution: int, box: Box | None = None) -> Tensor:
     left, top, right, bottom = box or (0, 0, *values.shape[::-1])
     area = cell_means((values > 127).astype(np.float64), resolution, top, bottom)
     area = cell_means(area.T, resolution, left, right).T
-    # Rounding errors of the sums must not change an area of exactly one half.
-    return torch.from_numpy((area.round(6) >= 0.5).astype(np.float32))[None]
+    # Rounding errors of the sums must not change an area of exactly one half, nor make one of nothing.
+    return torch.from_numpy((area.round(6) >= 0.5).astype(np.float32))[None], bool((area > 1e-9).any())
 
 
 def cell_means(values: np.ndarray, cells: int, first: float = 0, last: float | None = None) -> np.ndarray:
@@ -139,8 +141,8 @@ def check_mask(path: Path, size: tuple[int, int]) -> None:
         size: (width, height) of the mask's image in pixels.
 
     Raises:
-        InputError: the file is not a valid image (see `check_image`), has another size than its image, has colours, or
-            has values above 0 but none above 127.
+        InputError: the file is not a valid image (see `check_image`), has another size than its image, has colours,
+            has values above 0 but none above 127, or has areas of a grey value below, which may be a class of its own.
     """
     mask = _decode(path)
     if mask.size != size:
@@ -150,9 +152,25 @@ def check_mask(path: Path, size: tuple[int, int]) -> None:
         )
     if mask.mode in ("RGB", "P") and np.ptp(np.asarray(mask.convert("RGB")), axis=-1).any():
         raise InputError(f"{path}: is a coloured mask; save it in grey, with 255 for corrupted pixels and 0 elsewhere")
-    _, largest = mask.convert("L").getextrema()
-    if 0 < largest <= 127:
-        raise InputError(f"{path}: has no value above 127 (highest value {largest}); save corrupted pixels as 255")
+    values = np.asarray(mask.convert("L"))
+    if 0 < values.max() <= 127:
+        raise InputError(f"{path}: has no value above 127 (highest value {values.max()}); save corrupted pixels as 255")
+    classes = _grey_areas(values)
+    if classes:
+        raise InputError(
+            f"{path}: has areas of the grey values {', '.join(map(str, classes))}, which would count as clean; save "
+            "corrupted pixels as 255 and all other pixels as 0"
+        )
+
+
+def _grey_areas(values: np.ndarray) -> list[int]:
+    """Values from `LOWEST_CLASS` to 127 that fill 3x3 pixels somewhere: the soft edge of a mask has no such areas."""
+    same = np.ones((values.shape[0] - 2, values.shape[1] - 2), bool)
+    centre = values[1:-1, 1:-1]
+    for row in range(3):
+        for column in range(3):
+            same &= values[row : row + same.shape[0], column : column + same.shape[1]] == centre
+    return [int(value) for value in np.unique(centre[same]) if LOWEST_CLASS <= value <= 127]
 
 
 def _decode(path: Path) -> Image.Image:
@@ -160,7 +178,7 @@ def _decode(path: Path) -> Image.Image:
     try:
         with Image.open(path) as file:
             file.load()
-            complaint = _complaint(file)
+            complaint = _complaint(file, _bits(path, file))
             image = ImageOps.exif_transpose(file)
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not recognised as an image; replace or remove the file") from error
@@ -173,15 +191,30 @@ def _decode(path: Path) -> Image.Image:
     return image
 
 
-def _complaint(image: Image.Image) -> str | None:
-    """The problem of an image that can be decoded, with its remedy; None for a valid image."""
+def _bits(path: Path, image: Image.Image) -> int:
+    """Bits per channel in the file; Pillow cuts 16 bits of colour to 8 without a word."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24]  # behind the signature, and length, name, width and height of the first chunk
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (8,)))
+    return 8
+
+
+def _complaint(image: Image.Image, bits: int) -> str | None:
+    """The problem of an image that can be decoded, with its remedy; None for a valid image.
+
+    Args:
+        image: decoded image.
+        bits: bits per channel in the file.
+    """
     # JPEG files of phones may have a preview as second frame (format MPO). The first frame is the image.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         return f"has {image.n_frames} images; save each image in a separate file"
     if image.has_transparency_data:
         return f"has an alpha channel (mode {image.mode}); save the image without transparency"
-    if image.mode.startswith("I"):
-        return f"has more than 8 bits per pixel (mode {image.mode}); save the image as 8-bit grey or RGB"
+    if bits > 8 or image.mode.startswith("I"):
+        return f"has more than 8 bits per channel (mode {image.mode}); save the image as 8-bit grey or RGB"
     if image.mode not in MODES:
         return f"has colour mode {image.mode}; save the image as 8-bit grey or RGB"
     return None

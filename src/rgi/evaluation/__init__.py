@@ -1,1 +1,1 @@
-"""LightningModules that solve test images and score the results."""
+"""Solving and scoring of test images with Lightning."""

@@ -1,7 +1,8 @@
-"""What a run learns from clean images before it solves the first test image.
+"""Statistics of clean images, which a run computes before it solves test images.
 
-Statistics of the residuals normalise the anomaly map, PaDiM on the critic's features adds a second map, and a threshold
-is fixed. Clean images are solved by the run's own method; their results are kept beside those of the test images.
+Statistics of residuals normalise the anomaly map. PaDiM on features of the critic adds a second map. Validation images
+define a threshold. The run's own method solves the clean images, and their results are kept beside the results of the
+test images.
 """
 
 import torch
@@ -23,17 +24,22 @@ from rgi.metrics.thresholds import clean_threshold
 from rgi.pixels import luminance
 
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
-MIN_CLEAN_IMAGES = 4
-STATISTICS_IMAGES = 32  # inverted for the statistics, at most; half of the clean images if they are fewer than 64
-FEATURE_IMAGES = 1000  # that PaDiM is fitted to, at most; its authors use about 250
-THRESHOLD_IMAGES = 16
+MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
+STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
+FEATURE_IMAGES = 1000  # highest number of images for the fit of PaDiM; its authors use about 250
+THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 
 
 def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
-    """Check, before work starts, that `learn_from_clean_images` will have what it needs.
+    """Check the clean images and the critic for `learn_from_clean_images` before work starts.
+
+    Args:
+        kind: kind of anomaly map, see `rgi.inversion.result.Inversion.anomaly_map`; None for the paper's map.
+        images: dataset with clean training images.
+        gan: GAN with the critic.
 
     Raises:
-        InputError: no clean images, too few of them, or a critic without features to compare.
+        InputError: the clean images are missing or too few, or the critic has no features.
     """
     if kind not in KINDS_FROM_CLEAN:
         return
@@ -53,9 +59,17 @@ def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
 def learn_from_clean_images(
     module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int, seed: int
 ) -> None:
-    """Give the module the statistics that its kind of anomaly map needs.
+    """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
-    Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the others.
+    Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the other clean
+    training images.
+
+    Args:
+        module: module of the method.
+        trainer: trainer that runs the module.
+        images: dataset with clean training images.
+        batch_size: number of images in a batch.
+        seed: seed of PaDiM.
     """
     clean, kind = images.train(), module.map_kind
     chosen = evenly_spaced(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
@@ -67,14 +81,14 @@ def learn_from_clean_images(
 
 
 def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
-    """PaDiM on the critic's features, as conf/baseline/padim.yaml has it.
+    """An anomaly map of PaDiM on features of the critic, with the options of conf/baseline/padim.yaml.
 
     Args:
-        gan: whose critic gives the features.
-        clean: clean images (C,H,W).
-        excluded: positions of the images that PaDiM is not fitted to.
-        seed: of PaDiM's choice of channels.
-        device: that PaDiM is fitted on.
+        gan: GAN with a critic.
+        clean: dataset of clean images (C,H,W).
+        excluded: positions of the clean images that are not used.
+        seed: seed of PaDiM's choice of channels.
+        device: device of the fit.
 
     Returns:
         A function from images (B,C,H,W) to scores (B,H,W).
@@ -86,7 +100,13 @@ def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: 
 
 
 def clean_statistics(results: list[Result], feature_map: FeatureMap | None, device: torch.device) -> CleanStatistics:
-    """The statistics of clean images, from the results of their inversion."""
+    """Statistics of clean images from the results of their inversion.
+
+    Args:
+        results: result of each image, with observed and restored image.
+        feature_map: map of PaDiM for a combined map; None without such a map.
+        device: device of the statistics.
+    """
     observed, restored = (
         torch.stack([torch.from_numpy(result[name]) for result in results]).to(device)
         for name in ("observed", "restored")
@@ -97,10 +117,17 @@ def clean_statistics(results: list[Result], feature_map: FeatureMap | None, devi
 def fix_threshold(
     module: TestModule, trainer: Trainer, images: ImageSet, batch_size: int, false_positive_rate: float | None
 ) -> None:
-    """Fix the module's threshold: this share of clean validation pixels exceeds it.
+    """Compute a threshold that a given share of clean validation pixels exceeds, and store it in ``module.threshold``.
 
-    Nothing happens without a rate, where the test images have no masks or painted corruptions, or where the dataset has
-    no validation images.
+    There is no threshold if the rate is None, if the test images have no masks or are corrupted by `CorruptedSet`, or
+    if the dataset has no validation images.
+
+    Args:
+        module: module of the method.
+        trainer: trainer that runs the module.
+        images: dataset with validation images.
+        batch_size: number of images in a batch.
+        false_positive_rate: share of pixels above the threshold, in [0,1); None for no threshold.
     """
     if false_positive_rate is None or isinstance(images, CorruptedSet) or images.test()[0].mask is None:
         return
@@ -117,7 +144,7 @@ def fix_threshold(
 def _solve(
     module: TestModule, trainer: Trainer, folder: str, pictures: list[Tensor], category: str, batch_size: int
 ) -> list[Result]:
-    """Results of clean images, kept in a folder beside that of the test images."""
+    """Solve clean images; their results are kept in a folder beside the results of the test images."""
     batches, results = CleanBatches(pictures, category), module.results
     module.results = results.parents[1] / folder / module.method
     trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)

@@ -1,4 +1,4 @@
-"""Test images for Lightning: in order, each image on exactly one process."""
+"""Test images for Lightning, in a fixed order and without duplicates on several processes."""
 
 from pytorch_lightning import LightningDataModule
 from torch import Tensor, zeros_like
@@ -12,8 +12,8 @@ class TestData(LightningDataModule):
     """Batches of test images; process r of w takes the images r, r+w, r+2w, ...
 
     Args:
-        images: the test images.
-        batch_size: images in a batch, at least 1.
+        images: test images.
+        batch_size: number of images in a batch, at least 1.
     """
 
     __test__ = False  # pytest would take the class for a test case
@@ -23,7 +23,7 @@ class TestData(LightningDataModule):
         self.images, self.batch_size = images, batch_size
 
     def test_dataloader(self) -> DataLoader:
-        """This process's share of the test images. Every process needs at least one: the others wait for it."""
+        """The test images of this process. Each process needs at least one image."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         share = range(rank, len(self.images), world)
         return DataLoader(self.images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
@@ -32,11 +32,11 @@ class TestData(LightningDataModule):
 
 
 class CleanBatches(Dataset[Batch]):
-    """Clean images as test images: each a `Batch` of one with an empty mask, named by its number.
+    """Clean images as test images: each a `Batch` of one with an empty mask. The name of an image is its number.
 
     Args:
-        images: (C,H,W) each.
-        category: the name of their dataset's category.
+        images: clean images (C,H,W).
+        category: category of the dataset.
     """
 
     def __init__(self, images: list[Tensor], category: str) -> None:

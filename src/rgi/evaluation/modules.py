@@ -1,4 +1,4 @@
-"""Methods under Lightning: solve each batch, write every image's result as soon as it is known, score the whole."""
+"""LightningModules of the methods, which solve batches of test images, save the results, and compute scores."""
 
 import time
 from abc import abstractmethod
@@ -23,33 +23,36 @@ from rgi.metrics.standard import psnr, ssim
 
 
 class TestModule(LightningModule):
-    """The test step solves and scores; the predict step only solves. A subclass implements `solve`.
+    """Base class: the test step solves and scores images, and the predict step only solves them.
 
-    Each image's result is written to ``<results>/<name>.npz`` when its batch is done. An image whose file exists is
-    read back and not solved again. No result depends on the other images of a batch, so an interrupted run ends with
-    the numbers of an uninterrupted one.
+    Subclasses implement `solve`. The result of each image is written to ``<results>/<name>.npz`` at the end of its
+    batch. If this file exists, the image is not solved again. A result does not depend on the other images of a batch,
+    so an interrupted run has the same scores as an uninterrupted run.
+
+    Attributes:
+        optimises_mask: whether the ``mask`` of a result is an estimate; the reference protocol ranks pixels by it.
 
     Args:
-        method: name of the method, for the progress bar and the tables.
+        method: name of the method in the progress bar and the tables.
         results: folder of this method's results.
-        steps: optimisation steps per image, the unit of the progress bar.
+        steps: number of optimisation steps per image, for the progress bar.
     """
 
-    __test__ = False  # no test case, whatever pytest makes of the name
-    optimises_mask = False  # whether a result's ``mask`` is an estimate, which the reference protocol ranks
+    __test__ = False  # pytest would take the class for a test case
+    optimises_mask = False
 
     def __init__(self, method: str, results: Path, steps: int) -> None:
         super().__init__()
         self.method, self.results, self.steps = method, results, steps
-        self.threshold: float | None = None  # of the anomaly map, fixed on clean images; its F1 is scored
+        self.threshold: float | None = None  # of the anomaly map, for an F1 score; see `fix_threshold`
         self.bar = tqdm(disable=True)
 
     @abstractmethod
     def solve(self, batch: Batch) -> dict[str, Tensor]:
-        """Tensors with one row per image: the anomaly ``map`` (B,H,W), and whatever else the method estimates."""
+        """Solve a batch; returns tensors with one row per image: the anomaly ``map`` (B,H,W) and further estimates."""
 
     def setup(self, stage: str) -> None:
-        """Make the metrics where they are needed: their bins take 0.4 GB."""
+        """Make the metrics only for scoring, because their bins take 0.4 GB."""
         if stage == "test":
             self.scores = Scores(self.threshold)
 
@@ -83,12 +86,12 @@ class TestModule(LightningModule):
         return self.batch_results(batch)
 
     def on_test_epoch_end(self) -> None:
-        """Log the scores of the whole set; torchmetrics joins the processes."""
+        """Log the scores of all test images; torchmetrics joins the processes."""
         values = {name: torch.as_tensor(value).float() for name, value in self.scores.compute().items()}
-        self.log_dict(values, sync_dist=True)  # the same on every process already; Lightning warns without
+        self.log_dict(values, sync_dist=True)  # without sync_dist, Lightning would warn
 
     def batch_results(self, batch: Batch) -> list[Result]:
-        """Results of a batch; only images without a file are solved."""
+        """Results of the images in a batch; only images without a result file are solved."""
         missing = [i for i, name in enumerate(batch.name) if not result_path(self.results, name).exists()]
         if missing:
             for i, result in zip(missing, self._solve(batch.select(missing)), strict=True):
@@ -116,21 +119,23 @@ class TestModule(LightningModule):
         ]
 
     def _stack(self, results: list[Result], key: str) -> Tensor | None:
-        """One tensor (B,...) of an array of every result, or None where the method has no such array."""
+        """Tensor (B,...) of one array of all results; None if the results have no such array."""
         if key not in results[0]:
             return None
         return torch.from_numpy(np.stack([result[key] for result in results])).to(self.device)
 
 
 class InversionModule(TestModule):
-    """RGI and all that `rgi.invert` does.
+    """All methods of `rgi.invert`.
 
     Args:
-        gan: the generator and its critic.
-        config: the method.
-        method, results: see `TestModule`.
-        map_kind, sigma: of the anomaly map that is scored, see `rgi.inversion.result.Inversion.anomaly_map`.
-        seed: of the latent pool.
+        gan: generator with its critic.
+        config: options of the method.
+        method: name of the method in the progress bar and the tables.
+        results: folder of this method's results.
+        map_kind: kind of the scored anomaly map, see `rgi.inversion.result.Inversion.anomaly_map`.
+        sigma: standard deviation of the map's Gaussian smoothing in pixels.
+        seed: seed of the latent pool.
     """
 
     def __init__(
@@ -139,13 +144,13 @@ class InversionModule(TestModule):
         super().__init__(method, results, config.iterations)
         self.gan, self.config = gan, config
         self.map_kind, self.sigma, self.pool_seed = map_kind, sigma, seed
-        self.clean: CleanStatistics | None = None  # what the map's kind may need
-        self.networks = nn.ModuleDict(gan.modules())  # for Lightning to move
+        self.clean: CleanStatistics | None = None  # for kinds of maps with statistics of clean images
+        self.networks = nn.ModuleDict(gan.modules())  # so that Lightning moves the networks to the device
         self.optimises_mask = config.mask in ("profiled", "adam")
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
-        """The fields of an `Inversion`."""
-        found = invert(
+        """The fields of an `Inversion`, and the paper's anomaly map if the scored map is another one."""
+        inversion = invert(
             self.gan,
             batch.observed,
             self.config,
@@ -153,18 +158,18 @@ class InversionModule(TestModule):
             seed=self.pool_seed,
             on_step=self.bar.update,
         )
-        self.bar.update(int((self.config.iterations - found.iterations).sum()))  # steps that were not needed
-        another = self.map_kind is not None or self.sigma
+        self.bar.update(int((self.config.iterations - inversion.iterations).sum()))  # skipped steps
+        has_other_map = self.map_kind is not None or self.sigma
         return {
-            "restored": found.restored,
-            "mask": found.mask,
-            "map": found.anomaly_map(self.map_kind, self.sigma, self.clean),
-            **({"paper_map": found.anomaly_map()} if another else {}),
-            "latent": found.latent,
-            "history": found.history.T,
-            "objective": found.objective,
-            "iterations": found.iterations,
-            "evaluations": found.evaluations,
+            "restored": inversion.restored,
+            "mask": inversion.mask,
+            "map": inversion.anomaly_map(self.map_kind, self.sigma, self.clean),
+            **({"paper_map": inversion.anomaly_map()} if has_other_map else {}),
+            "latent": inversion.latent,
+            "history": inversion.history.T,
+            "objective": inversion.objective,
+            "iterations": inversion.iterations,
+            "evaluations": inversion.evaluations,
         }
 
 
@@ -172,9 +177,10 @@ class BaselineModule(TestModule):
     """A fitted baseline.
 
     Args:
-        baseline: see `rgi.baselines.base.Baseline`.
-        method, results: see `TestModule`.
-        sigma: of the anomaly map's smoothing, in pixels.
+        baseline: fitted baseline.
+        method: name of the method in the progress bar and the tables.
+        results: folder of this method's results.
+        sigma: standard deviation of the map's Gaussian smoothing in pixels.
     """
 
     def __init__(self, baseline: Baseline, method: str, results: Path, sigma: float) -> None:
@@ -182,8 +188,8 @@ class BaselineModule(TestModule):
         self.baseline, self.sigma = baseline, sigma
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
-        """The restored images, if it restores any, and the map."""
-        found = self.baseline.predict(batch.observed)
+        """The anomaly map, and the restored images if the baseline restores images."""
+        prediction = self.baseline.predict(batch.observed)
         self.bar.update(len(batch))
-        restored = {} if found.restored is None else {"restored": found.restored}
-        return {**restored, "map": found.anomaly_map(self.sigma)}
+        restored = {} if prediction.restored is None else {"restored": prediction.restored}
+        return {**restored, "map": prediction.anomaly_map(self.sigma)}

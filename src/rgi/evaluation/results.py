@@ -1,6 +1,6 @@
-"""The result format: one ``<name>.npz`` per image, whose arrays and numbers every table and page is made from.
+"""The result files: one ``<name>.npz`` per image, with the arrays and numbers for tables and reports.
 
-`rgi.evaluation.modules` says what a file holds. Names may contain folders ("<kind>/<stem>").
+`rgi.evaluation.modules` writes the files. Names may contain folders ("<kind>/<stem>").
 """
 
 import os
@@ -18,12 +18,12 @@ COLUMNS = ("category", "score", "objective", "iterations", "evaluations", "secon
 
 
 def result_path(folder: Path, name: str) -> Path:
-    """The file of an image in a folder of results."""
+    """Path of an image's result file in a folder of results."""
     return folder / f"{name}.npz"
 
 
 def save_result(folder: Path, name: str, result: Result) -> None:
-    """Write one image's file, whole or not at all."""
+    """Write the result file of an image; an error leaves no incomplete file."""
     path = result_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -36,35 +36,41 @@ def save_result(folder: Path, name: str, result: Result) -> None:
 
 
 def load_result(folder: Path, name: str, required: Sequence[str] = (), optional: Sequence[str] | None = None) -> Result:
-    """Read one image's file.
+    """Read the result file of an image.
 
     Args:
-        folder: of the results.
-        name: of the image.
-        required: arrays that must be there.
-        optional: arrays that are read if they are there; None reads everything.
+        folder: folder of the results.
+        name: name of the image.
+        required: names of arrays that must be in the file.
+        optional: names of arrays that are read if they exist; None for all arrays of the file.
 
     Raises:
-        InputError: the file is missing or damaged, or lacks a required array.
+        InputError: the file is missing or damaged, or has no required array.
     """
     path = result_path(folder, name)
-    remedy = "remove it and start the run's command again, which solves this image anew"
+    remedy = "remove the file and run the same command again to solve this image"
     try:
         with np.load(path, allow_pickle=False) as file:
             wanted = file.files if optional is None else [key for key in (*required, *optional) if key in file]
             arrays = {key: file[key] for key in wanted}
     except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; start the run's command again, which solves this image") from error
+        raise InputError(f"{path}: missing; run the same command again to solve this image") from error
     except (ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: is no results file ({error}); {remedy}") from error
+        raise InputError(f"{path}: is not a result file ({error}); {remedy}") from error
     for key in required:
         if key not in arrays:
-            raise InputError(f"{path}: lacks the array {key!r}; {remedy}")
+            raise InputError(f"{path}: has no array {key!r}; {remedy}")
     return arrays
 
 
 def image_rows(folder: Path, names: Sequence[str], method: str) -> list[dict[str, Any]]:
-    """The numbers of each image, read back from its file: one row per image, as ``per_image.csv`` holds them."""
+    """Numbers from result files, one row per image, as in ``per_image.csv``.
+
+    Args:
+        folder: folder of the results.
+        names: names of the images.
+        method: name of the method in the rows.
+    """
     table = []
     for name in names:
         result = load_result(folder, name, optional=COLUMNS)

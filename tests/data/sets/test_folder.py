@@ -159,16 +159,29 @@ def test_every_file_is_decoded(tree, place):
     refused(folder(tree), str(tree / place), "the file is damaged")
 
 
-@pytest.mark.parametrize("option", ["masks", "train"])
-def test_folders_inside_the_root(tree, option):
-    inside = {"masks": None, "train": None, option: str(tree / "clean")}
-    refused(
-        folder(tree, root=str(tree), **inside), f"dataset.{option}={tree / 'clean'}: lies in", "outside dataset.root"
-    )
+@pytest.mark.parametrize(
+    ("inner", "outer", "folders"),
+    [
+        ("masks", "root", {"root": ".", "masks": "clean", "train": None}),
+        ("root", "masks", {"masks": "test"}),
+        ("train", "root", {"root": ".", "masks": None, "train": "clean"}),
+        ("root", "train", {"train": ".", "masks": None}),
+        ("masks", "train", {"train": "masks"}),
+        ("root", "masks", {"masks": ".", "root": "test/crack", "train": "clean"}),
+    ],
+)
+def test_no_folder_lies_in_another(tree, inner, outer, folders):
+    """Or images would be tested as well as trained on, or masks taken for images."""
+    places = {option: None if place is None else str(tree / place) for option, place in folders.items()}
+    with pytest.raises(InputError, match=rf"^dataset\.{inner}=.*: lies in dataset\.{outer}=.*; name folders") as error:
+        folder(tree, **places).prepare()
+    assert "\n" not in str(error.value)
 
 
-def test_masks_in_the_root_itself(tree):
-    refused(folder(tree, masks=str(tree / "test")), "dataset.masks=", "outside dataset.root")
+def test_the_test_images_may_be_the_training_images(tree):
+    same = folder(tree, root=str(tree / "clean"), masks=None)
+    same.prepare()
+    assert len(same.test()) == len(same.training_files())
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class CorruptedSet:
 
 
 def _is_clean(batch: Batch) -> bool:
-    return batch.clean is not None if batch.mask is None else not batch.mask.any()
+    return batch.clean is not None if batch.defective is None else not batch.defective.any()
 
 
 class CorruptedTestSet(Dataset[Batch]):

@@ -68,7 +68,7 @@ class MaskFolder(Hole):
     def _read(self, path: Path, resolution: int) -> Tensor:
         if self.touched:
             return torch.from_numpy(read_pixels(path, 1, resolution) > 0)[None].float()
-        return read_mask(path, resolution)[None]
+        return read_mask(path, resolution)[0][None]
 
     def check(self, names: Sequence[str], resolution: int, fill_images: FillImages) -> None:
         """Decode and check all masks that are used.

@@ -1,6 +1,7 @@
 """A dataset from the user's own folders: test images, with or without masks and clean images."""
 
 import os
+from itertools import permutations
 from pathlib import Path
 
 from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair_with_masks
@@ -53,14 +54,16 @@ class Folder(FileSet):
         return pair_with_masks(images, images_by_stem(self.masks, f"dataset.masks={self.masks}"))
 
     def _check_apart(self) -> None:
-        """Raise an error if masks or clean images are below the root, because all images there are test images."""
-        root = Path(self.root).expanduser().resolve()
-        for option, folder in (("masks", self.masks), ("train", self.clean)):
-            if folder is None:
-                continue
-            other = Path(folder).expanduser().resolve()
-            if other.is_relative_to(root) and (option, other) != ("train", root):
+        """Raise an error if one of the folders lies in another, because all images below a folder have its use.
+
+        The one exception: ``train`` may be the root itself, whose images are then trained and tested on.
+        """
+        options = {"root": self.root, "masks": self.masks, "train": self.clean}
+        folders = {option: Path(folder).expanduser().resolve() for option, folder in options.items() if folder}
+        for (option, inner), (other, outer) in permutations(folders.items(), 2):
+            same_images = {option, other} == {"root", "train"} and inner == outer
+            if inner.is_relative_to(outer) and not same_images:
                 raise InputError(
-                    f"dataset.{option}={folder}: lies in dataset.root={self.root}, where every image is a test image; "
-                    "name a folder outside dataset.root"
+                    f"dataset.{option}={options[option]}: lies in dataset.{other}={options[other]}, and all images "
+                    f"there count as dataset.{other}; name folders that lie side by side"
                 )
