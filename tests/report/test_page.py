@@ -187,8 +187,8 @@ def test_bad_input_is_refused_without_writing_files(tmp_path):
         ([results_of("rgi", ROWS + ROWS[:1])], "same name"),
         ([results_of("rgi", [image("../x")])], "../x leads out"),
         ([results_of("rgi", ROWS, folder=tmp_path / "nowhere")], "nowhere/rgi/crack/a.npz: missing"),
-        ([good, no_map], "crack/a.npz: lacks the array 'map'"),
-        ([good, broken], "crack/d.npz: is no results file"),
+        ([good, no_map], "crack/a.npz: has no array 'map'"),
+        ([good, broken], "crack/d.npz: is not a result file"),
     ]:
         with pytest.raises(InputError, match=re.escape(words)):
             write_report(tmp_path / "report", "Title", methods, "")
