@@ -1,4 +1,4 @@
-"""What the experiments compare us with is what they say it is."""
+"""The plain loop in experiments/speed equals the published procedure."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ CASES = json.loads((GOLDEN / "inversion.json").read_text())
 
 @pytest.fixture(scope="module")
 def loop():
-    """experiments/speed/loop.py, which is no part of the package."""
+    """The module experiments/speed/loop.py, which does not belong to the package."""
     spec = importlib.util.spec_from_file_location("loop", ROOT / "experiments/speed/loop.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["anomaly_rgi_l2", "anomaly_r_rgi_l2"])
-def test_the_plain_loop_is_the_published_procedure(name, loop, arrays, checkpoint):
+def test_the_plain_loop_equals_the_published_procedure(name, loop, arrays, checkpoint):
     case, distances = CASES[name], []
     method = loop.Published(
         penalty=case["mask_penalty"],
@@ -58,6 +58,6 @@ def test_the_plain_loop_is_the_published_procedure(name, loop, arrays, checkpoin
     assert min(distances) < 1e-4
 
 
-def test_the_plain_loop_starts_where_the_published_procedure_does(loop, arrays, checkpoint):
+def test_the_plain_loop_has_the_start_of_the_published_procedure(loop, arrays, checkpoint):
     start = loop.nearest(load_gan(checkpoint).generator, arrays["observed"][:1], arrays["pool"])
     assert start.equal(arrays["latent_init"][:1])

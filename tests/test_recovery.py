@@ -1,4 +1,4 @@
-"""The experiment on the paper's claim: what its grid holds, what it finds where the claim must hold, how it resumes."""
+"""Recovery study: convergence to the truth for λ → 0, cells of the grid, and continuation of a stopped study."""
 
 import csv
 import importlib.util
@@ -31,12 +31,12 @@ DEFAULTS = {
 
 @pytest.fixture(scope="module")
 def recovery() -> Any:
-    """The study, which is no part of the package."""
+    """The module of the study, which does not belong to the package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(STUDY)
         spec = importlib.util.spec_from_file_location("recovery", STUDY / "study.py")
         module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "recovery", module)  # where its dataclasses look their names up
+        patch.setitem(sys.modules, "recovery", module)  # dataclasses need the module in sys.modules
         spec.loader.exec_module(module)
         yield module
 
@@ -51,51 +51,51 @@ def table(file: Path) -> list[dict[str, str]]:
 
 
 def summary(recovery: Any, errors: dict[str, list[float]]) -> dict[str, float]:
-    """What the study's table says of a cell."""
+    """Row values of one cell in the table of the study, by metric."""
     images = pd.DataFrame({**recovery.Cell("rgi", 0.1, 1.0, "basin").columns, **errors})
     return recovery.long_form(images, seed=0).set_index("metric")["value"].to_dict()
 
 
 @pytest.fixture(scope="module")
 def basin(recovery) -> dict[float, dict[str, float]]:
-    """Scores of RGI by λ, a tenth of the pixels corrupted, from the basin."""
+    """Errors of RGI by λ, with a tenth of the pixels corrupted and the start in the basin."""
     gan, tried = tiny_gan(), settings(recovery, iterations=200)
     truth = recovery.sample(gan, tried.images, seed=0)
-    found = {}
+    errors = {}
     with tqdm(disable=True) as bar:
         for penalty in PENALTIES:
             cell = recovery.Cell("rgi", 0.1, penalty, "basin")
-            found[penalty] = summary(recovery, recovery.measure(gan, truth, cell, tried, 0, bar))
-    return found
+            errors[penalty] = summary(recovery, recovery.measure(gan, truth, cell, tried, 0, bar))
+    return errors
 
 
-def test_in_the_basin_image_and_mask_tend_to_the_truth(basin, recovery):
+def test_in_the_basin_image_and_mask_converge_to_the_truth(basin, recovery):
     for metric in ("rmse", "mask_error"):
         errors = [basin[penalty][metric] for penalty in PENALTIES]
         assert all(smaller < larger for larger, smaller in pairwise(errors)), (metric, errors)
-    assert basin[PENALTIES[-1]]["rmse"] < recovery.SUCCESS / 4
+    assert basin[PENALTIES[-1]]["rmse"] < recovery.SUCCESS_RMSE / 4
     assert basin[PENALTIES[-1]]["mask_error"] < 0.02
     assert basin[PENALTIES[-1]]["success_rate"] == 1
 
 
-def test_a_penalty_far_too_small_stalls_with_everything_masked(recovery):
+def test_with_a_very_small_penalty_the_mask_covers_all_pixels(recovery):
     gan, tried = tiny_gan(), settings(recovery, iterations=30)
     truth = recovery.sample(gan, tried.images, seed=0)
     cell = recovery.Cell("rgi", 0.1, 1e-9, "pool")
     with tqdm(disable=True) as bar:
         found = summary(recovery, recovery.measure(gan, truth, cell, tried, 0, bar))
-    assert found["mask_error"] == pytest.approx(0.9, abs=0.02)  # M = 1 on the nine tenths that are right
+    assert found["mask_error"] == pytest.approx(0.9, abs=0.02)  # M = 1 on the nine tenths of intact pixels
     assert found["success_rate"] == 0
 
 
-def test_the_pool_knows_nothing_of_the_truth(recovery):
-    """Drawn from one seed, the two would begin with the same numbers."""
+def test_the_pool_is_independent_of_the_truth(recovery):
+    """With the same random generator, the pool would begin with the true codes."""
     gan = tiny_gan()
     pool = draw_pool(1000, gan.card.latent_dim, "normal", seed=0)
     assert torch.cdist(recovery.sample(gan, 16, seed=0).latent, pool).min() > 0.1
 
 
-def test_corruption_is_nested_and_leaves_the_rest_alone(recovery):
+def test_corruption_is_nested_and_changes_no_other_pixels(recovery):
     truth = recovery.sample(tiny_gan(), 3, seed=1)
     (some, few), (other, many) = (recovery.corrupt(truth, fraction, "noise", seed=1) for fraction in (0.1, 0.4))
     assert (few <= many).all()
@@ -104,7 +104,7 @@ def test_corruption_is_nested_and_leaves_the_rest_alone(recovery):
     assert torch.where(few.bool(), some, 0).equal(torch.where(few.bool(), other, 0))
 
 
-def test_the_tables_hold_what_the_grid_says(tmp_path, recovery):
+def test_the_tables_have_all_cells_of_the_grid(tmp_path, recovery):
     tried = settings(recovery)
     recovery.run(tiny_gan(), tried, tmp_path, seed=3)
     rows, images = table(tmp_path / "table.csv"), table(tmp_path / "per_image.csv")
@@ -115,7 +115,7 @@ def test_the_tables_hold_what_the_grid_says(tmp_path, recovery):
             *((fraction, "", method, "False") for fraction in ("0.1", "0.2") for method in ("l1", "l2")),
             *((fraction, "0.01", "rgi", "False") for fraction in ("0.1", "0.2")),
             *(("0.1", penalty, "rgi", "False") for penalty in ("1.0", "0.001")),
-            ("0.1", "0.001", "rgi", "True"),  # λ = 1 is larger than what a continuation begins at
+            ("0.1", "0.001", "rgi", "True"),  # λ = 1 is larger than the first λ of a continuation
         }
     metrics = {method: {row["metric"] for row in rows if row["method"] == method} for method in ("rgi", "l1")}
     assert metrics == {"rgi": {"rmse", "mask_error", "success_rate"}, "l1": {"rmse", "success_rate"}}
@@ -128,7 +128,7 @@ def test_the_tables_hold_what_the_grid_says(tmp_path, recovery):
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
-def test_finished_cells_are_read_back(tmp_path, monkeypatch, recovery):
+def test_finished_cells_are_not_measured_again(tmp_path, monkeypatch, recovery):
     gan, tried = tiny_gan(), settings(recovery, images=2)
     recovery.run(gan, tried, tmp_path, seed=0)
     first = {file: file.read_text() for file in sorted(tmp_path.glob("*.csv"))}
@@ -143,7 +143,7 @@ def test_finished_cells_are_read_back(tmp_path, monkeypatch, recovery):
     assert {file: file.read_text() for file in first} == first
 
 
-def test_another_study_keeps_out_of_the_folder(tmp_path, recovery):
+def test_a_folder_with_another_study_is_refused(tmp_path, recovery):
     recovery.run(tiny_gan(), settings(recovery), tmp_path, seed=0)
     with pytest.raises(SystemExit, match="holds a study with other settings"):
         recovery.run(tiny_gan(), settings(recovery, fill="image"), tmp_path, seed=0)

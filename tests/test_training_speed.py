@@ -1,4 +1,4 @@
-"""The plain training that the benchmark compares ours with takes the same steps."""
+"""Speed benchmark of the training: the plain training takes the same steps as our training."""
 
 import importlib
 import sys
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def speed():
-    """A module of experiments/speed by its name; they import each other, and none stays behind."""
+    """Function that imports a module of experiments/speed by name. The modules are unloaded after the tests."""
     before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SPEED))
@@ -23,8 +23,8 @@ def speed():
             del sys.modules[name]
 
 
-def test_plain_training_is_ours(speed, monkeypatch):
-    """In float32, both losses and all weights after three steps; the averages too."""
+def test_plain_training_equals_our_training(speed, monkeypatch):
+    """Losses, weights and averaged weights are equal after three steps in float32."""
     training = speed("training")
     monkeypatch.setattr(training, "native_bfloat16", lambda _: False)
     ours = training.OurTraining(2, [8, 8, 4, 4, 4, 4], CPU)
@@ -38,15 +38,15 @@ def test_plain_training_is_ours(speed, monkeypatch):
     pairs = ((plain.generator, ours.generator), (plain.critic, ours.critic), (plain.average, ours.average.module))
     for theirs, network in pairs:
         for name, parameter in network.named_parameters():
-            # Where a gradient is next to nothing, Adam's step has the size of any other and the sign of its rounding.
+            # For gradients near 0, rounding determines the sign of Adam's step, but the step has full length.
             torch.testing.assert_close(theirs.get_parameter(name), parameter, rtol=0, atol=2e-3, msg=name)
             assert (theirs.get_parameter(name) - parameter).abs().mean() < 1e-4, name
 
 
-def test_the_work_of_a_training_step(speed):
-    """Eighteen forward passes, in which real and generated images, the penalty and the two steps add up."""
+def test_operations_of_a_training_step(speed):
+    """A step costs as much as eighteen forward passes of one network."""
     training = speed("training")
-    macs = 16 * 6.384e9  # of the paper's generator at 32 pixels, and of its critic
+    macs = 16 * 6.384e9  # of the paper's generator at 32 pixels; the critic has as many
     assert training.step_work(3, None) == pytest.approx(18 * 2 * macs, rel=0.02)
 
 
@@ -54,4 +54,4 @@ def test_rows_of_other_cases_are_kept(speed):
     table = speed("table")
     old = [table.Row(case, 1, "ours", "step_seconds", 1.0, "s") for case in ("a", "b")]
     new = [table.Row("b", 1, "ours", "other", 2.0, "s")]
-    assert table.merged(old, new) == [old[0], new[0]]
+    assert table.merge_rows(old, new) == [old[0], new[0]]

@@ -1,4 +1,7 @@
-"""python experiments/demo/figure.py RUN_FOLDER: of each kind of defect the image with R-RGI's median AUROC, stacked."""
+"""python experiments/demo/figure.py RUN_FOLDER: draw the figure of the demo.
+
+The figure has one image of each kind of defect, from top to bottom. It is the image with the median AUROC of R-RGI.
+"""
 
 import sys
 from pathlib import Path

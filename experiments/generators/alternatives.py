@@ -1,6 +1,6 @@
-"""What was tried for the compact GAN beside what it became: blocks, norms and critics from the field's small-data work.
+"""Alternatives to the compact GAN: blocks, norms and critics from the literature on GANs with few training images.
 
-Every alternative is a pair of networks with the interface of `rgi.generators.compact`, and what its training adds.
+The networks have the interface of `rgi.generators.compact`.
 """
 
 from itertools import pairwise
@@ -15,8 +15,8 @@ from rgi.generators.progressive import normalise
 from rgi.training.small_data import SmallDataTraining
 
 
-class Excited(nn.Module):
-    """Skip-layer excitation (Liu et al. 2021, FastGAN): a coarse layer says which maps of a fine one are on."""
+class SkipLayerExcitation(nn.Module):
+    """Skip-layer excitation (Liu et al. 2021, FastGAN): a coarse layer gates the feature maps of a fine layer."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Excited(nn.Module):
 
 
 class BatchNormGenerator(nn.Module):
-    """Batch norm after every convolution (Radford et al. 2016)."""
+    """Generator with batch norm after each convolution (Radford et al. 2016)."""
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__()
@@ -55,26 +55,29 @@ class BatchNormGenerator(nn.Module):
 
 
 class SkipGenerator(BatchNormGenerator):
-    """Batch norm, and excitations from 4 to 32 and from 8 to 64 pixels (for 64; two from the last layers back)."""
+    """Generator with batch norm and two skip-layer excitations.
+
+    At a resolution of 64 pixels, the excitations go from 4 to 32 and from 8 to 64 pixels.
+    """
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__(latent_dim, channels, widths)
         self.span = len(widths) - 2
-        self.skips = nn.ModuleList(Excited(widths[i], widths[i + self.span]) for i in range(2))
+        self.skips = nn.ModuleList(SkipLayerExcitation(widths[i], widths[i + self.span]) for i in range(2))
 
     def forward(self, z: Tensor) -> Tensor:
         x = leaky_relu(self.base_norm(self.base(z).unflatten(1, (-1, 4, 4))), 0.2)
-        seen = [x]
+        features = [x]
         for index, block in enumerate(self.blocks, 1):
             x = block(x)
             if index >= self.span:
-                x = self.skips[index - self.span](seen[index - self.span], x)
-            seen.append(x)
+                x = self.skips[index - self.span](features[index - self.span], x)
+            features.append(x)
         return self.to_image(x)
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's vector of maps is scaled to length one (Karras et al. 2018)."""
+    """Pixel norm (Karras et al. 2018) with a learned scale and shift per feature map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -85,7 +88,7 @@ class PixelNorm(nn.Module):
 
 
 class PixelNormGenerator(BatchNormGenerator):
-    """Pixel norm in place of batch norm: no image depends on its neighbours in training either."""
+    """Generator with pixel norm instead of batch norm, so images of a batch are independent in training."""
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__(latent_dim, channels, widths)
@@ -95,7 +98,7 @@ class PixelNormGenerator(BatchNormGenerator):
 
 
 class WeightNormGenerator(compact.Generator):
-    """Weights of unit length per output map, times a learned one (Salimans, Kingma 2016)."""
+    """Generator with weight norm (Salimans, Kingma 2016) in the blocks."""
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__(latent_dim, channels, widths)
@@ -103,8 +106,8 @@ class WeightNormGenerator(compact.Generator):
             weight_norm(block[1])
 
 
-class Modulated(nn.Module):
-    """A convolution whose input maps are scaled by the style and whose output is normalised for it (StyleGAN2)."""
+class ModulatedConv(nn.Module):
+    """Modulated convolution (StyleGAN2): the style scales the input maps, and the output is normalised again."""
 
     def __init__(self, style: int, inner: int, outer: int) -> None:
         super().__init__()
@@ -120,7 +123,7 @@ class Modulated(nn.Module):
 
 
 class ModulatedGenerator(nn.Module):
-    """A mapping network, and one modulated convolution per resolution from a base that z sets, too."""
+    """Generator with a mapping network and one modulated convolution per resolution. The base also depends on z."""
 
     def __init__(self, latent_dim: int, channels: int, widths: list[int]) -> None:
         super().__init__()
@@ -129,7 +132,7 @@ class ModulatedGenerator(nn.Module):
             nn.Linear(latent_dim, 128), nn.LeakyReLU(0.2), nn.Linear(128, 128), nn.LeakyReLU(0.2)
         )
         self.base = nn.Linear(latent_dim, widths[0] * 16)
-        self.blocks = nn.ModuleList(Modulated(128, inner, outer) for inner, outer in pairwise(widths))
+        self.blocks = nn.ModuleList(ModulatedConv(128, inner, outer) for inner, outer in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -141,7 +144,7 @@ class ModulatedGenerator(nn.Module):
 
 
 class SpectralCritic(compact.Critic):
-    """Every layer's largest singular value is 1 (Miyato et al. 2018)."""
+    """Critic with spectral norm (Miyato et al. 2018): the largest singular value of each layer is 1."""
 
     def __init__(self, channels: int, widths: list[int]) -> None:
         super().__init__(channels, widths)
@@ -151,7 +154,7 @@ class SpectralCritic(compact.Critic):
 
 
 class ReconstructingCritic(compact.Critic):
-    """From its maps of 8x8 pixels a small decoder must rebuild the real image at half size (FastGAN)."""
+    """Critic with a decoder (FastGAN) that reconstructs real images at half size from feature maps of 8x8 pixels."""
 
     def __init__(self, channels: int, widths: list[int]) -> None:
         super().__init__(channels, widths)
@@ -162,16 +165,22 @@ class ReconstructingCritic(compact.Critic):
             inner = 32
         self.decoder = nn.Sequential(*layers, nn.Conv2d(inner, channels, 3, padding=1))
 
-    def rebuilt(self, image: Tensor) -> Tensor:
-        """The image at half size, from what the critic keeps of it."""
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Reconstruct images (B,C,H,W) at half size from the features of the critic."""
         x = self.from_image(image)
         for block in self.blocks[:-1]:
             x = block(x)
         return self.decoder(x)
 
 
-class Training(SmallDataTraining):
-    """The training of an alternative: other networks, a reconstruction term."""
+class AlternativeTraining(SmallDataTraining):
+    """Training of the compact GAN with other networks and, for `ReconstructingCritic`, a reconstruction term.
+
+    Args:
+        generator: class of the generator.
+        critic: class of the critic.
+        settings: arguments of `SmallDataTraining`.
+    """
 
     def __init__(self, generator: type, critic: type, **settings: object) -> None:
         super().__init__(**settings)
@@ -188,9 +197,10 @@ class Training(SmallDataTraining):
             ).requires_grad_(False)
 
     def critic_loss(self, real: Tensor, codes: Tensor, step: int, random: torch.Generator) -> Tensor:
+        """Loss of the critic, with the reconstruction term if the critic has a decoder."""
         loss = super().critic_loss(real, codes, step, random)
         if isinstance(self.critic, ReconstructingCritic):
-            seen = self._augmented(real, random)
-            half = nn.functional.avg_pool2d(seen, 2)
-            loss = loss + (self.critic.rebuilt(seen) - half).abs().mean()
+            augmented = self._augmented(real, random)
+            half = nn.functional.avg_pool2d(augmented, 2)
+            loss = loss + (self.critic.reconstruct(augmented) - half).abs().mean()
         return loss

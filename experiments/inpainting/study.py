@@ -1,8 +1,9 @@
-"""python experiments/inpainting/study.py: how much to mask, and how far to tune, chosen on images that no table shows.
+"""python experiments/inpainting/study.py: choose the hyperparameters of the inpainting methods on validation images.
 
-Every method gets its own small grid, on a few held-out clean images of every set under every corruption: R-RGI and RGI
-over the quantile that λ is set from and the closing of the mask, R-RGI and Pan over the rate of the weights. Writes
-study.csv; cells that it holds already stay as they are.
+Each method has a small grid of options. For RGI and R-RGI, the grid has the quantile that determines λ, and the closing
+of the mask. For R-RGI and Pan, it has the learning rate of the weights. The images are a few clean validation images of
+each dataset with each corruption. No result table uses these images. The script writes study.csv. It does not compute
+cells that are already in this file.
 """
 
 import argparse
@@ -33,11 +34,11 @@ GENERATORS = {
 QUANTILES = (0.9, 0.95)
 CLOSINGS = (None, 0.75, 0.8, 0.9)
 RATES = (5e-4, 1e-3)
-CELL = ["dataset", "corruption", "method", "options"]
+CELL_COLUMNS = ["dataset", "corruption", "method", "options"]  # columns that identify a cell
 
 
 def grid() -> list[tuple[str, dict[str, object]]]:
-    """Method and changed options of every cell."""
+    """All cells of the grid: method, and options that differ from the experiment."""
     masks = [
         {"mask_shape": "pixel", "clean_quantile": quantile, "mask_closing": closing}
         for quantile, closing in product(QUANTILES, CLOSINGS)
@@ -49,8 +50,14 @@ def grid() -> list[tuple[str, dict[str, object]]]:
     return [*cells, ("rrgi", masks[6] | {"lr_generator": RATES[0]})]
 
 
-def corrupted(cfg: DictConfig, images: ImageSet, count: int) -> Batch:
-    """Validation images, evenly spread, with the corruption of an experiment."""
+def corrupted_batch(cfg: DictConfig, images: ImageSet, count: int) -> Batch:
+    """Batch of corrupted validation images.
+
+    Args:
+        cfg: configuration of an experiment with a corruption.
+        images: dataset.
+        count: number of images, evenly spaced among the validation images.
+    """
     clean, corruption = images.validation(), make(cfg, "corruption")
     parts = []
     for i in range(count):
@@ -61,13 +68,14 @@ def corrupted(cfg: DictConfig, images: ImageSet, count: int) -> Batch:
 
 
 def main() -> None:
+    """Run the cells that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=list(GENERATORS))
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
     experiments.register()
-    table = pd.DataFrame(columns=[*CELL, "metric", "value"])
+    table = pd.DataFrame(columns=[*CELL_COLUMNS, "metric", "value"])
     if arguments.table.exists():
         table = pd.read_csv(arguments.table, dtype=str, keep_default_na=False)
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -78,23 +86,32 @@ def main() -> None:
                 if images is None:
                     images = make(cfg, "dataset")
                     images.prepare()
-                batch, gan = corrupted(cfg, images, arguments.images), load_gan(GENERATORS[dataset])
+                batch, gan = corrupted_batch(cfg, images, arguments.images), load_gan(GENERATORS[dataset])
                 for method, options in tqdm(grid(), desc=f"{dataset} {corruption}"):
                     cell = [dataset, corruption, method, " ".join(f"{name}={value}" for name, value in options.items())]
-                    if (table[CELL] == cell).all(axis="columns").any():
+                    if (table[CELL_COLUMNS] == cell).all(axis="columns").any():
                         continue
-                    found = invert(gan, batch.observed, configured(dataset, corruption, method, options), batch.mask)
+                    result = invert(
+                        gan, batch.observed, solver_of_experiment(dataset, corruption, method, options), batch.mask
+                    )
                     scores = {
-                        "psnr": psnr(found.restored, batch.clean),
-                        "psnr_hole": psnr_hole(found.restored, batch.clean, batch.mask),
+                        "psnr": psnr(result.restored, batch.clean),
+                        "psnr_hole": psnr_hole(result.restored, batch.clean, batch.mask),
                     }
                     rows = [[*cell, metric, f"{torch.mean(value):.3f}"] for metric, value in scores.items()]
                     table = pd.concat([table, pd.DataFrame(rows, columns=table.columns)])
                     table.to_csv(arguments.table, index=False)
 
 
-def configured(dataset: str, corruption: str, method: str, options: dict[str, object]) -> SolverConfig:
-    """The experiment's method, with these options in place of its own."""
+def solver_of_experiment(dataset: str, corruption: str, method: str, options: dict[str, object]) -> SolverConfig:
+    """Solver configuration of an experiment with changed options.
+
+    Args:
+        dataset: name of the dataset in the experiment.
+        corruption: name of the corruption in the experiment.
+        method: name of the method in the experiment.
+        options: fields of `SolverConfig` that replace the options of the experiment.
+    """
     cfg = compose("config", [f"experiment={dataset}_{corruption}_{method}"])
     return solver_config(cfg.solver, method, "invert").replace(**options)
 

@@ -1,7 +1,7 @@
-"""Optimisers of z that the study compares with the library's and that did not win: L-BFGS, Gauss-Newton, a prior on z.
+"""Optimisers of z that the study compares with the solver: L-BFGS, Gauss-Newton, and Adam with a prior on z.
 
-Each takes a problem of the library (mask profiled out), z at the start (B,d) and a number of steps, and returns z (B,d)
-and what an image cost, in forward passes of the generator (a backward pass to z counts as one).
+An optimiser takes a problem with a profiled mask, z at the start (B,d) and a number of steps. It returns the final z
+(B,d) and the cost per image in generator passes. A backward pass to z counts as one pass.
 """
 
 import torch
@@ -12,12 +12,12 @@ from rgi.inversion.problem import Problem
 
 
 def objective(problem: Problem, z: Tensor) -> Tensor:
-    """The profiled objective (B,)."""
+    """Objective (B,) with profiled mask at z (B,d)."""
     return problem.evaluate(problem.network(z))[0]
 
 
 def gradient(problem: Problem, z: Tensor, prior: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Objective (B,), with ``prior`` |z|²/2 added, and its gradient (B,d)."""
+    """Objective (B,) plus ``prior`` |z|²/2, and the gradient of the sum (B,d)."""
     z = z.detach().requires_grad_()
     value = objective(problem, z) + prior * z.square().sum(1) / 2
     (slope,) = torch.autograd.grad(value.sum(), z)
@@ -25,7 +25,14 @@ def gradient(problem: Problem, z: Tensor, prior: float = 0.0) -> tuple[Tensor, T
 
 
 def lbfgs(problem: Problem, z: Tensor, steps: int, memory: int = 10) -> tuple[Tensor, float]:
-    """L-BFGS with a line search for every image: the step is halved until the objective falls (Armijo)."""
+    """L-BFGS with a line search per image. The step is halved until the Armijo condition holds, in at most 8 trials.
+
+    Args:
+        problem: objective of the images.
+        z: start (B,d).
+        steps: number of iterations.
+        memory: number of stored pairs of steps and gradient differences.
+    """
     value, slope = gradient(problem, z)
     pairs: list[tuple[Tensor, Tensor]] = []
     cost = 2.0
@@ -37,12 +44,12 @@ def lbfgs(problem: Problem, z: Tensor, steps: int, memory: int = 10) -> tuple[Te
         descent = (direction * slope).sum(1)
         for _ in range(8):
             with torch.no_grad():
-                fell = objective(problem, z + length * direction) <= value + 1e-4 * length[:, 0] * descent
+                decreased = objective(problem, z + length * direction) <= value + 1e-4 * length[:, 0] * descent
             cost += 1
-            if fell.all():
+            if decreased.all():
                 break
-            length = torch.where(fell[:, None], length, length / 2)
-        moved = z + torch.where(fell[:, None], length, 0) * direction
+            length = torch.where(decreased[:, None], length, length / 2)
+        moved = z + torch.where(decreased[:, None], length, 0) * direction
         value, after = gradient(problem, moved)
         cost += 2
         pairs = [*pairs[1 - memory :], (moved - z, after - slope)]
@@ -51,26 +58,32 @@ def lbfgs(problem: Problem, z: Tensor, steps: int, memory: int = 10) -> tuple[Te
 
 
 def _two_loops(slope: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The inverse Hessian's estimate times the slope; a pair without curvature is passed over."""
+    """Estimate of the inverse Hessian times the gradient (two-loop recursion). Pairs without curvature are skipped."""
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(1, keepdim=True)
 
-    known = [(s, y, torch.where(dot(s, y) > 1e-10, 1 / dot(s, y), 0)) for s, y in pairs]
+    curved = [(s, y, torch.where(dot(s, y) > 1e-10, 1 / dot(s, y), 0)) for s, y in pairs]
     result, factors = slope, []
-    for s, y, rho in reversed(known):
+    for s, y, rho in reversed(curved):
         factors.append(rho * dot(s, result))
         result = result - factors[-1] * y
-    if known:
-        s, y, rho = known[-1]
+    if curved:
+        s, y, rho = curved[-1]
         result = torch.where(rho > 0, dot(s, y) / dot(y, y).clamp(min=1e-20), 1) * result
-    for (s, y, rho), factor in zip(known, reversed(factors), strict=True):
+    for (s, y, rho), factor in zip(curved, reversed(factors), strict=True):
         result = result + s * (factor - rho * dot(y, result))
     return result
 
 
 def gauss_newton(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float]:
-    """Levenberg-Marquardt on the residuals that the mask leaves, with the full Jacobian (d forward derivatives)."""
+    """Levenberg-Marquardt on the weighted residuals outside the mask, with the full Jacobian.
+
+    Args:
+        problem: objective of the images.
+        z: start (B,d). The Jacobian needs d forward-mode derivatives.
+        steps: number of iterations.
+    """
     count, size = z.shape
     damping = torch.ones(count)
     value = objective(problem, z).detach()
@@ -93,7 +106,17 @@ def gauss_newton(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float
 
 
 def adam_with_prior(problem: Problem, z: Tensor, steps: int, basis: Tensor, prior: float) -> tuple[Tensor, float]:
-    """Our Adam in the metric's basis, on the objective plus ``prior`` |z|²/2: -log N(z; 0, 1) up to the scale."""
+    """Adam in the metric basis on the objective plus ``prior`` |z|²/2.
+
+    The prior term is -log N(z; 0, 1) up to its scale.
+
+    Args:
+        problem: objective of the images.
+        z: start (B,d).
+        steps: number of iterations.
+        basis: orthonormal basis (d,d) of the latent space, in columns.
+        prior: weight of the prior.
+    """
     config = problem.config
     code = torch.zeros_like(z)
     optimizer = torch.optim.Adam([code], betas=config.betas)

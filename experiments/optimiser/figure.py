@@ -1,4 +1,4 @@
-"""python experiments/optimiser/figure.py: objective over cost of the ways to find z, from table.csv to figure.png."""
+"""python experiments/optimiser/figure.py: draw the objective over the cost of the optimisers, from table.csv."""
 
 from pathlib import Path
 
@@ -6,19 +6,20 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 HERE = Path(__file__).parent
-# Groups of variants that are one curve each: what their names begin with, and how they are called and drawn.
+# Label, colour and marker of each curve by the prefix of its variants.
 CURVES = {
     "the paper's Adam": ("the paper's Adam", "tab:gray", "o"),
-    "own coordinates": ("Adam in z's own coordinates", "tab:blue", "s"),
-    "metric basis": ("in the metric's basis", "tab:red", "o"),
-    "best of": ("… best of several starts", "tab:orange", "^"),
-    "encoder, ": ("… from the encoder", "tab:green", "D"),
+    "own coordinates": ("Adam in the standard basis", "tab:blue", "s"),
+    "metric basis": ("Adam in the metric basis", "tab:red", "o"),
+    "best of": ("metric basis, best of k starts", "tab:orange", "^"),
+    "encoder, ": ("metric basis, from the encoder", "tab:green", "D"),
     "L-BFGS": ("L-BFGS", "tab:purple", "v"),
     "Gauss-Newton": ("Gauss-Newton", "tab:brown", "P"),
 }
 
 
 def main() -> None:
+    """Draw figure.png."""
     cells = list(pd.read_csv(HERE / "table.csv").groupby(["dataset", "corruption"], sort=False))
     figure, axes = plt.subplots(1, len(cells), figsize=(4.2 * len(cells), 4), layout="constrained")
     for axis, ((dataset, corruption), rows) in zip(axes, cells, strict=True):
@@ -29,7 +30,7 @@ def main() -> None:
             axis.plot(curve["passes"], curve["objective"], line, label=label, **style)
         axis.set(title=f"{dataset.replace('_', ' ')}, {corruption}", xscale="log", xlabel="generator passes per image")
         axis.grid(alpha=0.3, which="both")
-    axes[0].set_ylabel("RGI's objective, mean")
+    axes[0].set_ylabel("mean objective of RGI")
     axes[-1].legend(fontsize=8)
     figure.savefig(HERE / "figure.png", dpi=110)
 

@@ -1,7 +1,8 @@
-"""python experiments/optimiser/penalty.py: is `mask_penalty: auto` as good as the best λ, which nobody knows?
+"""python experiments/optimiser/penalty.py: compare `mask_penalty: auto` with the best λ.
 
-RGI and R-RGI on test images of bricks and magnetic tiles, at multiples of the automatic λ. The kind "uneven" is left
-out: its masks cover most of a tile. Writes penalty.csv.
+The script runs RGI and R-RGI on test images of bricks and magnetic tiles, with λ at multiples of the automatic λ. The
+kind "uneven" is left out, because its masks cover most of a tile. The script writes penalty.csv. In practice the best λ
+is unknown, because it depends on the true masks.
 """
 
 import argparse
@@ -23,12 +24,13 @@ from rgi.metrics.standard import PixelCurve
 
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
-FACTORS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)
-MAPS = (("mask", 0.0), ("residual", 1.0))
+FACTORS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)  # λ over the automatic λ
+MAPS = (("mask", 0.0), ("residual", 1.0))  # kind and smoothing in pixels
 COLUMNS = ["dataset", "method", "map", "factor", "penalty", "metric", "seed", "value"]
 
 
 def main() -> None:
+    """Run the study, write the table and print the automatic and the best λ."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
     parser.add_argument("--datasets", nargs="+", default=["textures", "magnetic_tile"])
@@ -50,10 +52,10 @@ def main() -> None:
         gan, tests = load_gan(name), images.test()
         batch = Batch.collate([tests[i] for i, test in enumerate(tests.names) if not test.startswith("uneven/")])
         automatic = penalty(solvers[method].replace(mask_penalty="auto"), gan)
-        found = invert(gan, batch.observed, solvers[method].replace(mask_penalty=factor * automatic))
+        result = invert(gan, batch.observed, solvers[method].replace(mask_penalty=factor * automatic))
         for kind, sigma in MAPS:
             curve = PixelCurve()
-            curve.update(found.anomaly_map(kind, sigma), batch.mask)
+            curve.update(result.anomaly_map(kind, sigma), batch.mask)
             scores = curve.compute()
             for metric in ("pixel_auroc", "best_f1"):
                 value = float(torch.as_tensor(scores[metric]))

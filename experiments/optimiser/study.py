@@ -1,8 +1,9 @@
-"""python experiments/optimiser/study.py [PART ...]: what finds the lowest objective, and the best images, per second.
+"""python experiments/optimiser/study.py [PART ...]: compare optimisers by objective, image quality and cost.
 
-Clean validation images of two generators (bricks; magnetic tiles, whose root is --tiles) with painted defects or with a
-quarter of the pixels lost: neither the generators nor the benchmarks' test images see them, and the truth is known.
-Every variant changes one thing of the base. Rows go to table.csv as they come, so that a killed study goes on.
+The images are clean validation images of bricks and magnetic tiles with synthetic corruption: painted defects, or holes
+in a quarter of the pixels. The generators were not trained on these images, and the benchmarks do not test on them. A
+variant differs from the base configuration in one option. The script writes table.csv after each variant. If it is
+started again, it skips the variants in this file.
 """
 
 import argparse
@@ -34,8 +35,8 @@ from rgi.inversion.problem import Problem
 from rgi.metrics.standard import psnr
 
 HERE = Path(__file__).parent
-IMAGES = 24
-HOLE = 0.25
+IMAGES = 24  # highest number of images of a cell
+HOLE = 0.25  # fraction of the pixels in the holes
 COLUMNS = ["dataset", "corruption", "method", "part", "variant", "images", "metric", "seed", "value"]
 KEY = ["dataset", "corruption", "part", "variant"]
 PAPER = {"schedule": "constant", "warmup": 0, "betas": (0.9, 0.999), "lr_latent": 0.1, "pool_distribution": "uniform"}
@@ -49,7 +50,16 @@ TUNED = BASE.replace(tune_generator=True, tune_from=60, warm_moments=False, lr_g
 
 @dataclass
 class Cell:
-    """Corrupted images of one dataset."""
+    """Images of one dataset with one corruption.
+
+    Attributes:
+        dataset: name of the dataset.
+        corruption: "holes" or "defects".
+        gan: GAN of the dataset.
+        observed: observed images (B,C,H,W).
+        clean: clean images (B,C,H,W).
+        mask: true masks (B,1,H,W) in {0,1}.
+    """
 
     dataset: str
     corruption: str
@@ -59,12 +69,17 @@ class Cell:
     mask: Tensor
 
 
-Result = tuple[Tensor, Tensor, float]  # objective (B,), restored (B,C,H,W), passes of the generator per image
+Result = tuple[Tensor, Tensor, float]  # objective (B,), restored images (B,C,H,W), generator passes per image
 Variant = SolverConfig | Callable[[Cell], Result]
 
 
 def cells(datasets: list[str], tiles: str) -> Iterator[Cell]:
-    """The datasets, with either corruption."""
+    """Cells of the study: each dataset with holes and with defects.
+
+    Args:
+        datasets: names of the datasets.
+        tiles: folder of the magnetic tile dataset.
+    """
     sets = {
         "textures": ("textures-brick-64", Textures("brick")),
         "magnetic_tile": ("magnetic_tile-tile-64", MagneticTile(tiles, 64, 1, None)),
@@ -88,7 +103,7 @@ def _painted(image: Tensor, index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def optimiser_variants() -> dict[str, Variant]:
-    """Steps, rates and coordinates of Adam, and other optimisers."""
+    """Variants of steps, rates and basis of Adam, and other optimisers."""
     variants: dict[str, Variant] = {f"metric basis, {n} steps": BASE.replace(iterations=n) for n in (30, 60, 100, 200)}
     variants |= {f"own coordinates, {n} steps": BASE.replace(iterations=n, latent_basis="standard") for n in (100, 200)}
     variants |= {f"former default, {n} steps": BASE.replace(iterations=n, **FORMER) for n in (100, 250)}
@@ -106,7 +121,7 @@ def optimiser_variants() -> dict[str, Variant]:
 
 
 def start_variants() -> dict[str, Variant]:
-    """Where z begins, and of how many tries the best goes on."""
+    """Variants of the start of z and of the number of starts."""
     variants: dict[str, Variant] = {
         "pool, uniform": BASE.replace(pool_distribution="uniform"),
         "pool, plain distance": _plain_distance,
@@ -126,20 +141,20 @@ def start_variants() -> dict[str, Variant]:
 
 
 def penalty_variants() -> dict[str, Variant]:
-    """λ that falls to its value."""
+    """Variants of λ that decreases to its final value."""
     variants: dict[str, Variant] = {f"λ from {f}λ": BASE.replace(continuation=f) for f in (3.0, 10.0, 30.0, 100.0)}
     variants |= {f"λ from {f}λ, encoder": ENCODER.replace(continuation=f) for f in (3.0, 10.0)}
     return variants
 
 
 def stopping_variants() -> dict[str, Variant]:
-    """When an image counts as settled."""
+    """Variants of the tolerance for settled images."""
     variants: dict[str, Variant] = {f"tolerance {t}": ENCODER.replace(tolerance=t) for t in (1e-4, 1e-3, 3e-3, 1e-2)}
     return variants
 
 
 def tuning_variants() -> dict[str, Variant]:
-    """How far and how long R-RGI moves which weights."""
+    """Variants of R-RGI: learning rate, number of steps, and tuned weights."""
     variants: dict[str, Variant] = {
         f"R-RGI, rate {rate}, {steps} steps": _tuned(rate, steps)
         for rate, steps in ((1e-4, 40), (3e-4, 40), (1e-3, 40), (3e-3, 40), (3e-4, 20), (3e-4, 80), (1e-3, 15))
@@ -156,7 +171,7 @@ def tuning_variants() -> dict[str, Variant]:
 
 
 def parts() -> dict[str, dict[str, Variant]]:
-    """What is compared, by the question it answers."""
+    """Variants by part of the study."""
     return {
         "optimiser": optimiser_variants(),
         "start": start_variants(),
@@ -167,7 +182,7 @@ def parts() -> dict[str, dict[str, Variant]]:
 
 
 def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
-    """R-RGI on top of 60 steps on z, from the encoder; λ a fraction of the automatic one."""
+    """R-RGI from the encoder, with 60 steps of z alone before tuning, and with λ = ``scale`` times the automatic λ."""
 
     def run(cell: Cell) -> Result:
         penalty = scale * Problem(cell.gan, cell.observed, BASE, None).penalty
@@ -178,7 +193,7 @@ def _tuned(rate: float, steps: int, scale: float = 1.0) -> Variant:
 
 
 def _some_weights(which: str, rate: float) -> Variant:
-    """R-RGI that moves a part of θ only."""
+    """R-RGI that tunes a subset of the weights."""
 
     class PartlyTuned(solver.Optimisation):
         def _copy_weights(self) -> None:
@@ -201,7 +216,7 @@ def _some_weights(which: str, rate: float) -> Variant:
 
 
 def _alternative(method: Callable[..., tuple[Tensor, float]], steps: int) -> Variant:
-    """An optimiser of its own, in float32, from the base's start."""
+    """Optimiser of alternatives.py in float32 from the start of the base configuration."""
 
     def run(cell: Cell) -> Result:
         problem = Problem(cell.gan, cell.observed, BASE.replace(precision="float32"), None)
@@ -214,6 +229,8 @@ def _alternative(method: Callable[..., tuple[Tensor, float]], steps: int) -> Var
 
 
 def _with_prior(weight: float) -> Variant:
+    """100 steps of Adam with a prior on z."""
+
     def method(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float]:
         basis = metric_basis(problem.gan, problem.network, problem.dtype)
         return adam_with_prior(problem, z, steps, basis, weight)
@@ -222,7 +239,7 @@ def _with_prior(weight: float) -> Variant:
 
 
 def _constant(cell: Cell) -> Result:
-    """The metric's basis without a schedule."""
+    """Base configuration with a constant learning rate."""
     fixed = SolverConfig.rate
     SolverConfig.rate = lambda self, step: 1.0
     try:
@@ -232,21 +249,32 @@ def _constant(cell: Cell) -> Result:
 
 
 def _plain_distance(cell: Cell) -> Result:
-    """The start of the paper, then our steps."""
+    """Start of the paper (plain distance to the images of the pool) and steps of the base configuration."""
     first = BASE.replace(mask="adam", iterations=1, lr_latent=1e-30)
     start = invert(cell.gan, cell.observed, first).latent
     return _inverted(cell, BASE.replace(latent_start="given"), start)
 
 
 def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
-    found = invert(cell.gan, cell.observed, config, latent_start=start)
+    """Result of the solver with a configuration."""
+    result = invert(cell.gan, cell.observed, config, latent_start=start)
     tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
-    passes = 2 * (found.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
-    return found.objective, found.restored, passes
+    passes = 2 * (result.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
+    return result.objective, result.restored, passes
 
 
 def measure(cell: Cell, variant: Variant, penalty: float) -> dict[str, float]:
-    """Scores of one variant on one cell; objectives are those of RGI at the automatic λ, whatever was minimised."""
+    """Measure one variant on one cell.
+
+    Args:
+        cell: images.
+        variant: solver configuration or optimiser.
+        penalty: λ of the objective in the table. The table always has the objective of RGI with this λ, although
+            variants may minimise another objective.
+
+    Returns:
+        Objective, PSNR in dB, pixel AUROC, generator passes and seconds per image.
+    """
     started = time.perf_counter()
     _, restored, passes = _inverted(cell, variant) if isinstance(variant, SolverConfig) else variant(cell)
     seconds = time.perf_counter() - started
@@ -263,9 +291,10 @@ def measure(cell: Cell, variant: Variant, penalty: float) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure the variants that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    everything = parts()
-    parser.add_argument("part", nargs="*", default=list(everything), help=", ".join(everything))
+    all_parts = parts()
+    parser.add_argument("part", nargs="*", default=list(all_parts), help=", ".join(all_parts))
     parser.add_argument("--datasets", nargs="+", default=["textures", "magnetic_tile"])
     parser.add_argument("--tiles", default="data/magnetic_tile", help="root of the magnetic tiles")
     arguments = parser.parse_args()
@@ -274,13 +303,13 @@ def main() -> None:
     done = set(table[KEY].itertuples(index=False, name=None))
     for cell in cells(arguments.datasets, arguments.tiles):
         penalty = Problem(cell.gan, cell.observed, BASE, None).penalty
-        chosen = [(part, *item) for part in arguments.part for item in everything[part].items()]
+        chosen = [(part, *item) for part in arguments.part for item in all_parts[part].items()]
         for part, name, variant in tqdm(chosen, desc=f"{cell.dataset}, {cell.corruption}"):
             if (cell.dataset, cell.corruption, part, name) in done:
                 continue
             method = "r_rgi" if part == "tuning" else "rgi"
-            where = [cell.dataset, cell.corruption, method, part, name, len(cell.observed)]
-            rows = [[*where, metric, 0, f"{value:.6g}"] for metric, value in measure(cell, variant, penalty).items()]
+            identity = [cell.dataset, cell.corruption, method, part, name, len(cell.observed)]
+            rows = [[*identity, metric, 0, f"{value:.6g}"] for metric, value in measure(cell, variant, penalty).items()]
             table = pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)])
             table.to_csv(file, index=False)
 

@@ -1,4 +1,4 @@
-"""The figure of the recovery study: errors over the corrupted fraction, and over λ at one fraction."""
+"""Figure of the recovery study: errors over the corrupted fraction, and errors over λ."""
 
 from pathlib import Path
 
@@ -9,20 +9,23 @@ from matplotlib.figure import Figure
 STROKES = {"basin": "o--", "pool": "o-"}
 TITLES = {
     "rmse": "RMSE of the restored image, mean over images",
-    "success_rate": "share of images recovered",
+    "success_rate": "share of recovered images",
     "mask_error": "|M - true mask|, mean over pixels and images",
 }
 
 
-def draw(file: Path, table: pd.DataFrame, fraction: float, penalty: float, begin: float, success: float) -> None:
+def draw(
+    file: Path, table: pd.DataFrame, fraction: float, penalty: float, continuation_from: float, success_rmse: float
+) -> None:
     """Write the figure.
 
     Args:
-        file: of the figure.
-        table: long form, as `study.long_form` makes it.
-        fraction, penalty: where the two lines of the grid cross.
-        begin: the λ that a continuation begins at.
-        success: the RMSE below which an image counts as recovered.
+        file: file that the figure is written to.
+        table: result of `study.long_form`.
+        fraction: corrupted fraction of the cells with different λ.
+        penalty: λ of the cells with different fractions.
+        continuation_from: first λ of a continuation.
+        success_rmse: RMSE below which an image counts as recovered.
     """
     figure = Figure(figsize=(12.5, 8), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 3, width_ratios=(1, 1, 0.45))
@@ -35,20 +38,20 @@ def draw(file: Path, table: pd.DataFrame, fraction: float, penalty: float, begin
     ]
     for axes, metric in zip(above[:2], ("rmse", "success_rate"), strict=True):
         _plot(axes, over_fraction, "fraction", metric, curves)
-        axes.set(xlabel="fraction of the pixels that is corrupted", title=TITLES[metric])
+        axes.set(xlabel="fraction of corrupted pixels", title=TITLES[metric])
     over_penalty = table[~no_mask & (table["fraction"] == fraction)]
     curves = [
         ("RGI, λ fixed", "C0", ~over_penalty["continuation"]),
-        (f"RGI, λ falls from {begin:g}", "C3", over_penalty["continuation"]),
+        (f"RGI, λ decreases from {continuation_from:g}", "C3", over_penalty["continuation"]),
     ]
     for axes, metric in zip(below[:2], ("rmse", "mask_error"), strict=True):
         _plot(axes, over_penalty, "lambda", metric, curves)
-        axes.set(xscale="log", yscale="log", xlabel="λ, towards 0")
+        axes.set(xscale="log", yscale="log", xlabel="λ (decreasing)")
         axes.set_title(f"{TITLES[metric]}\n{fraction:.0%} of the pixels corrupted")
         axes.invert_xaxis()
     above[0].set_yscale("log")
     for axes in (above[0], below[0]):
-        _level(axes, success, f"recovered: < {success:g}")
+        _level(axes, success_rmse, f"recovered: < {success_rmse:g}")
     _level(below[1], 1 - fraction, "M = 1 everywhere")
     _level(below[1], fraction, "M = 0 everywhere")
     for row in (above, below):
@@ -58,7 +61,7 @@ def draw(file: Path, table: pd.DataFrame, fraction: float, penalty: float, begin
 
 
 def _plot(axes: Axes, table: pd.DataFrame, over: str, metric: str, curves: list[tuple[str, str, pd.Series]]) -> None:
-    """A metric over a column; each curve (label, colour, which rows) has a stroke for each start."""
+    """Draw a metric over a column. A curve has a label, a colour and a filter of rows, and each start has a stroke."""
     for label, colour, chosen in curves:
         for start, stroke in STROKES.items():
             rows = table[chosen & (table["metric"] == metric) & (table["start"] == start)].sort_values(over)
@@ -67,6 +70,7 @@ def _plot(axes: Axes, table: pd.DataFrame, over: str, metric: str, curves: list[
 
 
 def _level(axes: Axes, value: float, text: str) -> None:
+    """Draw a horizontal line with a text."""
     axes.axhline(value, color="grey", linewidth=0.8)
     place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
     axes.annotate(text, (0.01, value), color="dimgrey", fontsize=8, **place)

@@ -1,15 +1,14 @@
-"""python experiments/recovery/study.py: with λ → 0, do the restored image and the mask tend to the truth?
+"""python experiments/recovery/study.py: do the restored image and the mask converge to the truth for λ → 0?
 
-The paper claims that they do. On x = G(z*) with a fraction of its pixels grossly corrupted everything is known, so
-errors can be measured. The claim is about global minimisers. A descent method reaches them only from a start that lies
-near enough, or from where a larger λ has led it. The cells of a grid show where that happens. A cell is a batch of
-images:
+The paper claims this convergence for global minimisers. The study measures the errors on synthetic images x = G(z*)
+with gross corruption, where z* and the true mask are known. A descent method only reaches the global minimiser from a
+start near z*, or from the minimiser of a larger λ. The study has a grid of cells. A cell is a batch of images:
 
-    every fraction, one λ   RGI, and without a mask least squares (L2) and least absolute deviations (L1)
-    one fraction, every λ   RGI with λ fixed, and with λ falling from a larger value (continuation)
+    all fractions, one λ   RGI, and two methods without a mask: least squares (L2) and least absolute deviations (L1)
+    one fraction, all λ    RGI with a constant λ, and RGI with a decreasing λ (continuation)
 
-All of them start from the `basin`, z* plus a little noise, and from the `pool`, which needs no knowledge of z*. The
-finished cells are kept: the same command continues a killed study. About 20 minutes on one core.
+All cells exist with two starts. The start `basin` is z* plus a little noise. The start `pool` does not depend on z*.
+The study stores finished cells, so the same command continues a killed study. It takes about 20 minutes on one core.
 """
 
 import argparse
@@ -34,33 +33,35 @@ from rgi.data.corruptions.fills import ENCODER_FILLS, fill
 from rgi.data.corruptions.regions import regions
 from rgi.generators.store import GAN
 
-SUCCESS = 0.02  # RMSE in image units: 1 % of [-1, 1], a tenth of the deviation of brick patches; not told apart by eye
-GRAIN = 8.0  # pixels, of the corrupted regions
-NOISE = 0.1  # standard deviation of what is added to z* in the basin
-# Adam's first steps are as long as its rate, and at the pool's rate they would lead out of the basin.
-RATES = {"basin": 0.05, "pool": 0.2}
+SUCCESS_RMSE = 0.02  # highest RMSE of a recovered image: 1 % of the data range [-1,1], invisible to the eye
+REGION_SIZE = 8.0  # approximate size of a corrupted region in pixels
+BASIN_NOISE = 0.1  # standard deviation of the noise that is added to z* for the start in the basin
+# The length of Adam's first steps equals the learning rate. With the rate of the pool, they would leave the basin.
+LEARNING_RATES = {"basin": 0.05, "pool": 0.2}
 METHODS = {
     "rgi": {"mask": "profiled", "data_term": "l2"},
     "l2": {"mask": "none", "data_term": "l2"},
     "l1": {"mask": "none", "data_term": "l1"},
 }
-KEYS = ["fraction", "lambda", "method", "start", "continuation"]  # columns that name a cell
-Errors = dict[str, list[float]]  # of a cell: by metric, one value per image
+CELL_COLUMNS = ["fraction", "lambda", "method", "start", "continuation"]  # columns that identify a cell
+Errors = dict[str, list[float]]  # values per image, by metric
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is tried.
+    """Settings of the study.
 
     Attributes:
-        images: how many z* are drawn.
-        fractions: of corrupted pixels, at `penalty`; in (0, 1).
-        penalties: λ of RGI, at `fraction`; above 0, since λ = 0 masks everything.
-        fraction, penalty: where the two lines of the grid cross.
-        continuation_from: the λ that a continuation begins at; a larger λ has none. From 1 or 10, least squares leads
-            astray.
-        fill: what replaces the pixels, see `rgi.data.corruptions.fills.fill`.
-        iterations: steps of each inversion.
+        images: number of images of a cell.
+        fractions: fractions of corrupted pixels, in (0, 1), of the cells with λ = `penalty`.
+        penalties: values of λ of the cells with the corrupted fraction `fraction`; above 0, because λ = 0 masks all
+            pixels.
+        fraction: corrupted fraction of the cells with different λ.
+        penalty: λ of the cells with different fractions.
+        continuation_from: first λ of a continuation. Cells with a larger λ have no continuation. With 1 or 10, the
+            first steps are almost least squares and lead to a wrong image.
+        fill: values of the corrupted pixels, see `rgi.data.corruptions.fills.fill`.
+        iterations: steps of an inversion.
     """
 
     images: int = 16
@@ -74,15 +75,17 @@ class Settings:
 
 
 def main() -> None:
-    """Run the study on the command line's settings."""
+    """Run the study with the settings from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--generator", default="textures-brick-64", help="shipped name, or path of a .safetensors file")
+    parser.add_argument(
+        "--generator", default="textures-brick-64", help="name of a shipped generator, or path of a .safetensors file"
+    )
     parser.add_argument("--output", type=Path, default=Path("outputs/recovery"), help="folder for tables and figure")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fill", choices=ENCODER_FILLS, default=Settings.fill, help="values of the corrupted pixels")
     parser.add_argument(
-        "--fill", choices=ENCODER_FILLS, default=Settings.fill, help="what replaces the corrupted pixels"
+        "--fractions", type=float, nargs="+", default=Settings.fractions, help="fractions of corrupted pixels"
     )
-    parser.add_argument("--fractions", type=float, nargs="+", default=Settings.fractions, help="of corrupted pixels")
     parser.add_argument("--penalties", type=float, nargs="+", default=Settings.penalties, help="values of λ")
     given = parser.parse_args()
     gan = load_gan(given.generator).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -93,7 +96,15 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """One batch of inversions; `penalty` is None for the methods without a mask."""
+    """One batch of inversions.
+
+    Attributes:
+        method: method in `METHODS`.
+        fraction: fraction of corrupted pixels.
+        penalty: λ; None for methods without a mask.
+        start: "basin" or "pool".
+        continuation: whether λ decreases to `penalty`.
+    """
 
     method: str
     fraction: float
@@ -103,22 +114,28 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Names its file."""
+        """File name of the cell without its suffix."""
         parts = [self.method, f"{self.fraction}", self.start]
         parts += [] if self.penalty is None else [f"{self.penalty}"]
         return "_".join([*parts, "continued"] if self.continuation else parts)
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Of the tables; the column `lambda` is empty for the methods without a mask."""
+        """Values of `CELL_COLUMNS`. The column `lambda` is NaN for methods without a mask."""
         penalty = math.nan if self.penalty is None else float(self.penalty)
         values = (self.fraction, penalty, self.method, self.start, self.continuation)
-        return dict(zip(KEYS, values, strict=True))
+        return dict(zip(CELL_COLUMNS, values, strict=True))
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is to be recovered, and the start in its basin: z* (B,d), G(z*) (B,C,H,W), z* and noise (B,d)."""
+    """True codes and images.
+
+    Attributes:
+        latent: z* (B,d).
+        clean: images G(z*) (B,C,H,W).
+        start: start in the basin, z* plus noise (B,d).
+    """
 
     latent: Tensor
     clean: Tensor
@@ -126,9 +143,9 @@ class Truth:
 
 
 def grid(settings: Settings) -> list[Cell]:
-    """All cells, each once."""
+    """All cells of the grid without duplicates."""
     cells = []
-    for start in RATES:
+    for start in LEARNING_RATES:
         for fraction in settings.fractions:
             cells.append(Cell("rgi", fraction, settings.penalty, start))
             cells += [Cell(method, fraction, None, start) for method in ("l2", "l1")]
@@ -140,47 +157,78 @@ def grid(settings: Settings) -> list[Cell]:
 
 
 def sample(gan: GAN, images: int, seed: int) -> Truth:
-    """z* ~ N(0,1), their images, and starts in their basins."""
+    """Draw z* ~ N(0,1), and compute the images and the starts in the basins.
+
+    Args:
+        gan: GAN.
+        images: number of images.
+        seed: seed of z* and of the noise.
+    """
     generator = _stream(seed, 1)
     latent, noise = torch.randn(2, images, gan.card.latent_dim, generator=generator)
     with torch.no_grad():
         clean = gan.generator(latent.to(gan.device)).cpu()
-    return Truth(latent, clean, latent + NOISE * noise)
+    return Truth(latent, clean, latent + BASIN_NOISE * noise)
 
 
 def corrupt(truth: Truth, fraction: float, kind: str, seed: int) -> tuple[Tensor, Tensor]:
-    """Observed images (B,C,H,W) and true masks (B,1,H,W).
+    """Corrupt the clean images.
 
-    The regions of a larger fraction hold those of a smaller one, and the filling is the same.
+    The mask of a larger fraction contains the mask of a smaller fraction. The values of the corrupted pixels are the
+    same for all fractions.
+
+    Args:
+        truth: true codes and images.
+        fraction: fraction of corrupted pixels.
+        kind: values of the corrupted pixels, see `rgi.data.corruptions.fills.fill`.
+        seed: seed of regions and values.
+
+    Returns:
+        Observed images (B,C,H,W), and true masks (B,1,H,W) in {0,1}.
     """
     fractions = torch.full((len(truth.clean),), fraction)
-    mask = regions(fractions, truth.clean.shape[-1], GRAIN, _stream(seed, 2))
+    mask = regions(fractions, truth.clean.shape[-1], REGION_SIZE, _stream(seed, 2))
     return fill(truth.clean, mask, kind, _stream(seed, 3)), mask
 
 
 def _stream(seed: int, use: int) -> torch.Generator:
-    """Randomness for one use. The pool's comes from the seed itself: shared, z* would be members of the pool."""
-    state = np.random.SeedSequence((use, seed)).generate_state(1)  # of a seed PyTorch's CPU takes 32 bits
+    """Random generator for one use.
+
+    The pool uses the seed itself. With the same random numbers, z* would be codes of the pool.
+    """
+    state = np.random.SeedSequence((use, seed)).generate_state(1)  # PyTorch uses 32 bits of a seed on a CPU
     return torch.Generator().manual_seed(int(state[0]))
 
 
 def solver(cell: Cell, settings: Settings) -> SolverConfig:
-    """The inversion of a cell."""
-    penalty = cell.penalty or settings.penalty  # ignored without a mask
+    """Solver configuration of a cell."""
+    penalty = cell.penalty or settings.penalty  # no effect without a mask
     return SolverConfig(
         **METHODS[cell.method],
         mask_penalty=float(penalty),
         continuation=settings.continuation_from / penalty if cell.continuation else 1.0,
         latent_start="given" if cell.start == "basin" else "pool",
         starts=1,
-        lr_latent=RATES[cell.start],
+        lr_latent=LEARNING_RATES[cell.start],
         betas=(0.9, 0.99),
         iterations=settings.iterations,
     )
 
 
 def measure(gan: GAN, truth: Truth, cell: Cell, settings: Settings, seed: int, bar: tqdm) -> Errors:
-    """Per image: the RMSE of the restored image over all pixels, and mean abs(M - true mask) where there is an M."""
+    """Invert the images of a cell and measure the errors per image.
+
+    Args:
+        gan: GAN.
+        truth: true codes and images.
+        cell: cell of the grid.
+        settings: settings of the study.
+        seed: seed of corruption and pool.
+        bar: progress bar, updated after each step.
+
+    Returns:
+        RMSE of the restored image over all pixels. For methods with a mask also the mean of abs(M - true mask).
+    """
     observed, mask = corrupt(truth, cell.fraction, settings.fill, seed)
     config = solver(cell, settings)
     start = truth.start if cell.start == "basin" else None
@@ -192,10 +240,17 @@ def measure(gan: GAN, truth: Truth, cell: Cell, settings: Settings, seed: int, b
 
 
 def measure_all(gan: GAN, settings: Settings, folder: Path, seed: int) -> dict[Cell, Errors]:
-    """Measure the whole grid; a cell whose file is in ``folder`` is read back instead."""
+    """Measure all cells of the grid. Finished cells are read from their files.
+
+    Args:
+        gan: GAN.
+        settings: settings of the study.
+        folder: folder with one JSON file per finished cell.
+        seed: seed of the study.
+    """
     truth, cells = sample(gan, settings.images, seed), grid(settings)
     errors: dict[Cell, Errors] = {}
-    steps = settings.images * settings.iterations  # of a cell
+    steps = settings.images * settings.iterations  # steps of a cell
     with tqdm(total=len(cells) * steps, unit="step", mininterval=1) as bar:
         for number, cell in enumerate(cells, 1):
             bar.set_description(f"{number}/{len(cells)} {cell.name}")
@@ -209,7 +264,17 @@ def measure_all(gan: GAN, settings: Settings, folder: Path, seed: int) -> dict[C
 
 
 def run(gan: GAN, settings: Settings, folder: Path, seed: int) -> None:
-    """Measure, and write the tables and the figure."""
+    """Run the study, and write the tables and the figure.
+
+    Args:
+        gan: GAN.
+        settings: settings of the study.
+        folder: folder that the files are written to.
+        seed: seed of the study.
+
+    Raises:
+        SystemExit: the folder has a study with other settings.
+    """
     cells = folder / "cells"
     cells.mkdir(parents=True, exist_ok=True)
     study = json.loads(json.dumps({**dataclasses.asdict(settings), "seed": seed, "generator": gan.card.sha256}))
@@ -226,24 +291,37 @@ def run(gan: GAN, settings: Settings, folder: Path, seed: int) -> None:
     images.to_csv(folder / "per_image.csv", index=False)
     table = long_form(images, seed)
     table.to_csv(folder / "table.csv", index=False)
-    draw(folder / "figure.png", table, settings.fraction, settings.penalty, settings.continuation_from, SUCCESS)
+    draw(folder / "figure.png", table, settings.fraction, settings.penalty, settings.continuation_from, SUCCESS_RMSE)
 
 
 def long_form(images: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Means over the images and the share of recovered images: one row for each cell and metric.
+    """Mean errors over images and share of recovered images.
 
     Args:
-        images: one row for each cell and image.
-        seed: of the study, a column of the table.
+        images: one row per cell and image, with the columns `CELL_COLUMNS`, rmse and mask_error.
+        seed: seed of the study for the column `seed`.
+
+    Returns:
+        One row per cell and metric.
     """
-    scored = images.assign(success_rate=(images["rmse"] < SUCCESS).astype(float))
-    means = scored.groupby(KEYS, sort=False, dropna=False)[["rmse", "mask_error", "success_rate"]].mean().reset_index()
-    table = means.melt(KEYS, var_name="metric", value_name="value", ignore_index=False).sort_index(kind="stable")
-    return table.dropna(subset="value").assign(seed=seed)[[*KEYS, "metric", "seed", "value"]].reset_index(drop=True)
+    scored = images.assign(success_rate=(images["rmse"] < SUCCESS_RMSE).astype(float))
+    means = (
+        scored.groupby(CELL_COLUMNS, sort=False, dropna=False)[["rmse", "mask_error", "success_rate"]]
+        .mean()
+        .reset_index()
+    )
+    table = means.melt(CELL_COLUMNS, var_name="metric", value_name="value", ignore_index=False).sort_index(
+        kind="stable"
+    )
+    return (
+        table.dropna(subset="value")
+        .assign(seed=seed)[[*CELL_COLUMNS, "metric", "seed", "value"]]
+        .reset_index(drop=True)
+    )
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a whole file or none."""
+    """Write a JSON file. The file appears only when it is complete."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(part, path)

@@ -1,4 +1,4 @@
-"""What is compared: generators, images, and the settings of both sides."""
+"""Cases of the comparison: generators, images, and settings of our solver and of the published procedure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,23 +20,25 @@ from rgi.generators import build
 from rgi.generators.store import GAN, Card
 
 CONF = Path(__file__).parents[2] / "conf"
-PENALTY = 0.1  # λ of both
-NOISE = 0.05  # standard deviation of what the generator cannot explain
-WRONG = (0.05, 0.15)  # fraction of the pixels that are replaced
-GRAIN = 8  # of the blobs that they form, in pixels
+PENALTY = 0.1  # λ of our solver and of the published procedure
+NOISE_LEVEL = 0.05  # standard deviation of the noise on all pixels
+CORRUPTED_FRACTION = (0.05, 0.15)  # lowest and highest fraction of corrupted pixels
+REGION_SIZE = 8  # approximate size of a corrupted region in pixels
 PUBLISHED = {"rgi": Published(PENALTY), "r_rgi": Published(PENALTY, tune_generator=True)}
-grid.register()  # of what the solvers' files leave out
-MOST_TUNING = 1e-5 * 1500  # the loop's rate of θ times the steps in which θ moves
+grid.register()  # registers configurations that the files in conf/solver need
+MAX_TUNING = 1e-5 * 1500  # learning rate of θ times tuning steps of the published procedure
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the comparison.
+    """One case of the comparison.
 
     Attributes:
-        make: the GAN, nothing of it computed yet, on the device where the case runs.
-        images: how many ours inverts at once.
-        target: the loop's time per image over ours.
+        name: name in the table.
+        method: "rgi" or "r_rgi".
+        make: function that returns a new GAN without cached results, on the device of the case.
+        images: number of images that our solver inverts together.
+        target: target for the speed-up, time per image of the published procedure over our time.
     """
 
     name: str
@@ -47,20 +49,31 @@ class Case:
 
 
 class Images(NamedTuple):
-    """``observed`` and ``clean`` (B,C,H,W), and ``wrong`` (B,1,H,W), 1 where the image was replaced."""
+    """Images of a case.
+
+    Attributes:
+        observed: observed images (B,C,H,W).
+        clean: clean images (B,C,H,W).
+        mask: true masks (B,1,H,W), 1 = corrupted.
+    """
 
     observed: Tensor
     clean: Tensor
-    wrong: Tensor
+    mask: Tensor
 
 
 def brick() -> GAN:
-    """The shipped generator of 64 pixels."""
+    """Load the shipped GAN for bricks with 64 pixels."""
     return load_gan("textures-brick-64")
 
 
 def progressive(widths: list[int] | None, device: torch.device) -> GAN:
-    """The paper's network of 128 pixels with random weights; ``widths`` other than the paper's for a quick run."""
+    """Create the paper's network for 128 pixels with random weights.
+
+    Args:
+        widths: feature maps at 4, 8, ..., 128 pixels; None for the paper's.
+        device: device of the networks.
+    """
     torch.manual_seed(0)
     sizes = {"latent_dim": 512, "channels": 3, "resolution": 128}
     generator, critic = build("progressive", **sizes, widths=widths)
@@ -68,36 +81,48 @@ def progressive(widths: list[int] | None, device: torch.device) -> GAN:
 
 
 @torch.no_grad()
-def corrupted(gan: GAN, count: int) -> Images:
-    """x = G(z*) + noise, some of the pixels replaced by N(0,1)."""
+def corrupted_images(gan: GAN, count: int) -> Images:
+    """Create images x = G(z*) + noise, with corrupted regions from N(0,1).
+
+    Args:
+        gan: GAN.
+        count: number of images.
+    """
     generator = torch.Generator().manual_seed(1)
     codes = torch.randn(count, gan.card.latent_dim, generator=generator).to(gan.device)
     clean = torch.cat([gan.generator(part) for part in codes.split(16)]).cpu()
-    low, high = WRONG
+    low, high = CORRUPTED_FRACTION
     fractions = low + (high - low) * torch.rand(count, generator=generator)
-    wrong = regions(fractions, gan.card.resolution, GRAIN, generator)
-    noisy = clean + NOISE * torch.randn(clean.shape, generator=generator)
-    observed = fill(noisy, wrong, "noise", generator)
-    return Images(*(part.to(gan.device) for part in (observed, clean, wrong)))
+    mask = regions(fractions, gan.card.resolution, REGION_SIZE, generator)
+    noisy = clean + NOISE_LEVEL * torch.randn(clean.shape, generator=generator)
+    observed = fill(noisy, mask, "noise", generator)
+    return Images(*(part.to(gan.device) for part in (observed, clean, mask)))
 
 
 def our_solver(method: str, device: torch.device) -> SolverConfig:
-    """conf/solver/<method>.yaml with the loop's λ, and a rate of θ that moves it no further than the loop does."""
+    """Our solver configuration: conf/solver/<method>.yaml with the λ of the published procedure.
+
+    The product of learning rate and number of tuning steps of θ is at most that of the published procedure.
+
+    Args:
+        method: "rgi" or "r_rgi".
+        device: device of the case. The networks are compiled on a GPU.
+    """
     with initialize_config_dir(str(CONF), version_base="1.3"):
         options = compose("config", [f"solver={method}"]).solver
     config = solver_config(options, method, "invert").replace(mask_penalty=PENALTY, compile=device.type == "cuda")
     if not config.tune_generator:
         return config
-    return config.replace(lr_generator=min(config.lr_generator, MOST_TUNING / tuned_steps(config)))
+    return config.replace(lr_generator=min(config.lr_generator, MAX_TUNING / tuned_steps(config)))
 
 
 def tuned_steps(config: SolverConfig) -> int:
-    """In how many steps θ moves."""
+    """Number of steps that tune θ."""
     return max(0, config.iterations - config.tune_from) if config.tune_generator else 0
 
 
 def training_options(family: str) -> dict[str, Any]:
-    """How conf/generator/<family>.yaml trains, without the class."""
+    """Training options of conf/generator/<family>.yaml, without the class."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         options = OmegaConf.to_container(compose("config", [f"generator={family}"]).generator.training)
     return {name: value for name, value in options.items() if name != "_target_"}

@@ -1,7 +1,7 @@
-"""What reading images costs a training: the compact GAN from a folder of files against images that are in memory.
+"""Cost of reading images in training: the compact GAN with images from files and with images in memory.
 
-Both are `SmallDataTraining` under Lightning, as a user runs it. The files have been decoded before, so a batch comes
-out of the cache's file (see `rgi.data.cache`); the other side indexes one tensor of the same images.
+Both trainings use `SmallDataTraining` with Lightning, like a user's training. The images from files are decoded before,
+so a batch comes from the cache file (see `rgi.data.cache`). The images in memory are one tensor.
 """
 
 import logging
@@ -29,20 +29,20 @@ from rgi.training.loader import TrainingData
 from rgi.training.small_data import R1_INTERVAL, SmallDataTraining
 
 PIXELS, BATCH, LATENT = 64, 32, 128
-FIT = R1_INTERVAL  # steps of one fit; the first of them, with the penalty and the opening of the files, is not timed
-TARGET = 1.1  # the step from files over that from memory
+FIT_STEPS = R1_INTERVAL  # steps of a fit; the first step has the R1 penalty and opens files, so it is not timed
+TARGET = 1.1  # highest ratio of the step times, files over memory
 
 
-class Memory(Folder):
-    """The images of a folder in one tensor."""
+class MemoryFolder(Folder):
+    """Images of a folder in memory."""
 
     def train(self) -> Dataset[Tensor]:
-        """Taken out in batches."""
-        return Stack(torch.stack(list(super().train())))
+        """Training images as one tensor."""
+        return TensorDataset(torch.stack(list(super().train())))
 
 
-class Stack(Dataset[Tensor]):
-    """Rows of a tensor (N,C,H,W)."""
+class TensorDataset(Dataset[Tensor]):
+    """Dataset of the images in a tensor (N,C,H,W). A batch is one indexing operation."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -54,32 +54,42 @@ class Stack(Dataset[Tensor]):
         return self.images[indices]
 
 
-class Stamps(Callback):
-    """The time at the end of every step."""
+class StepTimes(Callback):
+    """Callback that stores the time at the end of each step in ``seconds``."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """When the device has done the step."""
+        """Store the time after the device has finished the step."""
         self.seconds.append(now(trainer.strategy.root_device))
 
 
 def data_rows(images: int, rounds: int, width: int, device: torch.device) -> list[Row]:
-    """Seconds per step from both; the two take turns, a fit of `FIT` steps of a network of this width each."""
+    """Measure the step time with images from files and with images in memory, in alternation.
+
+    Args:
+        images: number of image files.
+        rounds: fits of `FIT_STEPS` steps with each kind of images.
+        width: width of the networks.
+        device: device of the training.
+
+    Returns:
+        Rows of the table.
+    """
     torch.set_num_threads(CORES)
     steps = {"files": [], "memory": []}
     with TemporaryDirectory() as folder, patch.dict(os.environ, RGI_CACHE=f"{folder}/cache"):
         write_images(Path(folder, "images"), images)
-        place = {"root": f"{folder}/images", "train": f"{folder}/images", "resolution": PIXELS, "channels": 3}
-        sets = {"files": Folder(**place), "memory": Memory(**place)}
-        len(sets["memory"].train().images)  # decodes
+        options = {"root": f"{folder}/images", "train": f"{folder}/images", "resolution": PIXELS, "channels": 3}
+        sets = {"files": Folder(**options), "memory": MemoryFolder(**options)}
+        len(sets["memory"].train().images)  # decodes the files
         for _ in tqdm(range(rounds), desc="training from files and from memory", leave=False):
             for method, images_of in sets.items():
                 steps[method] += fit(images_of, width, device)
-    seconds = {method: median(taken) for method, taken in steps.items()}
+    seconds = {method: median(times) for method, times in steps.items()}
     case = f"data_{PIXELS}_{'gpu' if device.type == 'cuda' else 'cpu'}"
-    rows = [Row(case, BATCH, method, "step_seconds", taken, "s") for method, taken in seconds.items()]
+    rows = [Row(case, BATCH, method, "step_seconds", value, "s") for method, value in seconds.items()]
     numbers = (
         ("timed_steps", len(steps["files"])),
         ("time_over_memory", seconds["files"] / seconds["memory"]),
@@ -89,7 +99,12 @@ def data_rows(images: int, rounds: int, width: int, device: torch.device) -> lis
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Pictures of noise."""
+    """Write PNG files with random pixels.
+
+    Args:
+        folder: new folder of the files.
+        count: number of files.
+    """
     folder.mkdir()
     random = np.random.default_rng(0)
     for number in range(count):
@@ -98,23 +113,29 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def fit(images: ImageSet, width: int, device: torch.device) -> list[float]:
-    """Seconds of the steps of a fresh training, but for the first, each from the end of the one before."""
+    """Train a new GAN and return the seconds of all steps except the first.
+
+    Args:
+        images: dataset.
+        width: width of the networks.
+        device: device of the training.
+    """
     torch.manual_seed(0)
     sizes = {"latent_dim": LATENT, "channels": 3, "resolution": PIXELS, "options": {"width": width}}
-    training = SmallDataTraining(family="compact", **sizes, steps=FIT, seed=0, **training_options("compact"))
-    stamps = Stamps()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it advertises other products
-    with warnings.catch_warnings(action="ignore"):  # Lightning's advice on workers and loggers
+    training = SmallDataTraining(family="compact", **sizes, steps=FIT_STEPS, seed=0, **training_options("compact"))
+    step_times = StepTimes()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hides advertisements
+    with warnings.catch_warnings(action="ignore"):  # hides Lightning's advice on workers and loggers
         trainer = Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
-            max_steps=FIT,
-            callbacks=[stamps],
+            max_steps=FIT_STEPS,
+            callbacks=[step_times],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(training, datamodule=TrainingData(images.train(), BATCH, FIT, seed=0))
-    return np.diff(stamps.seconds).tolist()
+        trainer.fit(training, datamodule=TrainingData(images.train(), BATCH, FIT_STEPS, seed=0))
+    return np.diff(step_times.seconds).tolist()

@@ -1,12 +1,12 @@
-"""The procedure as it was published, one image at a time: what `speed.py` measures ours against.
+"""The published procedure, which inverts one image at a time. `speed.py` compares our solver with this procedure.
 
-Joint Adam steps on z, the mask M and, for R-RGI, a copy of the generator's weights θ, for
+Three Adam optimisers move z, the mask M and, for R-RGI, a copy of the generator's weights θ together. They minimise
 
-    L = Σ ((1-M) (x - G_θ(z)))² + λ Σ |M| - w D(G_θ(z)),
+    L = Σ ((1-M) (x - G_θ(z)))² + λ Σ |M| - w D(G_θ(z)).
 
-from the nearest of a pool of latent codes and M = 0; all three Adams advance from the first step on, θ at rate 0 until
-`Published.tune_from`. Written from a description of the authors' code, without ours: its first steps equal the
-authors' (tests/test_experiments.py).
+The start is the nearest code of a pool, and M = 0. All optimisers run from the first step on, but θ has learning rate 0
+until `Published.tune_from`. The code was written from a description of the authors' code and uses no part of the
+package. Its first steps equal those of the authors' code (tests/test_experiments.py).
 """
 
 import copy
@@ -20,14 +20,19 @@ from torch.optim import Adam
 
 @dataclass(frozen=True)
 class Published:
-    """The constants of the anomaly runs.
+    """Constants of the published procedure. The defaults are those for anomaly detection.
 
     Attributes:
         penalty: λ.
+        tune_generator: whether θ is tuned (R-RGI).
         critic_weight: w.
-        run_critic: whether D is run at all: the published code does so at weight 0 too, and computes gradients for
-            D's weights that nobody uses.
-        tune_from: first step in which θ moves.
+        run_critic: whether D is evaluated. The published code evaluates D also for w = 0, and computes unused gradients
+            of D's weights.
+        iterations: number of steps.
+        tune_from: first step that tunes θ.
+        lr_latent: learning rate of z.
+        lr_mask: learning rate of M.
+        lr_generator: learning rate of θ.
     """
 
     penalty: float
@@ -43,7 +48,13 @@ class Published:
 
 @torch.no_grad()
 def nearest(generator: nn.Module, image: Tensor, pool: Tensor) -> Tensor:
-    """The member (1,d) of a pool (N,d) whose image is nearest to ``image`` (1,C,H,W); of equals the last."""
+    """Find the code (1,d) with the nearest image.
+
+    Args:
+        generator: generator.
+        image: observed image (1,C,H,W).
+        pool: latent codes (N,d). Of equally near codes, the last code is the result.
+    """
     best, least = pool[:1], float("inf")
     for code in pool.split(1):
         distance = (generator(code) - image).norm().item()
@@ -60,7 +71,19 @@ def invert_one(
     method: Published,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Explain one image (1,C,H,W) from the latent code ``start`` (1,d); returns G_θ(z) and M, both (1,C,H,W)."""
+    """Invert one image.
+
+    Args:
+        generator: generator, which stays unchanged.
+        critic: critic, which stays unchanged.
+        image: observed image (1,C,H,W).
+        start: latent code at step 0, (1,d).
+        method: constants.
+        on_step: function that is called after each step.
+
+    Returns:
+        G_θ(z) and M, both (1,C,H,W).
+    """
     latent, mask = start.clone().requires_grad_(), torch.zeros_like(image).requires_grad_()
     if method.tune_generator:
         generator = copy.deepcopy(generator).requires_grad_()

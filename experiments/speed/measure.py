@@ -1,4 +1,4 @@
-"""Seconds, operations and memory of both sides."""
+"""Measurement of time, operations and memory of our solver and of the published procedure."""
 
 import dataclasses
 import os
@@ -24,12 +24,19 @@ from rgi.inversion import basis
 from rgi.inversion.result import Inversion
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-POOL = 1000  # latent codes that the published procedure tries, U(0,1)
-FEW = 32  # codes of a pool where the start is not what is measured
+POOL = 1000  # latent codes from U(0,1) in the pool of the published procedure
+SMALL_POOL = 32  # latent codes in the pool of measurements that do not need the start
 
 
 class LoopRun(NamedTuple):
-    """The published procedure on one image: its result, seconds of the whole start and of one step."""
+    """Run of the published procedure on one image.
+
+    Attributes:
+        restored: restored image (1,C,H,W).
+        mask: mask (1,C,H,W).
+        start: seconds of the start with `POOL` codes.
+        step: seconds per step.
+    """
 
     restored: Tensor
     mask: Tensor
@@ -38,7 +45,15 @@ class LoopRun(NamedTuple):
 
 
 class OurRun(NamedTuple):
-    """Ours on a batch: its result, seconds in all, before the first step, of every step, and after the last."""
+    """Run of our solver on a batch.
+
+    Attributes:
+        inversion: result.
+        seconds: total seconds.
+        start: seconds before the first step.
+        steps: seconds of each step.
+        final: seconds after the last step.
+    """
 
     inversion: Inversion
     seconds: float
@@ -48,14 +63,21 @@ class OurRun(NamedTuple):
 
 
 def now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was told to do."""
+    """Time in seconds after the device has finished all operations."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def run_loop(gan: GAN, image: Tensor, method: Published, pool_size: int = POOL) -> LoopRun:
-    """The published procedure on one image (1,C,H,W); a start from fewer than `POOL` codes is scaled up."""
+    """Run the published procedure on one image.
+
+    Args:
+        gan: GAN.
+        image: observed image (1,C,H,W).
+        method: constants.
+        pool_size: number of codes in the pool, at most `POOL`. The time of the start is scaled up to `POOL` codes.
+    """
     pool = torch.rand(POOL, gan.card.latent_dim, generator=torch.Generator().manual_seed(0))[:pool_size].to(gan.device)
     started = now(gan.device)
     start = nearest(gan.generator, image, pool)
@@ -67,38 +89,60 @@ def run_loop(gan: GAN, image: Tensor, method: Published, pool_size: int = POOL) 
 
 
 def run_ours(gan: GAN, observed: Tensor, config: SolverConfig) -> OurRun:
-    """Ours on a batch (B,C,H,W) that it works on in one part."""
-    stamps = [now(gan.device)]
+    """Run our solver.
+
+    Args:
+        gan: GAN.
+        observed: observed images (B,C,H,W), few enough for one part of the solver.
+        config: solver configuration.
+    """
+    times = [now(gan.device)]
     with tqdm(desc=f"ours, {len(observed)} images", total=config.iterations, leave=False) as progress:
 
         def on_step(_: int) -> None:
-            stamps.append(now(gan.device))
+            times.append(now(gan.device))
             progress.update()
 
-        found = invert(gan, observed, config, on_step=on_step)
+        inversion = invert(gan, observed, config, on_step=on_step)
         ended = now(gan.device)
-    steps = [after - before for before, after in pairwise(stamps[1:])]
-    steps.insert(0, steps[0])  # where the start ends and the first step begins cannot be seen
-    return OurRun(found, ended - stamps[0], stamps[1] - stamps[0] - steps[0], steps, ended - stamps[-1])
+    steps = [after - before for before, after in pairwise(times[1:])]
+    steps.insert(0, steps[0])  # the time of the first step cannot be measured separately
+    return OurRun(inversion, ended - times[0], times[1] - times[0] - steps[0], steps, ended - times[-1])
 
 
 def shortened(config: SolverConfig, iterations: int, trial_steps: int = 1) -> SolverConfig:
-    """A run of few steps from a small pool, with the same share of steps that move θ."""
+    """Configuration with few steps, a small pool, and the same share of tuning steps.
+
+    Args:
+        config: configuration of the full run.
+        iterations: number of steps.
+        trial_steps: steps before only the best start continues.
+    """
     tune_from = round(config.tune_from * iterations / config.iterations)
-    return config.replace(iterations=iterations, trial_steps=trial_steps, pool_size=FEW, tune_from=tune_from)
+    return config.replace(iterations=iterations, trial_steps=trial_steps, pool_size=SMALL_POOL, tune_from=tune_from)
 
 
 def steps_only(config: SolverConfig, iterations: int) -> SolverConfig:
-    """A run of few steps from one start, and little before them."""
+    """Configuration with few steps, one start, and a short setup.
+
+    Args:
+        config: configuration of the full run.
+        iterations: number of steps.
+    """
     return shortened(config, iterations).replace(starts=1, latent_basis="standard", compile=False)
 
 
 def best_threads(run: Callable[[], object], device: torch.device) -> int:
-    """The number of threads, one or all, with which ``run`` is faster; it is in force afterwards."""
+    """Find the faster number of threads: 1 or all. PyTorch uses this number afterwards.
+
+    Args:
+        run: function that is timed.
+        device: device that the function uses.
+    """
     seconds = {}
     for threads in sorted({1, CORES}):
         torch.set_num_threads(threads)
-        run()  # sets up kernels and memory
+        run()  # warm-up
         started = now(device)
         run()
         seconds[threads] = now(device) - started
@@ -108,36 +152,65 @@ def best_threads(run: Callable[[], object], device: torch.device) -> int:
 
 
 def threads_of_loop(gan: GAN, image: Tensor, method: Published, steps: int) -> int:
-    """The best number of threads for the published procedure; it is in force afterwards."""
+    """Find the faster number of threads for the published procedure, see `best_threads`.
+
+    Args:
+        gan: GAN.
+        image: observed image (1,C,H,W).
+        method: constants.
+        steps: number of steps in a timed run.
+    """
     few = dataclasses.replace(method, iterations=steps)
     return best_threads(lambda: run_loop(gan, image, few, pool_size=1), gan.device)
 
 
 def threads_of_ours(gan: GAN, observed: Tensor, config: SolverConfig, steps: int) -> int:
-    """The best number of threads for ours; it is in force afterwards."""
+    """Find the faster number of threads for our solver, see `best_threads`.
+
+    Args:
+        gan: GAN.
+        observed: observed images (B,C,H,W).
+        config: solver configuration.
+        steps: number of steps in a timed run.
+    """
     return best_threads(lambda: invert(gan, observed, steps_only(config, steps)), gan.device)
 
 
 def parts_of_ours(gan: GAN, observed: Tensor, config: SolverConfig) -> tuple[float, float, float, float]:
-    """Seconds of the whole start, of a step with all starts, of one with the best start, and of the end.
+    """Estimate the time of the parts of our solver from short runs.
 
-    The start grows in proportion to the pool and to the gradients from which the basis is estimated, and is measured
-    with few of both. The GAN keeps its basis, so that the second of two runs shows the pool's part alone.
+    The start evaluates the pool and estimates the basis. Its time grows linearly with the pool size and with the number
+    of gradients for the basis. The short runs use a small pool and few gradients. The GAN caches its basis, so the
+    start of the second run only evaluates the pool.
+
+    Args:
+        gan: GAN without a cached basis.
+        observed: observed images (B,C,H,W).
+        config: solver configuration of the full run.
+
+    Returns:
+        Seconds of the start, of a step with all starts, of a step with the best start, and of the final evaluation.
     """
-    short, more = shortened(config, iterations=4, trial_steps=2), 2 * FEW
+    short, more = shortened(config, iterations=4, trial_steps=2), 2 * SMALL_POOL
     with patch.object(basis, "PROBES", basis.PROBE_BATCH):
         first = run_ours(gan, observed, short)
     second = run_ours(gan, observed, short.replace(pool_size=more))
     code = second.start / more
     batches = basis.PROBES / basis.PROBE_BATCH
-    start = max(0.0, first.start - code * FEW) * batches + code * config.pool_size
+    start = max(0.0, first.start - code * SMALL_POOL) * batches + code * config.pool_size
     trial = fmean(run.steps[1] for run in (first, second))
     step = fmean(run.steps[3] for run in (first, second))
     return start, trial, step, second.final
 
 
 def product_rate(side: int, dtype: torch.dtype, device: torch.device) -> float:
-    """10⁹ operations per second of a product of two square matrices, with all threads."""
+    """Measure the rate of a product of two square matrices with all threads, in GFLOP/s.
+
+    Args:
+        side: side length of the matrices.
+        dtype: type of the matrices.
+        device: device of the product.
+    """
     torch.set_num_threads(CORES)
     matrix, seconds = torch.randn(side, side, device=device).to(dtype), []
     for _ in range(6):
@@ -148,7 +221,14 @@ def product_rate(side: int, dtype: torch.dtype, device: torch.device) -> float:
 
 
 def network_rate(gan: GAN, images: int, config: SolverConfig, steps: list[float]) -> float:
-    """10⁹ operations of the network per second of the steps, two for a multiply-add; ``steps`` are their seconds."""
+    """Rate of the networks in our steps in GFLOP/s. A multiply-add is two operations.
+
+    Args:
+        gan: GAN.
+        images: number of images.
+        config: solver configuration.
+        steps: seconds of each step.
+    """
     work = {tuned: step_work(gan, tuned) for tuned in (False, True)}
     gradients_from = 0 if config.warm_moments else config.tune_from
     total = 0.0
@@ -159,7 +239,12 @@ def network_rate(gan: GAN, images: int, config: SolverConfig, steps: list[float]
 
 
 def step_work(gan: GAN, tuned: bool) -> float:
-    """Operations of one image's forward and backward pass, to θ as well if it is ``tuned``."""
+    """Operations of a forward and a backward pass of one image.
+
+    Args:
+        gan: GAN.
+        tuned: whether the backward pass includes θ.
+    """
     code = torch.zeros(1, gan.card.latent_dim, device=gan.device, requires_grad=True)
     gan.generator.requires_grad_(tuned)
     with FlopCounterMode(display=False) as counter:
@@ -169,9 +254,20 @@ def step_work(gan: GAN, tuned: bool) -> float:
     return counter.get_total_flops()
 
 
-def hot_spots(gan: GAN, observed: Tensor, config: SolverConfig, steps: int, most: int = 5) -> dict[str, float]:
-    """The operations of ours that take most, and their share in per cent, over a few steps."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler reports its own comings and goings
+def hot_spots(gan: GAN, observed: Tensor, config: SolverConfig, steps: int, limit: int = 5) -> dict[str, float]:
+    """Profile a few steps of our solver.
+
+    Args:
+        gan: GAN.
+        observed: observed images (B,C,H,W).
+        config: solver configuration.
+        steps: number of steps.
+        limit: number of operations in the result.
+
+    Returns:
+        Share of the time in per cent of the slowest operations, by name.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # hides messages of the profiler
     cuda = gan.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities) as profiler:
@@ -179,15 +275,20 @@ def hot_spots(gan: GAN, observed: Tensor, config: SolverConfig, steps: int, most
     attribute = "self_device_time_total" if cuda else "self_cpu_time_total"
     spent = {event.key: getattr(event, attribute) for event in profiler.key_averages()}
     total = sum(spent.values())
-    return {key: 100 * spent[key] / total for key in sorted(spent, key=spent.get, reverse=True)[:most]}
+    return {key: 100 * spent[key] / total for key in sorted(spent, key=spent.get, reverse=True)[:limit]}
 
 
 class PeakMemory:
-    """The resident memory of this process in MiB: ``before`` the context, and the ``most`` while it lasts."""
+    """Context that measures the resident memory of this process in MiB.
+
+    Attributes:
+        before: memory at the start of the context.
+        peak: highest memory in the context.
+    """
 
     def __enter__(self) -> "PeakMemory":
         self.process, self.left = psutil.Process(), Event()
-        self.before = self.most = self._resident()
+        self.before = self.peak = self._resident()
         self.watch = Thread(target=self._watch, daemon=True)
         self.watch.start()
         return self
@@ -197,7 +298,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self.left.wait(0.02):
-            self.most = max(self.most, self._resident())
+            self.peak = max(self.peak, self._resident())
 
     def __exit__(self, *_: object) -> None:
         self.left.set()

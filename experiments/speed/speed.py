@@ -1,4 +1,7 @@
-"""make speed: ours against the published procedure, inverting and training; writes table.csv and figure.png."""
+"""make speed: compare the speed of our inversion and training with the published procedure.
+
+The script writes table.csv and figure.png.
+"""
 
 import argparse
 import dataclasses
@@ -9,7 +12,7 @@ from multiprocessing import get_context
 from statistics import fmean
 
 import torch
-from cases import PENALTY, PUBLISHED, Case, Images, brick, corrupted, our_solver, progressive, tuned_steps
+from cases import PENALTY, PUBLISHED, Case, Images, brick, corrupted_images, our_solver, progressive, tuned_steps
 from data_path import data_rows
 from loop import Published
 from measure import (
@@ -24,7 +27,7 @@ from measure import (
     threads_of_loop,
     threads_of_ours,
 )
-from table import HERE, Row, Table, draw, merged, print_table, read_table, write_table
+from table import HERE, Row, Table, draw, merge_rows, print_table, read_table, write_table
 from torch import Tensor
 from tqdm import tqdm
 from training import PLANS, training_rows
@@ -38,20 +41,25 @@ from rgi.metrics.standard import psnr
 
 CPU = torch.device("cpu")
 STEPS = Published.iterations
-LEAN_STEPS = 200  # from which the loop without the critic is extrapolated: its iterates are those of the loop with it
+LEAN_STEPS = 200  # steps of the loop without the critic; its time is extrapolated to `STEPS` steps
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is run.
+    """Sizes of the measurements.
 
     Attributes:
-        images, large_images, gpu_images: that ours inverts at 64 pixels, at 128, and at 128 on a GPU.
-        loop_images: of these, how many the published procedure inverts too, in ``loop_steps`` steps.
-        sweep: numbers of images over which our time and memory are compared.
-        widths: of the network of 128 pixels, None for the paper's.
-        product: side of the matrices whose product is timed.
-        data_images, data_rounds, data_width: files that the compact GAN of this width is trained on, in so many fits.
+        images: number of images for our solver at 64 pixels.
+        large_images: number of images for our solver at 128 pixels on the CPU.
+        gpu_images: number of images for our solver at 128 pixels on a GPU.
+        loop_images: number of images for the published procedure; the first images of our solver.
+        loop_steps: number of steps of the published procedure.
+        sweep: numbers of images for our time and memory over the number of images.
+        widths: feature maps of the network for 128 pixels; None for the paper's.
+        product: side length of the matrices in the timed product.
+        data_images: number of image files for the training of the compact GAN.
+        data_rounds: number of fits from files and from memory.
+        data_width: width of the compact GAN.
     """
 
     images: int = 32
@@ -71,63 +79,65 @@ QUICK = Sizes(4, 2, 2, 1, 20, (2, 4), [16] * 6, 256, 32, 1, 2)
 
 
 def main() -> None:
-    """Measure, print the table, write it and the figure."""
+    """Run the measurements, print the table, and write the table and the figure."""
     arguments = parse()
     sizes = QUICK if arguments.quick else Sizes()
     given = {"images": arguments.images, "loop_images": arguments.loop_images}
     sizes = dataclasses.replace(sizes, **{name: value for name, value in given.items() if value})
-    rows = on_training(sizes) if arguments.only else measure(sizes)
+    rows = training_and_data_rows(sizes) if arguments.only else measure(sizes)
     folder = HERE.parents[1] / "outputs" / "speed" if arguments.quick else HERE
     table, figure = folder / "table.csv", folder / "figure.png"
     kept = read_table(table) if arguments.only and table.exists() else []
-    write_table(merged(kept, rows), table)
-    if not arguments.only:  # the figure shows nothing of the training
+    write_table(merge_rows(kept, rows), table)
+    if not arguments.only:  # the figure has no results of the training
         draw(table, figure)
     print_table(rows)
     if not torch.cuda.is_available():
-        print("\nThe rows of a GPU were not run: there is none here.")
+        print("\nThere is no GPU, so the table has no rows for a GPU.")
     if arguments.quick:
-        print("\nA quick run: its numbers mean nothing.")
+        print("\nThis was a quick run. Its numbers have no meaning.")
     print(f"\n{table}" if arguments.only else f"\n{table}\n{figure}")
 
 
 def parse() -> argparse.Namespace:
-    """The options of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, help=f"that ours inverts at 64 pixels ({Sizes.images})")
-    parser.add_argument("--loop-images", type=int, help=f"that the plain loop inverts, too ({Sizes.loop_images})")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of a minute, into outputs/speed")
-    parser.add_argument("--only", choices=["training"], help="measure this alone, and keep the table's other rows")
+    parser.add_argument("--images", type=int, help=f"number of images for our solver at 64 pixels ({Sizes.images})")
+    parser.add_argument("--loop-images", type=int, help=f"number of images for the plain loop ({Sizes.loop_images})")
+    parser.add_argument("--quick", action="store_true", help="short smoke test, writes to outputs/speed")
+    parser.add_argument(
+        "--only", choices=["training"], help="only measure this part, and keep the other rows of the table"
+    )
     return parser.parse_args()
 
 
 def measure(sizes: Sizes) -> list[Row]:
-    """The rows of the table, case by case."""
+    """Run all cases and return the rows of the table."""
     small = [Case("rgi_64_cpu", "rgi", brick, sizes.images, 50), Case("r_rgi_64_cpu", "r_rgi", brick, sizes.images, 20)]
     rows = product_rates(sizes, CPU)
     for case in small:
-        rows += in_full(case, sizes)
+        rows += full_case(case, sizes)
     large = Case("rgi_128_cpu", "rgi", lambda: progressive(sizes.widths, CPU), sizes.large_images, 20)
-    rows += extrapolated(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
+    rows += extrapolated_case(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
     if torch.cuda.is_available():
-        rows += on_gpu(sizes, torch.device("cuda"))
-    rows += on_training(sizes)
+        rows += gpu_rows(sizes, torch.device("cuda"))
+    rows += training_and_data_rows(sizes)
     for case in small:
         rows += sweep(case.method, sizes.sweep, int(Table(rows).value(case.name, "ours", "threads")))
     return rows
 
 
-def on_gpu(sizes: Sizes, device: torch.device) -> list[Row]:
-    """The network of 128 pixels in full."""
+def gpu_rows(sizes: Sizes, device: torch.device) -> list[Row]:
+    """Run the cases with 128 pixels on a GPU."""
     rows = product_rates(dataclasses.replace(sizes, product=4 * sizes.product), device)
     for method, target in (("rgi", 100), ("r_rgi", 50)):
         case = Case(f"{method}_128_gpu", method, lambda: progressive(sizes.widths, device), sizes.gpu_images, target)
-        rows += in_full(case, sizes)
+        rows += full_case(case, sizes)
     return rows
 
 
-def on_training(sizes: Sizes) -> list[Row]:
-    """The step of the progressive GAN, and what files cost the compact one; on a GPU too, if there is one."""
+def training_and_data_rows(sizes: Sizes) -> list[Row]:
+    """Measure the training step of the progressive GAN and the cost of image files, on CPU and GPU (if present)."""
     rows = []
     for device in (CPU, torch.device("cuda")) if torch.cuda.is_available() else (CPU,):
         large = sizes if device == CPU else dataclasses.replace(sizes, product=4 * sizes.product)
@@ -140,31 +150,47 @@ def on_training(sizes: Sizes) -> list[Row]:
 
 
 def product_rates(sizes: Sizes, device: torch.device, case: str = "") -> list[Row]:
-    """What a plain matrix product achieves in the precisions that networks have."""
+    """Measure matrix products in float32 and bfloat16.
+
+    Args:
+        sizes: sizes of the measurements.
+        device: device of the product.
+        case: name of the case in the table; empty for the name of the device.
+    """
     rates = {name: product_rate(sizes.product, getattr(torch, name), device) for name in ("float32", "bfloat16")}
     return [Row(case or device.type, 0, "matmul", name, rate, "GFLOP/s") for name, rate in rates.items()]
 
 
-def in_full(case: Case, sizes: Sizes) -> list[Row]:
-    """Both from start to end, on the same images."""
-    gan, write = case.make(), Writer(case)
+def full_case(case: Case, sizes: Sizes) -> list[Row]:
+    """Measure full runs of our solver and of the published procedure on the same images."""
+    gan, write = case.make(), RowWriter(case)
     config = our_solver(case.method, gan.device)
-    images = corrupted(gan, case.images)
+    images = corrupted_images(gan, case.images)
     threads = threads_of_ours(gan, images.observed, config, 20)
     ours = run_ours(case.make(), images.observed, config)
     spots = hot_spots(gan, images.observed, config, 10)
-    loops, lean_step, loop_threads = loop_runs(gan, images.observed, case.method, sizes)
+    loops, lean_step, loop_threads = measure_loop(gan, images.observed, case.method, sizes)
     start, step = (fmean(getattr(run, name) for run in loops) for name in ("start", "step"))
     rows = write.times(ours.seconds / case.images, start, step, lean_step, sizes.loop_steps != STEPS)
     rows += write.threads(threads, loop_threads)
     rows += write.parts(ours.start, fmean(ours.steps), ours.inversion.iterations.double().mean().item())
     rows += write.rates(network_rate(gan, case.images, config, ours.steps), spots)
     rows += [write("ours", "weight_rate_times_steps", config.lr_generator * tuned_steps(config))]
-    return rows + qualities(write, images, ours.inversion, loops)
+    return rows + quality_rows(write, images, ours.inversion, loops)
 
 
-def loop_runs(gan: GAN, observed: Tensor, method: str, sizes: Sizes) -> tuple[list[LoopRun], float, int]:
-    """The loop on the first images, the seconds of its step without the critic, and its threads."""
+def measure_loop(gan: GAN, observed: Tensor, method: str, sizes: Sizes) -> tuple[list[LoopRun], float, int]:
+    """Run the published procedure.
+
+    Args:
+        gan: GAN.
+        observed: observed images (B,C,H,W).
+        method: "rgi" or "r_rgi".
+        sizes: sizes of the measurements.
+
+    Returns:
+        Runs on the first images, seconds of a step without the critic, and number of threads.
+    """
     published = dataclasses.replace(PUBLISHED[method], iterations=sizes.loop_steps)
     tested = observed[: sizes.loop_images].split(1)
     threads = threads_of_loop(gan, tested[0], published, 20)
@@ -173,11 +199,16 @@ def loop_runs(gan: GAN, observed: Tensor, method: str, sizes: Sizes) -> tuple[li
     return loops, run_loop(gan, tested[0], lean, pool_size=1).step, threads
 
 
-def extrapolated(case: Case, steps: float) -> list[Row]:
-    """RGI where a full run takes too long: a few steps of both, and the time of as many as the smaller network took."""
-    gan, write, published = case.make(), Writer(case), PUBLISHED[case.method]
+def extrapolated_case(case: Case, steps: float) -> list[Row]:
+    """Measure a case whose full runs would take too long, and extrapolate from a few steps.
+
+    Args:
+        case: case of the comparison.
+        steps: number of steps of our full run, taken from the smaller network.
+    """
+    gan, write, published = case.make(), RowWriter(case), PUBLISHED[case.method]
     config = our_solver(case.method, gan.device)
-    observed = corrupted(gan, case.images).observed
+    observed = corrupted_images(gan, case.images).observed
     threads = threads_of_ours(gan, observed, config, 2)
     start, trial, step, final = parts_of_ours(case.make(), observed, config)
     spots = hot_spots(gan, observed, config, 2)
@@ -195,29 +226,39 @@ def extrapolated(case: Case, steps: float) -> list[Row]:
 
 
 def sweep(method: str, counts: Sequence[int], threads: int) -> list[Row]:
-    """Our time and memory over the number of images, each in a process of its own."""
+    """Measure our time and memory over the number of images, with one process per number.
+
+    Args:
+        method: "rgi" or "r_rgi".
+        counts: numbers of images.
+        threads: number of threads.
+    """
     rows = []
     for count in tqdm(counts, desc=f"{method}, number of images", leave=False):
         with ProcessPoolExecutor(1, get_context("spawn")) as processes:
-            seconds, peak, before = processes.submit(one_count, method, count, threads).result()
+            seconds, peak, before = processes.submit(measure_count, method, count, threads).result()
         numbers = (("seconds_per_image", seconds, "s"), ("peak_memory", peak, "MiB"), ("memory_before", before, "MiB"))
         rows += [Row(f"{method}_64_cpu_sweep", count, "ours", *number) for number in numbers]
     return rows
 
 
-def one_count(method: str, count: int, threads: int) -> tuple[float, float, float]:
-    """Seconds per image, and memory in MiB at its peak and before."""
+def measure_count(method: str, count: int, threads: int) -> tuple[float, float, float]:
+    """Measure one number of images.
+
+    Returns:
+        Seconds per image, peak memory in MiB, and memory before the inversion in MiB.
+    """
     torch.set_num_threads(threads)
     gan = brick()
-    observed, config = corrupted(gan, count).observed, our_solver(method, gan.device)
+    observed, config = corrupted_images(gan, count).observed, our_solver(method, gan.device)
     with PeakMemory() as memory:
-        found = invert(gan, observed, config)
-    return found.seconds / count, memory.most, memory.before
+        inversion = invert(gan, observed, config)
+    return inversion.seconds / count, memory.peak, memory.before
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Makes the rows of a case."""
+class RowWriter:
+    """Functions that create the rows of a case."""
 
     case: Case
 
@@ -228,7 +269,16 @@ class Writer:
     def times(
         self, ours: float, start: float, step: float, lean_step: float, loop_scaled: bool, ours_scaled: bool = False
     ) -> list[Row]:
-        """Seconds per image of ours, and of the loop from the seconds of its start and of its two kinds of step."""
+        """Rows of the times per image.
+
+        Args:
+            ours: our seconds per image.
+            start: seconds of the start of the loop.
+            step: seconds of a step of the loop.
+            lean_step: seconds of a step of the loop without the critic.
+            loop_scaled: whether the time of the loop is extrapolated.
+            ours_scaled: whether our time and the start of the loop are extrapolated.
+        """
         rows = [self("ours", "seconds_per_image", ours, "s", ours_scaled), self("ours", "target", self.case.target)]
         for method, seconds, scaled in (("loop", step, loop_scaled), ("loop_without_critic", lean_step, True)):
             total = start + STEPS * seconds
@@ -238,11 +288,11 @@ class Writer:
         return [*rows, self("loop", "start_seconds_per_image", start, "s", ours_scaled)]
 
     def threads(self, ours: int, loop: int) -> list[Row]:
-        """The threads that both ran with."""
+        """Rows of the numbers of threads."""
         return [self("ours", "threads", ours), self("loop", "threads", loop)]
 
     def parts(self, start: float, step: float, steps: float, scaled: bool = False) -> list[Row]:
-        """Seconds of our start and of a step of the whole batch, and the number of steps."""
+        """Rows of our start per image, of a step of the whole batch, and of the number of steps."""
         return [
             self("ours", "start_seconds_per_image", start / self.case.images, "s", scaled),
             self("ours", "step_seconds", step, "s"),
@@ -250,14 +300,21 @@ class Writer:
         ]
 
     def rates(self, rate: float, spots: dict[str, float]) -> list[Row]:
-        """What the networks achieve in our steps, and which operations take how much of our time."""
+        """Rows of the rate of the networks and of the shares of the slowest operations."""
         shares = [self("ours", f"self_time {operation}", share, "%") for operation, share in spots.items()]
         return [self("ours", "network_rate", rate, "GFLOP/s"), *shares]
 
 
-def qualities(write: Writer, images: Images, inversion: Inversion, loops: list[LoopRun]) -> list[Row]:
-    """Objective, PSNR against the clean image and pixel AUROC of both, means over the images that the loop inverted."""
-    observed, clean, wrong = (part[: len(loops)] for part in images)
+def quality_rows(write: RowWriter, images: Images, inversion: Inversion, loops: list[LoopRun]) -> list[Row]:
+    """Rows of objective, PSNR and pixel AUROC of both methods, means over the images of the loop.
+
+    Args:
+        write: writer of rows.
+        images: images of the case.
+        inversion: result of our solver.
+        loops: runs of the published procedure on the first images.
+    """
+    observed, clean, true_mask = (part[: len(loops)] for part in images)
     restored, mask = (torch.cat([getattr(run, name) for run in loops]) for name in ("restored", "mask"))
     residual = observed - restored
     own = objective(residual, mask)
@@ -273,12 +330,12 @@ def qualities(write: Writer, images: Images, inversion: Inversion, loops: list[L
     for method, image, weights in (("ours", our_image, our_mask), ("loop", restored, mask)):
         rows.append(write(method, "psnr", psnr(image, clean).mean(), "dB"))
         for name, score in (("mask", weights), ("residual", observed - image)):
-            rows.append(write(method, f"pixel_auroc_{name}", auroc_per_image(score.abs().mean(1), wrong).nanmean()))
+            rows.append(write(method, f"pixel_auroc_{name}", auroc_per_image(score.abs().mean(1), true_mask).nanmean()))
     return rows
 
 
 def objective(residual: Tensor, mask: Tensor) -> Tensor:
-    """L per image (B,)."""
+    """Objective L of each image (B,) without the critic term, from the residual (B,C,H,W) and the mask (B,C,H,W)."""
     return data_loss(residual, mask, "l2") + mask_loss(mask, PENALTY)
 
 

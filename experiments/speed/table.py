@@ -1,4 +1,7 @@
-"""The table: as a file, on the screen, and as a figure. `python experiments/speed/table.py` draws the figure anew."""
+"""Table of the measurements as a file, as text, and as a figure.
+
+`python experiments/speed/table.py` draws the figure from table.csv.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +41,17 @@ QUALITIES = ("objective", "psnr", "pixel_auroc_mask", "pixel_auroc_residual")
 
 
 class Row(NamedTuple):
-    """One number of the table; ``images`` are those that were worked on at once."""
+    """One number of the table.
+
+    Attributes:
+        case: name of the case.
+        images: number of images in the batch.
+        method: name of the method.
+        metric: name of the metric.
+        value: number.
+        unit: unit of the number, may be empty.
+        extrapolated: whether the number is extrapolated from a shorter run.
+    """
 
     case: str
     images: int
@@ -50,7 +63,11 @@ class Row(NamedTuple):
 
 
 class Table:
-    """The rows by what they say."""
+    """Rows with access by case, method and metric.
+
+    Args:
+        rows: rows of the table.
+    """
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
@@ -60,40 +77,45 @@ class Table:
         self.training, self.data = ([case for case in titles if case in measured] for titles in (TRAINING, DATA))
 
     def value(self, case: str, method: str, metric: str) -> float:
-        """One number; NaN if the table does not hold it."""
+        """Number of a row; NaN if the table has no such row."""
         row = self.by_key.get((case, method, metric))
         return row.value if row else float("nan")
 
-    def shown(self, case: str, method: str, metric: str) -> str:
-        """One number with three digits, marked with ~ if it is extrapolated."""
+    def formatted(self, case: str, method: str, metric: str) -> str:
+        """Number of a row as text with three digits, and with ~ if it is extrapolated."""
         row = self.by_key[case, method, metric]
         return f"{'~' if row.extrapolated else ''}{row.value:#.3g}".rstrip(".")
 
     def series(self, case: str, metric: str) -> dict[int, float]:
-        """Values over the number of images."""
+        """Values of a metric by number of images."""
         return {row.images: row.value for row in self.rows if (row.case, row.metric) == (case, metric)}
 
 
 def write_table(rows: list[Row], path: Path) -> None:
-    """The rows in long form."""
+    """Write the rows to a CSV file in long form."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).astype({"extrapolated": int}).to_csv(path, index=False, float_format="%.6g", na_rep="nan")
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a file of `write_table`."""
+    """Read a file of `write_table`."""
     table = pd.read_csv(path).astype({"extrapolated": bool}).fillna({"unit": ""})
     return [Row(*row) for row in table.itertuples(index=False)]
 
 
-def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The new rows, after those of the old ones whose cases have not been measured anew."""
-    anew = {row.case for row in new}
-    return [*(row for row in old if row.case not in anew), *new]
+def merge_rows(old: list[Row], new: list[Row]) -> list[Row]:
+    """Merge two lists of rows.
+
+    Args:
+        old: earlier rows. Rows of cases that are in ``new`` are dropped.
+        new: new rows, which come last.
+    """
+    measured = {row.case for row in new}
+    return [*(row for row in old if row.case not in measured), *new]
 
 
 def print_table(rows: list[Row]) -> None:
-    """Times, quality, scaling, rates and training, a block each; ~ marks what is extrapolated."""
+    """Print times, quality, steps, number of images and training in blocks. ~ marks extrapolated numbers."""
     table = Table(rows)
     _block(
         "seconds per image",
@@ -101,7 +123,7 @@ def print_table(rows: list[Row]) -> None:
         _times(table),
     )
     _block(
-        "ours | loop, the same images",
+        "ours | loop, same images",
         "objective  worst ratio  PSNR  AUROC mask  AUROC residual  as good",
         _qualities(table),
     )
@@ -118,7 +140,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def _block(title: str, heads: str, lines: list[tuple[str, ...]]) -> None:
-    """Columns below their heads, which two blanks part; nothing without lines."""
+    """Print a block. Two spaces separate the headings. A block without lines is not printed."""
     if not lines:
         return
     columns = pd.Index(heads.split("  "), name=title)
@@ -129,13 +151,13 @@ def _block(title: str, heads: str, lines: list[tuple[str, ...]]) -> None:
 def _times(table: Table) -> list[tuple[str, ...]]:
     lines = []
     for case in table.cases:
-        shown = [table.shown(case, method, "seconds_per_image") for method in METHODS]
-        shown += [table.shown(case, "ours", f"speedup_over_{method}") for method in ("loop", "loop_without_critic")]
+        texts = [table.formatted(case, method, "seconds_per_image") for method in METHODS]
+        texts += [table.formatted(case, "ours", f"speedup_over_{method}") for method in ("loop", "loop_without_critic")]
         target, speedup = (table.value(case, "ours", metric) for metric in ("target", "speedup_over_loop"))
         met = "yes" if speedup >= target else f"{speedup / target:.0%}"
         threads = "/".join(f"{table.value(case, method, 'threads'):.0f}" for method in ("loop", "ours"))
         images = str(table.by_key[case, "ours", "seconds_per_image"].images)
-        lines.append((TITLES[case], images, threads, *shown, f"{target:.0f}", met))
+        lines.append((TITLES[case], images, threads, *texts, f"{target:.0f}", met))
     return lines
 
 
@@ -151,8 +173,14 @@ def _qualities(table: Table) -> list[tuple[str, ...]]:
 
 
 def as_good(table: Table, case: str) -> bool:
-    """Whether ours is no worse: in the mean objective and, but for 5 %, in that of every image; for R-RGI, where a low
-    objective may be overfitting, also in PSNR and in pixel AUROC.
+    """Whether our results are at least as good as the results of the published procedure.
+
+    Our mean objective must not be higher, and our objective of an image may be at most 5 % higher. For R-RGI, a low
+    objective can mean overfitting, so our PSNR and our pixel AUROC must not be lower.
+
+    Args:
+        table: table of the measurements.
+        case: name of the case.
     """
     both = {name: [table.value(case, side, name) for side in ("ours", "loop")] for name in QUALITIES}
     ours, loop = both.pop("objective")
@@ -166,7 +194,9 @@ def _steps(table: Table) -> list[tuple[str, ...]]:
         rate = table.value(case, "ours", "network_rate")
         device = case.rpartition("_")[2]
         shares = [f"{rate / table.value(device, 'matmul', dtype):.0%}" for dtype in ("float32", "bfloat16")]
-        parts = [table.shown(case, "ours", metric) for metric in ("start_seconds_per_image", "step_seconds", "steps")]
+        parts = [
+            table.formatted(case, "ours", metric) for metric in ("start_seconds_per_image", "step_seconds", "steps")
+        ]
         lines.append((TITLES[case], *parts, f"{rate:.1f}", *shares))
     return lines
 
@@ -187,10 +217,10 @@ def _sweeps(table: Table) -> list[tuple[str, ...]]:
 def _trainings(table: Table) -> list[tuple[str, ...]]:
     lines = []
     for case in table.training:
-        seconds = [table.shown(case, method, "step_seconds") for method in ("plain", "ours")]
+        seconds = [table.formatted(case, method, "step_seconds") for method in ("plain", "ours")]
         speedup, target = (table.value(case, "ours", metric) for metric in ("speedup_over_plain", "target"))
         met = "yes" if speedup >= target else f"{speedup / target:.0%}"
-        rates = [table.shown(case, "ours", metric) for metric in ("images_per_second", "network_rate")]
+        rates = [table.formatted(case, "ours", metric) for metric in ("images_per_second", "network_rate")]
         share, loss = (table.value(case, "ours", metric) for metric in ("share_of_matmul", "first_loss_difference"))
         images, threads = table.by_key[case, "ours", "step_seconds"].images, table.value(case, "ours", "threads")
         first = (TRAINING[case], str(images), f"{threads:.0f}", *seconds, f"{speedup:.3g}", f"{target:.3g}", met)
@@ -201,16 +231,21 @@ def _trainings(table: Table) -> list[tuple[str, ...]]:
 def _data(table: Table) -> list[tuple[str, ...]]:
     lines = []
     for case in table.data:
-        seconds = [table.shown(case, method, "step_seconds") for method in ("memory", "files")]
+        seconds = [table.formatted(case, method, "step_seconds") for method in ("memory", "files")]
         ratio, target = (table.value(case, "files", metric) for metric in ("time_over_memory", "target"))
         images = table.by_key[case, "files", "step_seconds"].images
-        shown = (f"{ratio:.3f}", f"{target:.3g}", "yes" if ratio <= target else "no")
-        lines.append((DATA[case], str(images), *seconds, *shown))
+        texts = (f"{ratio:.3f}", f"{target:.3g}", "yes" if ratio <= target else "no")
+        lines.append((DATA[case], str(images), *seconds, *texts))
     return lines
 
 
 def draw(source: Path, target: Path) -> None:
-    """The figure of a table: seconds per image of both, and ours over the number of images."""
+    """Draw the figure: seconds per image of all methods, and our time and memory over the number of images.
+
+    Args:
+        source: file of `write_table`.
+        target: file that the figure is written to.
+    """
     table = Table(read_table(source))
     figure = plt.figure(figsize=(11, 1.6 + 1.1 * len(table.cases)), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(2.2, 1))
@@ -222,7 +257,7 @@ def draw(source: Path, target: Path) -> None:
 
 
 def _bars(axes: Axes, table: Table) -> None:
-    """Seconds per image of every case and method; extrapolated ones hatched, our target marked."""
+    """Draw the seconds per image of all cases and methods. Extrapolated bars are hatched. A line marks our target."""
     height, ends = 0.8 / len(METHODS), []
     for place, case in enumerate(table.cases):
         for line, (method, (_, colour)) in enumerate(METHODS.items()):
@@ -245,7 +280,7 @@ def _bars(axes: Axes, table: Table) -> None:
 
 
 def _curves(axes: Axes, table: Table, metric: str, label: str) -> None:
-    """A number of ours over the number of images."""
+    """Draw one of our metrics over the number of images."""
     most = 0.0
     for case, (title, colour) in SWEEPS.items():
         values = table.series(case, metric)

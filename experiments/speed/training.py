@@ -1,10 +1,10 @@
-"""The speed of training the progressive GAN: ours against the published step, written out plainly.
+"""Speed of the training of the progressive GAN: our step and a plain implementation of the published step.
 
-Ours is the step of `GrowingTraining` under ``trainer.precision=bf16-mixed``, or in float32 on a device that does not
-multiply bfloat16 natively. `PlainTraining` has nothing of what makes ours fast: float32, dense layout, one pass of the
-critic each for real, generated and mixed images, gradients of all weights whoever needs them, and weights that are
-mended, stepped and averaged one after another. Both begin with the same weights, see the same images, draw the same
-numbers, and take the same steps (tests/test_training_speed.py).
+Our step is the step of `GrowingTraining` with ``trainer.precision=bf16-mixed``, or in float32 on devices without native
+bfloat16. `PlainTraining` has none of our optimisations. It uses float32 and the contiguous memory layout. The critic
+runs separately on real, generated and mixed images. All weights get gradients, even if a step does not use them. The
+weights are processed one after another. Both trainings start from the same weights, and use the same images and random
+numbers, so they take the same steps (tests/test_training_speed.py).
 """
 
 import copy
@@ -24,14 +24,21 @@ from tqdm import tqdm
 from rgi.inversion.weights import native_bfloat16
 from rgi.training.growing import DRIFT, PENALTY, GrowingTraining
 
-# The paper's; SCHEDULE is the number of steps of the whole training.
+# Settings of the paper. SCHEDULE is the number of steps of the whole training.
 BATCH, LATENT, RESOLUTION, SCHEDULE = 16, 512, 128, 528_000
-TARGETS = {"cpu": 1.5, "cuda": 3.0}  # plain over ours
+TARGETS = {"cpu": 1.5, "cuda": 3.0}  # target for the speed-up, plain time over our time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many steps of ours and plain are timed at a scale, in turn, and how many each takes before."""
+    """Plan of a measurement.
+
+    Attributes:
+        scale: scale of the training with 4·2^scale pixels.
+        steps: number of timed steps of each training.
+        ours_before: number of our warm-up steps.
+        plain_before: number of plain warm-up steps.
+    """
 
     scale: int
     steps: int
@@ -39,16 +46,17 @@ class Plan:
     plain_before: int
 
 
-# At 128 pixels a plain step takes minutes on a CPU, in which what the first step sets up is lost.
+# At 128 pixels, a plain step takes minutes on a CPU, so the setup time in the first step does not matter.
 PLANS = {"cpu": (Plan(3, 3, 1, 1), Plan(5, 1, 1, 0)), "cuda": (Plan(3, 20, 5, 5), Plan(5, 20, 5, 5))}
 
 
 class OurTraining(GrowingTraining):
-    """Our training in the middle of a scale, where nothing fades in (α = 0), without a trainer.
+    """Our training without a Lightning trainer, in the middle of a scale, where no layer fades in (α = 0).
 
     Args:
-        scale: of 4·2^scale pixels.
-        widths: feature maps at 4, 8, ..., 128 pixels, None for the paper's.
+        scale: scale of the training with 4·2^scale pixels.
+        widths: feature maps at 4, 8, ..., 128 pixels; None for the paper's.
+        device: device of the networks.
     """
 
     def __init__(self, scale: int, widths: list[int] | None, device: torch.device) -> None:
@@ -57,42 +65,46 @@ class OurTraining(GrowingTraining):
         super().__init__(family="progressive", **sizes, steps=SCHEDULE, seed=0, **training_options("progressive"))
         self.done = self.first_step_of_scale(scale) + SCHEDULE // self.half_scales
         self.where = self.scale_and_alpha(self.done)
-        self.average.n_averaged.fill_(1)  # as the beginning of a scale leaves it
+        self.average.n_averaged.fill_(1)  # the value after the start of a scale
         self.to(device)
         self.adams = self.configure_optimizers()
         self.values: list[Tensor] = []
 
     @property
     def global_step(self) -> int:
-        """Lightning's count."""
+        """Number of finished steps."""
         return self.done
 
     @property
-    def world(self) -> int:
-        """One process."""
+    def world_size(self) -> int:
+        """Number of processes: 1."""
         return 1
 
     def optimizers(self, use_pl_optimizer: bool = True) -> list[torch.optim.Optimizer]:
-        """As they are: Lightning's wrappers only count."""
+        """The optimisers without the wrappers of Lightning, which only count steps."""
         return self.adams
 
     def manual_backward(self, loss: Tensor) -> None:
-        """Without the scaling that bfloat16 does not need; the losses are kept."""
+        """Store the loss and compute the gradients. bfloat16 needs no scaling of the loss."""
         self.values.append(loss.detach())
         loss.backward()
 
     def log_dict(self, *_: Any, **__: Any) -> None:
-        """There is nothing to log to."""
+        """Do nothing, because there is no logger."""
 
     def step(self, real: Tensor) -> None:
-        """One step of both networks on images (B,C,H,W)."""
+        """Train both networks for one step on real images (B,C,H,W) with 128 pixels."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=precision(self.device) == "bfloat16"):
             self.training_step(real, 0)
         self.done += 1
 
 
 class PlainTraining:
-    """The published step, beginning with the weights of ours and drawing the same numbers."""
+    """Plain implementation of the published training step.
+
+    Args:
+        ours: training with the same initial weights and random numbers.
+    """
 
     def __init__(self, ours: OurTraining) -> None:
         networks = (copy.deepcopy(network) for network in (ours.generator, ours.critic))
@@ -107,7 +119,7 @@ class PlainTraining:
         self.values: list[Tensor] = []
 
     def step(self, real: Tensor) -> None:
-        """One step of both networks on images (B,C,H,W) of the scale's size."""
+        """Train both networks for one step on real images (B,C,H,W) with the size of the scale."""
         random = self.ours.random(self.done)
         for_critic, for_generator = self.ours.latents(len(real), random)
         share = torch.rand(len(real), 1, 1, 1, generator=random).to(real.device)
@@ -118,7 +130,13 @@ class PlainTraining:
         self.done += 1
 
     def critic_loss(self, real: Tensor, codes: Tensor, share: Tensor) -> Tensor:
-        """Σ -D(x) + D(G(z)) + 10 (|∇D(x̂)| - 1)² + 0.001 D(x)²."""
+        """Loss of the critic, Σ -D(x) + D(G(z)) + 10 (|∇D(x̂)| - 1)² + 0.001 D(x)².
+
+        Args:
+            real: real images x (B,C,H,W).
+            codes: latent codes z (B,d).
+            share: shares of the real images in the mixed images x̂, (B,1,1,1) in [0,1].
+        """
         fake = self.generator(codes, *self.where).detach()
         for_real, for_fake = self.score(real), self.score(fake)
         mixed = (share * real + (1 - share) * fake).requires_grad_()
@@ -127,15 +145,15 @@ class PlainTraining:
         return (for_fake - for_real + DRIFT * for_real.square() + PENALTY * penalty).sum()
 
     def score(self, images: Tensor) -> Tensor:
-        """(B,)"""
+        """Scores of the critic (B,) for images (B,C,H,W)."""
         scale, alpha = self.where
         return self.critic(images, together=True, scale=scale, alpha=alpha)
 
     def descend(self, network: nn.Module, loss: Tensor) -> None:
-        """A step of Adam, with gradients of the other network that nobody uses."""
+        """Take one step of Adam. The other network also gets gradients, which are not used."""
         self.values.append(loss.detach())
-        for either in self.adams:
-            either.zero_grad()
+        for each in self.adams:
+            each.zero_grad()
         loss.backward()
         for parameter in network.parameters():
             if parameter.grad is not None:
@@ -144,22 +162,29 @@ class PlainTraining:
 
 
 def precision(device: torch.device) -> str:
-    """What our networks multiply in."""
+    """Precision of our networks: "bfloat16" or "float32"."""
     return "bfloat16" if native_bfloat16(device) else "float32"
 
 
 def training_rows(plan: Plan, widths: list[int] | None, device: torch.device, products: dict[str, float]) -> list[Row]:
-    """Both sides at one scale; ``products`` are what matrix products achieve on the device, in GFLOP/s by precision."""
+    """Measure both trainings at one scale.
+
+    Args:
+        plan: plan of the measurement.
+        widths: feature maps at 4, 8, ..., 128 pixels; None for the paper's.
+        device: device of the training.
+        products: rate of a matrix product on the device in GFLOP/s, by precision.
+    """
     torch.set_num_threads(CORES)
     ours = OurTraining(plan.scale, widths, device)
     plain = PlainTraining(ours)
-    seconds = in_turn(plan, ours, plain)
+    seconds = alternate(plan, ours, plain)
     rate = step_work(plan.scale, widths) / seconds["ours"] / 1e9
     case = f"train_{4 << plan.scale}_{'gpu' if device.type == 'cuda' else 'cpu'}"
     rows = []
-    for method, taken in seconds.items():
-        rows.append(Row(case, BATCH, method, "step_seconds", taken, "s"))
-        rows.append(Row(case, BATCH, method, "images_per_second", BATCH / taken, "1/s"))
+    for method, value in seconds.items():
+        rows.append(Row(case, BATCH, method, "step_seconds", value, "s"))
+        rows.append(Row(case, BATCH, method, "images_per_second", BATCH / value, "1/s"))
     numbers = (
         ("timed_steps", plan.steps, ""),
         ("threads", CORES, ""),
@@ -172,15 +197,15 @@ def training_rows(plan: Plan, widths: list[int] | None, device: torch.device, pr
     return rows + [Row(case, BATCH, "ours", *number) for number in numbers]
 
 
-def in_turn(plan: Plan, ours: OurTraining, plain: PlainTraining) -> dict[str, float]:
-    """The median seconds of a step of each."""
+def alternate(plan: Plan, ours: OurTraining, plain: PlainTraining) -> dict[str, float]:
+    """Run the steps of both trainings in alternation and return the median seconds per step."""
     device, random = ours.device, torch.Generator().manual_seed(2)
     images = torch.rand(BATCH, 3, RESOLUTION, RESOLUTION, generator=random) * 2 - 1
-    # Ours scales the images down in every step; a plain training finds them scaled.
+    # Our step includes the downscaling of the images. The plain training gets downscaled images.
     small, images = ours.resize_to_scale(images, *ours.where).to(device), images.to(device)
     sides = (("ours", ours, images, plan.ours_before), ("plain", plain, small, plan.plain_before))
     seconds = {"ours": [], "plain": []}
-    # cuDNN would compute plain's float32 in TF32; ours leaves no convolution in float32 where there is a GPU to do so.
+    # Without this, cuDNN would compute the plain training in TF32. Our training has no float32 convolutions on a GPU.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for turn in tqdm(range(-max(plan.ours_before, plan.plain_before), plan.steps), desc="training", leave=False):
             for name, training, real, before in sides:
@@ -190,22 +215,27 @@ def in_turn(plan: Plan, ours: OurTraining, plain: PlainTraining) -> dict[str, fl
                 training.step(real)
                 if turn >= 0:
                     seconds[name].append(now(device) - started)
-    return {name: median(taken) for name, taken in seconds.items()}
+    return {name: median(times) for name, times in seconds.items()}
 
 
 def difference(ours: OurTraining, plain: PlainTraining) -> float:
-    """Of the critic's losses in the first step, relative: all that the lower precision changes."""
+    """Relative difference of the critic losses in the first step. Only the lower precision causes it."""
     our_loss, plain_loss = (float(training.values[0]) for training in (ours, plain))
     return abs(our_loss - plain_loss) / abs(plain_loss)
 
 
 def step_work(scale: int, widths: list[int] | None) -> float:
-    """Operations of the networks in one step of ours, two for a multiply-add; counted without computing anything."""
+    """Count the operations of the networks in one of our steps on the meta device. A multiply-add is two operations.
+
+    Args:
+        scale: scale of the training.
+        widths: feature maps at 4, 8, ..., 128 pixels; None for the paper's.
+    """
     device = torch.device("meta")
     training = OurTraining(scale, widths, device)
-    training.done += 1  # a step that reads no loss
-    training.average.n_averaged = torch.tensor(1)  # which every step reads
+    training.done += 1  # a step without logging
+    training.average.n_averaged = torch.tensor(1)  # every step reads this value
     with FlopCounterMode(display=False) as counter:
-        counter.mod_tracker.__exit__()  # which module counts what; it fails on the penalty's autograd.grad
+        counter.mod_tracker.__exit__()  # the module tracker fails with autograd.grad of the penalty
         training.training_step(torch.empty(BATCH, 3, 4 << scale, 4 << scale, device=device), 0)
     return counter.get_total_flops()

@@ -1,4 +1,4 @@
-"""The program in the hands of a stranger: every mistake ends in one line that names it and the way out."""
+"""Bad input on the command line: each mistake ends in one line with the mistake and its remedy."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TRAINING = "mvtec/screw/train/good/007.png"
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
-    """Networks this small spend their time waiting for a second one."""
+    """Use one thread, because these networks are too small for two threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -53,7 +53,7 @@ def material(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def home(material, tmp_path, monkeypatch) -> Path:
-    """A working directory in which `MVTEC` and `FOLDER` are right."""
+    """A working directory with all files that `MVTEC` and `FOLDER` need."""
     shutil.copytree(material, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -65,7 +65,7 @@ def start(home, monkeypatch):
 
     def run(command: str) -> None:
         monkeypatch.setattr(sys, "argv", [str(RUN), *shlex.split(command)])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the program sets it; this restores it
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the program sets this variable, and the fixture restores it
         runpy.run_path(str(RUN), run_name="__main__")
 
     return run
@@ -73,7 +73,7 @@ def start(home, monkeypatch):
 
 @pytest.fixture
 def refusal(home, start, capsys):
-    """Run the program; returns the one line that it must end in, without a trace of work."""
+    """Run a command that must fail. It writes no file and prints one line, which is the result."""
 
     def run(command: str) -> str:
         before = set(home.rglob("*"))
@@ -94,7 +94,7 @@ def one_line(status: object, out: str, err: str) -> str:
 
 
 def says(message: str, expected: str) -> bool:
-    """Whether the parts of a text are there, in their order."""
+    """Whether a message has all parts of a text in this order. Dots separate the parts."""
     place = 0
     for part in expected.split(" ... "):
         place = message.find(part, place)
@@ -104,14 +104,14 @@ def says(message: str, expected: str) -> bool:
 
 
 @pytest.mark.parametrize("command", [MVTEC, FOLDER, f"{FOLDER} task=predict"])
-def test_without_a_mistake_it_runs(command, home, start):
+def test_commands_without_a_mistake_run(command, home, start):
     start(f"{command} output_dir=run solver.iterations=1 solver.pool_size=1")
     assert (home / "run/report.html").is_file()
 
 
 @pytest.mark.parametrize("kind", ["normalised", "combined"])
-def test_a_map_is_judged_by_clean_images(kind, home, start):
-    """Half of the 18 training images are inverted first; the paper's map is scored, too, as if it were alone."""
+def test_maps_with_statistics_of_clean_images(kind, home, start):
+    """Half of the 18 training images are inverted first. The paper's map gets the same scores as in its own run."""
     quick = "solver.iterations=1 solver.pool_size=1"
     start(f"{MVTEC} output_dir=judged map.kind={kind} map.sigma=1 {quick}")
     start(f"{MVTEC} output_dir=paper {quick}")
@@ -126,7 +126,7 @@ def test_a_map_is_judged_by_clean_images(kind, home, start):
 
 
 OPTIONS = {
-    # Hydra's own findings
+    # errors that Hydra reports
     "solver.foo=1": "solver.foo=1: no such option ... python run.py --cfg job",
     "dataset.foo=1": "dataset.foo=1: no such option",
     "foo=1": "foo=1: no such option",
@@ -134,7 +134,7 @@ OPTIONS = {
     "'dataset.category=a(b)'": "dataset.category=a(b): is not option=value ... quotes",
     "experiment=nope": "experiment=nope: no such choice; use one of btad_anogan, ... mvtec_rrgi",
     "dataset=nope": "dataset=nope: no such choice ... magnetic_tile, mvtec_ad, stanford_cars, textures",
-    # what Hydra lets pass
+    # errors that Hydra does not report
     "+solver.foo=1": "solver.foo: no such option ... mask_penalty",
     "+dataset.foo=1": "dataset.foo: no such option; use one of category, resolution, channels, test_images, seed",
     "corruption=central +corruption.foo=1": "corruption.foo: no such option; use one of fraction, centre, fill, seed",
@@ -198,7 +198,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("mistake", OPTIONS)
-def test_options(mistake, refusal):
+def test_wrong_options_are_refused(mistake, refusal):
     message = refusal(f"generator.path=large.safetensors {mistake}")
     assert says(message, OPTIONS[mistake]), message
 
@@ -220,7 +220,7 @@ def nothing():
 
 
 def too_few():
-    """Leaves 16 of the 20, of which one is held out."""
+    """Remove 4 of the 20 training images. One of the other 16 is a validation image."""
     for number in range(4):
         os.remove(f"mvtec/screw/train/good/{number:03d}.png")
 
@@ -252,7 +252,7 @@ DATA = {
 
 
 @pytest.mark.parametrize("mistake", DATA)
-def test_data(mistake, refusal):
+def test_bad_images_are_refused(mistake, refusal):
     make, options, expected = DATA[mistake]
     make()
     message = refusal(f"{MVTEC} generator.path=gan2.safetensors {options}")
@@ -272,7 +272,7 @@ def test_data(mistake, refusal):
         ),
     ],
 )
-def test_own_images(command, expected, refusal):
+def test_bad_options_of_own_images_are_refused(command, expected, refusal):
     message = refusal(command)
     assert says(message, expected), message
 
@@ -333,7 +333,7 @@ GENERATORS = {
 
 
 @pytest.mark.parametrize("mistake", GENERATORS)
-def test_generators(mistake, refusal):
+def test_bad_generators_are_refused(mistake, refusal):
     make, path, expected = GENERATORS[mistake]
     make()
     message = refusal(f"{MVTEC} generator.path={path}")
@@ -361,8 +361,8 @@ def test_generators(mistake, refusal):
         ),
     ],
 )
-def test_a_missing_generator_names_the_command_that_makes_it(command, expected, refusal):
-    """To be pasted into a shell: split there, it has the words that are meant."""
+def test_a_missing_generator_names_the_command_that_trains_it(command, expected, refusal):
+    """The command can be pasted into a shell."""
     write_mvtec(Path("my (1)"))
     message = refusal(command)
     assert "no such file" in message
@@ -379,8 +379,8 @@ def test_a_malicious_checkpoint_is_refused_by_name(refusal):
     assert says(message, "evil.pt: is no checkpoint ... mkdir"), message
 
 
-def test_the_order_of_the_checks(refusal):
-    """With everything wrong at once, one mistake after the other is reported and put right."""
+def test_mistakes_are_reported_one_by_one(refusal):
+    """The command has many mistakes. Each error names one mistake, and the test then corrects it."""
     whole = Path(IMAGE).read_bytes()
     truncate(IMAGE)()
     command = f"{MVTEC} batch_size=0 solver.mask_penalty=0 dataset.channels=5 generator.path=none.safetensors"
@@ -408,6 +408,6 @@ def test_a_late_mistake_in_a_process_of_its_own(home):
     assert not (home / "outputs").exists()
 
 
-def test_a_traceback_on_demand(home, monkeypatch):
+def test_debug_prints_the_traceback(home, monkeypatch):
     with pytest.raises(InputError, match=r"^dataset\.root=data/mvtec_ad: no such folder"):
         in_process(monkeypatch, "experiment=mvtec_rrgi", "debug=true")

@@ -1,4 +1,4 @@
-"""A table of runs: what is finished stays, what fails is said, and scores are over the seeds."""
+"""Benchmarks: finished rows are kept, failures are reported, and scores are summarised over seeds."""
 
 import csv
 import json
@@ -26,10 +26,12 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
-    """The folder of a benchmark that was killed -9 after its first row, and started again.
+    """A benchmark that was killed with SIGKILL after its first row and then started again.
 
-    And when the rows before the kill were finished, and what the second start printed. The first two rows need no
-    generator; the third does, and finds none.
+    The first two rows need no generator. The third row fails, because its generator is missing.
+
+    Returns:
+        Folder of the benchmark, finish times of the rows before the kill, and output lines of the second start.
     """
     home = tmp_path_factory.mktemp("killed")
     folder = home / "outputs/benchmark/demo"
@@ -39,11 +41,11 @@ def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
 
 
 def finished(folder: Path) -> dict[str, int]:
-    """When each row that is finished was."""
+    """Finish times of the finished rows in nanoseconds."""
     return {file.parent.name: file.stat().st_mtime_ns for file in folder.glob("rows/*/metrics.json")}
 
 
-def test_a_killed_benchmark_goes_on(continued):
+def test_a_killed_benchmark_continues_after_the_finished_rows(continued):
     folder, before, _ = continued
     (first,) = before
     assert first.startswith("textures_mean_image-brick-0-")
@@ -52,7 +54,7 @@ def test_a_killed_benchmark_goes_on(continued):
     assert after[first] == before[first]
 
 
-def test_tables_hold_every_score_and_why_a_row_failed(continued):
+def test_table_csv_has_all_scores_and_the_reason_of_a_failure(continued):
     folder, _, printed = continued
     assert printed == ["outputs/benchmark/demo/table.html"]
     (row,) = folder.glob("rows/textures_pca-brick-0-*/metrics.json")
@@ -81,8 +83,8 @@ def test_tables_hold_every_score_and_why_a_row_failed(continued):
     assert (folder / "figure.png").is_file()
 
 
-def test_rows_compare_in_wandb(continued):
-    """One run a row: the benchmark as group, the method as job type, every score under ``<protocol>/<metric>``."""
+def test_rows_are_logged_to_wandb(continued):
+    """Each row is a W&B run. The benchmark is the group, the method is the job type, and all scores are logged."""
     folder, _, _ = continued
     for method in ("mean_image", "pca"):
         (file,) = folder.glob(f"rows/textures_{method}-*/wandb/offline-run-*/*.wandb")
@@ -90,13 +92,12 @@ def test_rows_compare_in_wandb(continued):
         assert (found["run"].run_group, found["run"].job_type) == ("demo", method)
         expected = json.loads((file.parents[2] / "metrics.json").read_text())[method]
         assert {"standard/pixel_auroc", "reference/auroc"} <= expected.keys()
-        known = {name: value for name, value in expected.items() if value is not None}  # no image is without a defect
+        known = {name: value for name, value in expected.items() if value is not None}  # image AUROC is null
         assert {name: found["summary"][name] for name in known} == known
         assert found["config"]["seed"] == 0
 
 
-def test_another_generator_is_another_row(tmp_path):
-    """One trained anew, under the same name."""
+def test_a_new_generator_with_the_same_name_changes_the_key(tmp_path):
     card, cfg = tmp_path / "gan.json", OmegaConf.create({"generator": {"path": str(tmp_path / "gan.safetensors")}})
     found = set()
     for content in ("{}", '{"sha256": "1"}', '{"sha256": "2"}'):
@@ -106,7 +107,7 @@ def test_another_generator_is_another_row(tmp_path):
 
 
 def long_form(tmp_path, name, rows):
-    """A run's folder with these rows of (method, protocol, metric, seed, value) in its table, and the table read."""
+    """Write table.csv of a run with rows (method, protocol, metric, seed, value), and read it."""
     table = pd.DataFrame(rows, columns=["method", "protocol", "metric", "seed", "value"])
     table.insert(0, "dataset", "mvtec_ad")
     table.insert(1, "category", "03")
@@ -116,8 +117,8 @@ def long_form(tmp_path, name, rows):
     return benchmark.read_scores(tmp_path / name)
 
 
-def test_scores_over_seeds_are_mean_and_half_of_the_range(tmp_path):
-    """Names stay as they are, an empty corruption too; a score that one seed does not have is none."""
+def test_scores_are_summarised_as_mean_and_half_of_the_range(tmp_path):
+    """Names such as "03" and "" do not change. The mean is NaN if the score of a seed is NaN."""
     runs = [
         (
             "a",
@@ -149,7 +150,7 @@ def test_scores_over_seeds_are_mean_and_half_of_the_range(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["task=benchmark", "task=benchmark benchmark=demo benchmark.methods=[nonsense]"])
-def test_what_cannot_be_run_is_said_before_anything_is(missing, tmp_path, monkeypatch, capsys):
+def test_invalid_benchmarks_are_refused_before_the_first_run(missing, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert in_process(monkeypatch, *missing.split()) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

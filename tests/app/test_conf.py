@@ -1,4 +1,4 @@
-"""Every configuration file composes, and every experiment runs: new files are picked up by themselves."""
+"""All configuration files compose, and all experiments run. The tests find new files automatically."""
 
 import csv
 import dataclasses
@@ -43,7 +43,7 @@ from rgi.report.methods import label
 FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 GROUPS = [name for name in FILES if not name.startswith("experiment/")]
 EXPERIMENTS = [name.partition("/")[2] for name in FILES if name.startswith("experiment/")]
-# Of the grid every dataset and every method is run once, and both kinds of reference.
+# Experiments of the grid that cover each dataset, each method and both kinds of reference.
 RUN = [
     *(f"mvtec_{method}" for method in (*SOLVERS_OF_GRID, *BASELINES)),
     *(f"celeba_central_{method}" for method in INPAINTERS if method not in SOLVERS_OF_GRID),
@@ -51,7 +51,7 @@ RUN = [
     *("reference/mvtec_rrgi", "reference/textures_anogan", "reference/celeba_random_pan", "reference/btad_rgi"),
 ]
 SOLVERS = [name.partition("/")[2] for name in FILES if name.startswith("solver/")]
-FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # of a solver: every branch is taken
+FASTER = {"iterations": 3, "tune_from": 1, "pool_size": 8}  # options of a short solver run that takes all branches
 LAYOUTS = {
     "btad": (write_btad, BTAD_TEST),
     "celeba": (write_celeba, CELEBA_TEST),
@@ -71,12 +71,12 @@ def _quick(monkeypatch):
 
 
 def constants(name: str) -> list[str]:
-    """The paper's, where a file asks for them."""
+    """Override with the paper's constants, for solvers that need them."""
     return ["paper=anomaly"] if name.startswith("solver/reference/") else []
 
 
 def tiny_set(dataset: str, home: Path) -> tuple[list[str], list[str]]:
-    """Overrides that make a dataset tiny, and the names of its test images; a new dataset needs an entry."""
+    """Overrides for a tiny dataset, and the names of its test images. A new dataset needs an entry in `LAYOUTS`."""
     if dataset == "textures":
         tests = Textures("brick", test_images=3).test()
         return ["dataset.test_images=3"], tests.names
@@ -96,8 +96,8 @@ def targets(node):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_composes(name):
-    """With every reference resolved, and every class found; what the user must give is asked for as ???."""
+def test_configuration_files_compose(name):
+    """All references resolve, and all classes exist."""
     group, _, option = name.partition("/")
     cfg = composed(f"{group}={option}", *constants(name))
     plain = OmegaConf.to_container(cfg, resolve=True)
@@ -107,13 +107,13 @@ def test_every_file_composes(name):
 
 
 @pytest.mark.parametrize("name", grid())
-def test_every_experiment_of_the_grid_composes(name):
-    """Into a dataset, a corruption where holes are painted, and one method, with every reference resolved."""
+def test_experiments_of_the_grid_compose(name):
+    """An experiment has a dataset, one method and, for inpainting, a corruption. All references resolve."""
     cfg = composed(f"experiment={name}")
     OmegaConf.to_container(cfg, resolve=True)
     choices = HydraConfig.get().runtime.choices
-    where, _, method = name.removeprefix("reference/").partition("_")
-    assert choices.dataset.startswith(where)
+    dataset, _, method = name.removeprefix("reference/").partition("_")
+    assert choices.dataset.startswith(dataset)
     assert cfg.name == name
     chosen = choices.get("baseline") or choices.solver.replace("reference/r_rgi", "rrgi").replace("r_rgi", "rrgi")
     assert method.endswith(chosen.removeprefix("reference/"))
@@ -123,18 +123,18 @@ def test_every_experiment_of_the_grid_composes(name):
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_every_solver_is_valid(name):
-    """And nothing but the fields of a SolverConfig is in it."""
+def test_solver_files_are_valid(name):
+    """A solver file has exactly the fields of `SolverConfig`."""
     solver = composed(f"solver={name}", *constants(f"solver/{name}")).solver
     assert dataclasses.asdict(SolverConfig(**solver)).keys() == solver.keys()
 
 
-def test_the_base_solver_is_the_librarys_default():
+def test_the_base_solver_equals_the_default_of_the_library():
     assert SolverConfig(**composed("solver=base").solver) == SolverConfig()
 
 
 @pytest.mark.parametrize("experiment", [*EXPERIMENTS, *RUN])
-def test_every_experiment_runs(experiment, tmp_path, capsys):
+def test_experiments_run(experiment, tmp_path, capsys):
     first = composed(f"experiment={experiment}")
     choices = HydraConfig.get().runtime.choices
     learned, dataset = choices.get("baseline"), choices.dataset
@@ -170,13 +170,13 @@ def test_every_experiment_runs(experiment, tmp_path, capsys):
     if pretrains:
         check_training(tmp_path, cfg, last)
     else:
-        # Not every method has a mask: the default would score the residuals of one against the mask of another.
+        # With the default map, methods with a mask would be compared with methods without a mask.
         assert len(methods) == 1 or cfg.map.kind is not None
         check_inversion(tmp_path / "run", methods, names, last, learned)
 
 
-def test_the_unfinished_run_of_a_nested_experiment_is_found_again(tmp_path, monkeypatch):
-    """Below outputs/reference/textures_rgi/, as that of any other."""
+def test_an_unfinished_run_of_a_nested_experiment_is_continued(tmp_path, monkeypatch):
+    """Its folder is below outputs/reference/textures_rgi/."""
     monkeypatch.chdir(tmp_path)
     generator = write_generator(tmp_path / "generator.safetensors")
     solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
@@ -192,7 +192,7 @@ def test_the_unfinished_run_of_a_nested_experiment_is_found_again(tmp_path, monk
 
 
 def check_training(home: Path, cfg: DictConfig, last: str) -> None:
-    """The generator is where it was asked for, says where it comes from, and works."""
+    """The generator file exists, its card names the training data, and an inversion works."""
     assert last == str(home / "generator.safetensors")
     metrics = json.loads((home / "run/metrics.json").read_text())
     gan = load_gan(last)
@@ -209,7 +209,7 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
 
 
 def check_inversion(run: Path, methods: list[str], names: list[str], last: str, learned: str | None) -> None:
-    """The folder holds every score, every image in every form, and the page that shows them."""
+    """The folder has all scores, the results and pictures of all images, and the page."""
     assert last == str(run / "report.html")
     scores = json.loads((run / "metrics.json").read_text())
     seeks_defects = OmegaConf.load(run / "config.yaml").get("corruption") is None
@@ -234,7 +234,7 @@ def check_inversion(run: Path, methods: list[str], names: list[str], last: str, 
 
 
 def folder_task(home: Path, *overrides: str) -> DictConfig:
-    """A task on somebody's images, of which nothing is known."""
+    """Configuration of a task on own images without true masks."""
     folders = write_folder(home / "mine")
     generator = write_generator(home / "generator.safetensors", channels=3, resolution=32, residuals=False)
     data = [f"dataset.root={folders['root']}", f"dataset.train={folders['train']}", "dataset.resolution=32"]
@@ -244,7 +244,7 @@ def folder_task(home: Path, *overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("task", ["invert", "predict"])
 def test_images_without_truth_are_restored_but_not_scored(task, tmp_path, capsys):
-    """And the report of a finished run can be written anew."""
+    """The report of a finished run can also be written again."""
     solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
     run_task(folder_task(tmp_path, f"task={task}", *solver))
     scores = json.loads((tmp_path / "run/metrics.json").read_text())
@@ -258,7 +258,7 @@ def test_images_without_truth_are_restored_but_not_scored(task, tmp_path, capsys
     assert len(page.read_text()) == len(first)
 
 
-def test_calibration_gives_the_card_what_an_automatic_penalty_needs(tmp_path, capsys):
+def test_calibration_stores_the_residuals_for_an_automatic_penalty(tmp_path, capsys):
     run_task(folder_task(tmp_path, "task=calibrate"))
     gan = load_gan(tmp_path / "generator.safetensors")
     assert 0 < gan.card.residuals["0.5"] < gan.card.residuals["0.99"]
@@ -266,8 +266,8 @@ def test_calibration_gives_the_card_what_an_automatic_penalty_needs(tmp_path, ca
     assert str(tmp_path / "generator.json") in capsys.readouterr().out
 
 
-def test_principal_components_are_fitted_and_inverted(tmp_path):
-    """A family without training or critic goes through the same two commands."""
+def test_a_pca_generator_is_fitted_and_inverted(tmp_path):
+    """The commands also work for a family without training and critic."""
     pca = ["generator=pca", "generator.latent_dim=4", f"generator.path={tmp_path / 'pca.safetensors'}"]
     run_task(folder_task(tmp_path, "task=pretrain", *pca, f"output_dir={tmp_path / 'fit'}"))
     solver = [f"solver.{name}={value}" for name, value in FASTER.items()]

@@ -1,4 +1,4 @@
-"""The methods of the paper's comparison, ours and as published; a new file in conf/solver is picked up by itself."""
+"""Methods of the comparison, our versions and the published ones. The tests find new files in conf/solver."""
 
 import dataclasses
 
@@ -15,8 +15,8 @@ OURS = sorted(path.stem for path in CONF.glob("solver/*.yaml"))
 PUBLISHED = sorted(path.stem for path in CONF.glob("solver/reference/*.yaml"))
 PAPER = sorted(path.stem for path in CONF.glob("paper/*.yaml"))
 
-# The authors' command lines, and the behaviour of their code where it differs: data term of RGI and R-RGI, λ of RGI,
-# λ of R-RGI, weight of the critic, steps, first step of tuning, step from which the mask is frozen, first mask.
+# Constants from the authors' command lines, or from their code where it differs: data term of RGI and R-RGI, λ of RGI,
+# λ of R-RGI, weight of the critic, steps, first tuning step, first step with a frozen mask, initial mask.
 CONSTANTS = {
     "celeba_central": ("l2", 0.07, 0.07, 10, 2000, 1500, 1500, "ones"),
     "celeba_random": ("l2", 0.10, 0.10, 10, 2000, 1500, 1500, "ones"),
@@ -49,7 +49,7 @@ BASELINES = {  # data term, mask, whether the generator is tuned
 
 
 def as_published(method: str, paper: str) -> dict:
-    """What `CONSTANTS` and `BASELINES` say about a method."""
+    """Expected fields of a published method, from `CONSTANTS` and `BASELINES`."""
     data_term, penalty, penalty_relaxed, critic, steps, tune_from, frozen, start = CONSTANTS[paper]
     if method in BASELINES:
         data_term, mask, tuned = BASELINES[method]
@@ -63,7 +63,7 @@ def as_published(method: str, paper: str) -> dict:
 
 
 def configured(*choices: str) -> dict[str, SolverConfig]:
-    """Methods by their choice in the group ``solver``; a word=value is an override."""
+    """Solver configurations by their choice in the group ``solver``. Arguments with "=" are overrides."""
     methods = {name.replace("/", "_"): name for name in choices if "=" not in name}
     overrides = [f"+solver@methods.{method}={name}" for method, name in methods.items()]
     cfg = compose(*overrides, *(choice for choice in choices if "=" in choice))
@@ -71,13 +71,13 @@ def configured(*choices: str) -> dict[str, SolverConfig]:
 
 
 def configured_alone(method: str) -> SolverConfig:
-    """A method of the group ``solver`` chosen for a run of its own, with the paper's constants for anomalies."""
+    """Solver configuration of a run with one method and the paper's constants for anomalies."""
     return solver_config(compose(f"solver={method}", "paper=anomaly").solver, method, "invert")
 
 
 @pytest.fixture(scope="module")
 def corrupted() -> tuple[GAN, torch.Tensor, torch.Tensor]:
-    """A GAN, images of it with a wrong block each, and the blocks' masks."""
+    """A GAN, images with one corrupted block each, and the masks of the blocks."""
     count, gan = 3, tiny_gan()
     gan.card = dataclasses.replace(gan.card, residuals={"0.9": 0.2})  # for an automatic penalty
     torch.manual_seed(1)
@@ -88,7 +88,7 @@ def corrupted() -> tuple[GAN, torch.Tensor, torch.Tensor]:
     return gan, clean + mask * torch.randn_like(clean) * 2, mask
 
 
-def test_every_constant_of_the_paper_is_checked():
+def test_all_files_with_the_papers_constants_are_checked():
     assert sorted(CONSTANTS) == PAPER
     assert sorted([*BASELINES, "rgi", "r_rgi"]) == PUBLISHED
 
@@ -102,15 +102,15 @@ def test_published_methods_have_the_papers_constants(paper):
 
 
 @pytest.mark.parametrize("method", PUBLISHED)
-def test_a_published_method_is_the_same_alone_and_among_others(method):
-    """Hydra reads the relative names in a file's defaults differently in the two places."""
+def test_a_published_method_is_equal_in_a_single_run_and_in_a_comparison(method):
+    """Hydra resolves relative names in the defaults of a file differently in these cases."""
     name = f"reference/{method}"
     assert configured_alone(name) == configured(name, "paper=anomaly")[name]
 
 
 @pytest.mark.parametrize("method", OURS + [f"reference/{method}" for method in PUBLISHED])
-def test_every_method_runs_on_every_image_alone(method, corrupted):
-    """In float64 and over the first steps with the same numbers to 1e-10 as in a batch."""
+def test_results_do_not_depend_on_the_batch(method, corrupted):
+    """The first steps in float64 agree to 1e-10."""
     (config,) = configured(method, "paper=celeba_central").values()
     frozen = None if config.freeze_mask_from is None else 6
     config = config.replace(iterations=8, trial_steps=3, tune_from=4, freeze_mask_from=frozen, pool_size=20)
@@ -127,8 +127,8 @@ def test_every_method_runs_on_every_image_alone(method, corrupted):
 
 @pytest.mark.parametrize("method", ["reference/rgi", "reference/r_rgi"])
 @pytest.mark.parametrize(("paper", "frozen"), [("celeba_central", True), ("stanford_cars_central", False)])
-def test_the_mask_is_frozen_where_the_authors_flag_does_it(method, paper, frozen, corrupted):
-    """Their --fix_mask is inverted: without it, as for CelebA, the mask rests once tuning begins; z goes on."""
+def test_the_mask_is_frozen_as_in_the_authors_code(method, paper, frozen, corrupted):
+    """The meaning of their flag --fix_mask is inverted. Without the flag, as for CelebA, tuning freezes the mask."""
     (config,) = configured(method, f"paper={paper}").values()
     assert (config.freeze_mask_from == CONSTANTS[paper][5]) == frozen
     config = config.replace(tune_from=6, freeze_mask_from=6 if frozen else None, pool_size=20, iterations=6)
@@ -138,6 +138,6 @@ def test_the_mask_is_frozen_where_the_authors_flag_does_it(method, paper, frozen
     assert not after.latent.equal(before.latent)
 
 
-def test_published_methods_ask_for_the_papers_constants():
+def test_published_methods_need_the_papers_constants():
     with pytest.raises(ValueError, match=r"methods\.reference_rgi: .* add paper=anomaly"):
         configured("reference/rgi")

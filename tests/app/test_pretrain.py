@@ -1,4 +1,4 @@
-"""Pretraining through the command line: killed, continued, chained, refused."""
+"""Pretraining with the command line: continuation after a kill, longer schedules, and refused commands."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ WIDTHS = [4, 4, 2, 2]  # of the progressive family, up to 32 pixels
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
-    """Somebody's own images."""
+    """A folder with own images."""
     return write_folder(tmp_path_factory.mktemp("images"))["root"].parent
 
 
@@ -40,7 +40,7 @@ def training(images: Path, generator: Path, *overrides: str, family: str = "comp
 
 
 def refused(capsys) -> str:
-    """The one line that an error prints."""
+    """The line that an error prints."""
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     return lines[0]
@@ -78,7 +78,7 @@ def test_a_killed_training_ends_with_the_same_weights(family, images, tmp_path, 
 
 
 def test_the_best_state_is_kept(images, tmp_path, monkeypatch):
-    """That with the lowest inversion gap, whatever came after it."""
+    """The best state has the lowest inversion gap."""
     generator, folder = tmp_path / "gan.safetensors", tmp_path / "run"
     command = training(images, generator, "judge.every=5", "steps=20", f"output_dir={folder}", "generator.encoder=null")
     assert in_process(monkeypatch, *command) == 0
@@ -93,7 +93,7 @@ def test_the_best_state_is_kept(images, tmp_path, monkeypatch):
     assert len(list((folder / "samples").glob("*.png"))) == 4
 
 
-def test_features_of_ones_own_add_fid_and_kid(images, tmp_path, monkeypatch):
+def test_own_features_add_fid_and_kid(images, tmp_path, monkeypatch):
     features = "{_target_:rgi.metrics.generative.random_features.RandomFeatures,channels:3}"
     extra = [f"judge.features={features}", "judge.every=1", "steps=2", "generator.encoder=null"]
     command = training(images, tmp_path / "gan.safetensors", f"output_dir={tmp_path / 'run'}", *extra)
@@ -104,7 +104,7 @@ def test_features_of_ones_own_add_fid_and_kid(images, tmp_path, monkeypatch):
 
 
 def test_two_processes_train_together(images, tmp_path):
-    """Each with half of the images; one of them writes."""
+    """Each process has half of the images. One process writes the files."""
     generator, folder = tmp_path / "gan.safetensors", tmp_path / "run"
     extra = ["trainer=ddp", "trainer.devices=2", "steps=6", "judge.every=3", f"output_dir={folder}"]
     done = run(tmp_path, *training(images, generator, *extra))
@@ -116,7 +116,7 @@ def test_two_processes_train_together(images, tmp_path):
     assert load_gan(generator).encoder is not None
 
 
-def test_a_longer_schedule_goes_on_from_what_is_there(images, tmp_path, monkeypatch, capsys):
+def test_a_longer_schedule_continues_from_the_generator_file(images, tmp_path, monkeypatch, capsys):
     generator = tmp_path / "gan.safetensors"
 
     def train(*overrides: str) -> int:
@@ -134,8 +134,8 @@ def test_a_longer_schedule_goes_on_from_what_is_there(images, tmp_path, monkeypa
     assert [line.split(",")[0] for line in judged.splitlines()] == ["step", "5", "10", "15"]
 
 
-def test_what_is_missing_is_trained_first(tmp_path, monkeypatch, capsys):
-    """By the command that the error would have named."""
+def test_a_missing_generator_is_trained_first_on_request(tmp_path, monkeypatch, capsys):
+    """The command is the one that the error names."""
     monkeypatch.chdir(tmp_path)
     write_mvtec(tmp_path / "mvtec")
     generator = tmp_path / "gan.safetensors"
@@ -181,7 +181,7 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
 
 
-def test_two_trainings_of_one_file(images, tmp_path, monkeypatch, capsys):
+def test_two_trainings_cannot_write_the_same_file(images, tmp_path, monkeypatch, capsys):
     generator = tmp_path / "gan.safetensors"
     with FileLock(tmp_path / ".gan.safetensors.lock"):
         assert in_process(monkeypatch, *training(images, generator, f"output_dir={tmp_path / 'run'}")) == 1

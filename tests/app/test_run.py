@@ -1,4 +1,4 @@
-"""The command line in processes of its own: what a run leaves, and what survives kills, company and sweeps."""
+"""Runs in separate processes: files of a run, kills, several processes, and sweeps."""
 
 import csv
 import json
@@ -20,17 +20,20 @@ TIMING = ("seconds", "seconds_per_image", "peak_memory_mib")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A folder with a generator, to work in."""
+    """A working folder with a generator."""
     folder = tmp_path_factory.mktemp("home")
     write_generator(folder / "generator.safetensors")
     return folder
 
 
 def inversion(home: Path, *overrides: str, iterations: int = STEPS) -> list[str]:
-    """A command that inverts `IMAGES` images one by one, so slowly that a kill comes in between."""
+    """A command that inverts `IMAGES` images one by one, slowly enough for a kill between two images."""
     generator = f"generator.path={home / 'generator.safetensors'}"
     sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", f"solver.iterations={iterations}"]
-    quick = ["trainer.accelerator=cpu", "map.false_positive_rate=null"]  # validation images are more than the tested
+    quick = [
+        "trainer.accelerator=cpu",
+        "map.false_positive_rate=null",
+    ]  # there are more validation images than test images
     return ["experiment=textures_rgi", generator, *quick, *sizes, *overrides]
 
 
@@ -41,25 +44,25 @@ def results(folder: Path) -> dict[str, Path]:
 
 
 def table(folder: Path) -> list[dict[str, str]]:
-    """``per_image.csv`` without what no two runs share."""
+    """``per_image.csv`` without times and memory, which differ between runs."""
     with (folder / "per_image.csv").open(newline="") as file:
         return [{name: cell for name, cell in row.items() if name not in TIMING} for row in csv.DictReader(file)]
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
-    """``metrics.json`` without what no two runs share."""
+    """``metrics.json`` without times and memory, which differ between runs."""
     found = json.loads((folder / "metrics.json").read_text())
     return {method: {name: v for name, v in values.items() if name not in TIMING} for method, values in found.items()}
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(home) -> tuple[Path, subprocess.CompletedProcess]:
-    """A run from the repository's own folder, as the README has it."""
+    """A run in the folder of the repository, as in the README."""
     folder = home / "uninterrupted"
     return folder, run(home, *inversion(home, f"output_dir={folder}"), cwd=ROOT)
 
 
-def test_a_run_leaves_everything(uninterrupted):
+def test_a_run_writes_all_files(uninterrupted):
     folder, done = uninterrupted
     assert done.stdout.splitlines()[-1] == str(folder / "report.html")
     assert f"{IMAGES * STEPS}/{IMAGES * STEPS}" in done.stderr.splitlines()[-1]
@@ -77,8 +80,8 @@ def test_a_run_leaves_everything(uninterrupted):
     assert {"command", "commit", "torch"} <= json.loads((folder / "environment.json").read_text()).keys()
 
 
-def test_a_killed_run_goes_on_where_it_stopped(home, uninterrupted, tmp_path, monkeypatch, capsys):
-    """Killed twice: found again without being named, refused while another process is in it, and finished."""
+def test_a_killed_run_continues(home, uninterrupted, tmp_path, monkeypatch, capsys):
+    """The run is killed twice. The same command finds its folder, and a second process in the folder is refused."""
     base = tmp_path / "outputs/textures_rgi"
 
     def solved() -> dict[str, int]:
@@ -115,13 +118,13 @@ def test_a_folder_belongs_to_one_configuration(home, uninterrupted, monkeypatch,
 
 
 def together(home: Path, *overrides: str) -> list[str]:
-    """A short command, in batches of unequal size, by which every method does all that it does."""
+    """A short command with batches of unequal size and all phases of each method."""
     return inversion(home, "solver.tune_from=2", "batch_size=2", *overrides, iterations=6)
 
 
 @pytest.fixture(scope="module")
 def two_processes(home, tmp_path_factory) -> dict[str, Path]:
-    """The folder of each method, from a sweep by two processes that go through the jobs together; logged to W&B."""
+    """Folders of the methods from a sweep with two processes, logged to W&B."""
     cwd = tmp_path_factory.mktemp("two_processes")
     settings = ["trainer=ddp", "trainer.devices=2", "logger=wandb"]
     run(home, "-m", *together(home, *settings, f"experiment={','.join(METHODS.values())}"), cwd=cwd)
@@ -131,7 +134,7 @@ def two_processes(home, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_score_like_one(method, home, two_processes, tmp_path, monkeypatch):
-    """An odd number of images: one process has more of them, and more batches, than the other."""
+    """The number of images is odd, so one process has more images and batches."""
     folder = two_processes[method]
     assert in_process(monkeypatch, *together(home, f"experiment={METHODS[method]}", f"output_dir={tmp_path}")) == 0
     assert results(folder).keys() == results(tmp_path).keys()
@@ -145,10 +148,10 @@ def test_two_processes_score_like_one(method, home, two_processes, tmp_path, mon
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_wandb_holds_the_run(method, two_processes):
-    """The dataset as group, the method as job type, everything resolved, the final scores, and all pictures."""
+def test_the_run_is_logged_to_wandb(method, two_processes):
+    """The dataset is the group, and the method is the job type. Configuration, scores and pictures are logged."""
     folder = two_processes[method]
-    (file,) = folder.glob("wandb/offline-run-*/*.wandb")  # one, although there were two processes
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")  # one file, although there are two processes
     found = logged(file)
     assert (found["run"].run_group, found["run"].job_type) == ("textures", method)
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
@@ -159,7 +162,7 @@ def test_wandb_holds_the_run(method, two_processes):
 
 
 def check_table(files: dict[str, Path], names: list[str]) -> None:
-    """A row per image, and the pictures in it are pictures."""
+    """The table has one row per image, and its pictures can be read."""
     content = json.loads(files["pictures.table.json"].read_text())
     assert content["columns"] == ["name", "score", "observed", "restored", "map", "truth"]
     assert [row[0] for row in content["data"]] == names
@@ -189,7 +192,7 @@ def test_a_sweep_gives_every_job_its_folder(home, tmp_path):
         assert [row["category"] for row in table(folder)] == [category] * 2
 
 
-def test_help_shows_what_there_is_to_choose_from(monkeypatch, capsys):
+def test_help_lists_all_choices(monkeypatch, capsys):
     assert in_process(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
     for group in (ROOT / "conf").rglob("*"):
@@ -202,7 +205,7 @@ def test_help_shows_what_there_is_to_choose_from(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["mvtec_rgri", "reference/mvtec_rgri"])
-def test_an_unknown_experiment_lists_the_known_ones(name, monkeypatch, capsys):
+def test_an_unknown_experiment_lists_all_experiments(name, monkeypatch, capsys):
     assert in_process(monkeypatch, f"experiment={name}") != 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: experiment={name}: ")

@@ -1,4 +1,4 @@
-"""Signals and failing jobs: exit statuses, one line that says what to type, and nothing that is solved twice."""
+"""Signals and failing jobs: exit status, message, and continuation without repeated work."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ IMAGES = 4
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A folder with a generator, to work in."""
+    """A working folder with a generator."""
     folder = tmp_path_factory.mktemp("home")
     write_generator(folder / "generator.safetensors")
     return folder
@@ -37,12 +37,12 @@ def inversion(home: Path, *overrides: str) -> list[str]:
 
 
 def solved(folder: Path) -> dict[Path, int]:
-    """When each result was written."""
+    """Modification times of the results files in nanoseconds."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_path, monkeypatch):
+def test_a_signal_gives_its_exit_status_and_one_line(number, status, home, tmp_path, monkeypatch):
     with subprocess.Popen(
         [*COMMAND, *inversion(home)], cwd=tmp_path, env=environment(home), stderr=subprocess.PIPE, text=True
     ) as process:
@@ -63,8 +63,8 @@ def test_a_signal_has_its_exit_status_and_one_line(number, status, home, tmp_pat
     assert len(solved(tmp_path)) == IMAGES
 
 
-def test_a_sweep_goes_on_after_a_failing_job_and_after_a_kill(home, tmp_path, monkeypatch, capsys):
-    """Typed three times: killed in its third job, then ended by a failing job, then nothing is solved again."""
+def test_a_sweep_continues_after_a_failing_job_and_after_a_kill(home, tmp_path, monkeypatch, capsys):
+    """The command runs three times. The first run is killed in its third job. The third run repeats no work."""
     monkeypatch.chdir(tmp_path)
     command = ["-m", *inversion(home, "solver.mask_penalty=0.05,-1,0.1,0.2")]
     base = tmp_path / "outputs/multirun"

@@ -1,4 +1,4 @@
-"""The compact family."""
+"""The compact family: shapes, and independence of the images in a batch."""
 
 import pytest
 import torch

@@ -17,7 +17,7 @@ def test_shapes(resolution, channels):
     assert encoder(torch.zeros(3, channels, resolution, resolution)).shape == (3, 7)
 
 
-def test_an_encoder_travels_in_the_generators_file(tmp_path):
+def test_the_encoder_is_stored_in_the_generators_file(tmp_path):
     gan = tiny_gan()
     options = {"width": 2, "max_width": 4}
     gan.encoder = Encoder(8, 1, 32, **options).eval().half().float()

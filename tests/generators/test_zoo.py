@@ -200,8 +200,8 @@ def test_a_truncated_file_is_refused(tmp_path, checkpoint, form, kept):
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_no_damage_ends_in_another_error(tmp_path, checkpoint):
-    """Bytes changed at random in the pickle: refused in one line, or harmless."""
+def test_a_damaged_pickle_gives_an_input_error_or_is_harmless(tmp_path, checkpoint):
+    """Random bytes of the pickle are changed. An error has one line."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer, _use_new_zipfile_serialization=False)
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Small results of methods, and the page that a report makes of them."""
+"""Small results of methods, and a parser for the report page."""
 
 import math
 from html.parser import HTMLParser
@@ -22,13 +22,13 @@ class Page(HTMLParser):
         self.feed(self.source)
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
+        attributes = dict(attrs)
         self.tags.append(tag)
-        self.sources += [found["src"]] if "src" in found else []
-        self.links += [found["href"]] if "href" in found else []
-        self.ids += [found["id"]] if "id" in found else []
+        self.sources += [attributes["src"]] if "src" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.ids += [attributes["id"]] if "id" in attributes else []
         if tag == "img":
-            self.alts.append(found["alt"])
+            self.alts.append(attributes["alt"])
 
     def handle_data(self, data):
         self.words.append(data)
@@ -38,19 +38,19 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split()).replace("\u00a0", " ")
 
     def observed(self):
-        """Names in the gallery's order, without the typical image above it."""
+        """Names of the images in the gallery, without the typical image above it."""
         return [alt.removesuffix(": observed") for alt in self.alts if alt.endswith(": observed")][1:]
 
 
 def image(name, auroc=NAN, score=0.0, **others):
-    """A row of the table of images."""
+    """A row of per_image.csv."""
     kind = name.rpartition("/")[0]
     return {"method": "m", "name": name, "category": "brick", "kind": kind, "score": score, "objective": 1.0,
             "iterations": 5, "seconds": 0.25, "pixel_auroc": auroc} | others  # fmt: skip
 
 
 def make_results(folder, method, rows, size=(16, 16), channels=1, truth=True, clean=True, metrics=None, drop=()):
-    """Write an image's arrays per row, but those to ``drop``, to ``folder/method``."""
+    """Write the arrays of one image per row to ``folder/method``, without the arrays in ``drop``."""
     random = np.random.default_rng(len(method))
     for each in rows:
         pixels = random.uniform(-1.2, 1.2, (channels, *size)).astype(np.float32)
@@ -69,10 +69,10 @@ def make_results(folder, method, rows, size=(16, 16), channels=1, truth=True, cl
 
 
 def results_of(method, rows, metrics=None, folder=Path()):
-    """Of a method whose files, if they are read, lie in ``folder/method``."""
+    """Results of a method with files in ``folder/method``."""
     return MethodResults(method, metrics or {}, pd.DataFrame(rows), folder / method)
 
 
 def report(tmp_path, methods, **options):
-    """The page of a report in ``tmp_path/report``."""
+    """Write a report to ``tmp_path/report`` and parse its page."""
     return Page(write_report(tmp_path / "report", "Title", methods, "seed: 0\n", **options))

@@ -1,4 +1,4 @@
-"""A benchmark's tables: bold means more than the spread, in words, as a figure and as a page."""
+"""Tables of a benchmark: bold cells, text formats, figure, and page."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,11 @@ import pytest
 from rgi.report.benchmark import (
     benchmark_tables,
     clearly_best,
+    compare_images,
     latex,
     markdown,
+    mean_with_spread,
     score_figure,
-    side_by_side,
-    with_spread,
     write_benchmark,
 )
 from rgi.report.tables import METRICS, MISSING
@@ -20,13 +20,13 @@ BRICK, SCREW = ("textures", "brick", ""), ("mvtec_ad", "screw", "")
 
 
 def scores_of(*rows):
-    """Each row is a set, a method, a metric, and mean, spread and number of seeds."""
+    """Table of scores. Each row is a test set, a method, a metric, mean, spread and number of seeds."""
     columns = ["dataset", "category", "corruption", "method", "metric", "mean", "spread", "seeds"]
     return pd.DataFrame([(*place, *others) for place, *others in rows], columns=columns)
 
 
 @pytest.mark.parametrize(
-    ("values", "better", "expected"),
+    ("values", "direction", "expected"),
     [
         ([(0.9, 0.01, 3), (0.8, 0.02, 3), (np.nan, np.nan, np.nan)], 1, [True, False, False]),
         ([(0.9, 0.01, 3), (0.8, 0.02, 3), (np.nan, np.nan, np.nan)], -1, [False, True, False]),
@@ -37,12 +37,12 @@ def scores_of(*rows):
         ([(0.9, 0, 3), (np.nan, np.nan, np.nan)], 1, [False, False]),
     ],
 )
-def test_bold_needs_more_than_both_spreads(values, better, expected):
+def test_a_method_is_clearly_best_if_the_difference_exceeds_both_spreads(values, direction, expected):
     scores = pd.DataFrame(values, columns=["mean", "spread", "seeds"])
-    assert clearly_best(scores, better).tolist() == expected
+    assert clearly_best(scores, direction).tolist() == expected
 
 
-def test_tables_in_words():
+def test_markdown_and_latex_tables():
     scores = scores_of(
         (BRICK, "rgi", "standard/psnr_std", 1.0, 0.0, 3),
         (BRICK, "rgi", "standard/psnr", 30.0, 0.5, 3),
@@ -80,24 +80,24 @@ PCA & 20.00 $\pm$ 0.50 & 60 $\pm$ 0 \\
     )
 
 
-def test_latex_escapes_what_it_would_read():
+def test_latex_special_characters_are_escaped():
     scores = scores_of(*((BRICK, method, "images", 12345.0, 0.0, 1) for method in ("my_net", "50%&#{}")))
     text = latex(benchmark_tables(scores), [])
     assert r"my net & 12\,345 \\" in text
     assert r"50\%\&\#\{\} & 12\,345 \\" in text
 
 
-def test_what_looks_the_same_is_not_bold():
-    """A method without chance has no spread, so that the last digit of a float would do."""
+def test_means_with_equal_text_are_not_bold():
+    """Deterministic methods have no spread, so a tiny difference of the means exceeds both spreads."""
 
-    def words(pca, robust_pca):
+    def table_text(pca, robust_pca):
         values = {"pca": pca, "robust_pca": robust_pca, "padim": (0.9, 0)}
         rows = ((SCREW, method, "standard/pixel_auroc", *each, 3) for method, each in values.items())
         return markdown(benchmark_tables(scores_of(*rows)), [])
 
-    assert "**" not in words((0.9627, 0), (0.9631, 0))
-    assert "**" not in words((0.9625, 0.0005), (0.96349, 0.0001))
-    assert "| Robust PCA | **0.964 ± 0.000** |" in words((0.9625, 0.0005), (0.9638, 0))
+    assert "**" not in table_text((0.9627, 0), (0.9631, 0))
+    assert "**" not in table_text((0.9625, 0.0005), (0.96349, 0.0001))
+    assert "| Robust PCA | **0.964 ± 0.000** |" in table_text((0.9625, 0.0005), (0.9638, 0))
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_what_looks_the_same_is_not_bold():
         (np.inf, 0, 3, MISSING),
     ],
 )
-def test_a_spread_has_the_decimals_of_its_mean(mean, spread, seeds, text):
-    show = METRICS["seconds_per_image"].show
-    assert with_spread(show(mean), spread, seeds, show) == text
+def test_mean_and_spread_have_the_same_number_of_decimals(mean, spread, seeds, text):
+    format_value = METRICS["seconds_per_image"].format
+    assert mean_with_spread(format_value(mean), spread, seeds, format_value) == text
     (table,) = benchmark_tables(scores_of((BRICK, "rgi", "seconds_per_image", mean, spread, seeds))).values()
     assert table.rows == [("RGI", [(text, False)])]
 
 
-def test_the_figure_shows_each_sets_main_score():
-    """How well defects are found and holes restored, although both sets have both scores; a row without is left out."""
+def test_the_figure_has_the_main_metric_of_each_test_set():
+    """Pixel AUROC for defects, PSNR for holes. Methods without the main metric are left out."""
     both = (("standard/pixel_auroc", 0.9, 0.1, 3), ("standard/psnr", 30.0, 0.5, 3))
     places = (BRICK, ("magnetic_tile", "tile", "defects"), ("celeba", "faces", "central"))
     rows = [(place, "rgi", *each) for place in places for each in both]
@@ -131,7 +131,7 @@ def test_the_figure_shows_each_sets_main_score():
 
 @pytest.fixture
 def results(tmp_path):
-    """The folders of two methods' results, on images of which they share two."""
+    """Results folders of two methods, which have two images in common."""
     image, truth = np.zeros((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
     for method, names in (("rgi", "abc"), ("padim", "bcd")):
         (tmp_path / method).mkdir()
@@ -142,16 +142,16 @@ def results(tmp_path):
     return {method: tmp_path / method for method in ("rgi", "padim")}
 
 
-def test_the_same_images_stand_side_by_side(results):
-    """Only those that every method has, a column each; what a method does not restore stays empty."""
-    pictures = side_by_side(results)
+def test_the_comparison_uses_images_with_results_of_all_methods(results):
+    """The cell is empty if a method does not restore the image."""
+    pictures = compare_images(results)
     assert pictures.methods == ["RGI", "PaDiM"]
     assert [name for name, _ in pictures.rows] == ["b", "b", "c", "c"]
     shown = [[uri is not None for uri in uris] for _, uris in pictures.rows]
     assert shown == [[True, False, True, False], [True, False, True, True]] * 2
 
 
-def test_the_page_has_tables_pictures_and_failures(tmp_path, results):
+def test_the_page_has_tables_pictures_and_failed_runs(tmp_path, results):
     scores = scores_of(
         (BRICK, "rgi", "standard/psnr", 30.0, 0.5, 3),
         (BRICK, "padim", "standard/psnr", 20.0, 0.5, 3),
@@ -168,7 +168,7 @@ def test_the_page_has_tables_pictures_and_failures(tmp_path, results):
     assert {path.name for path in tmp_path.glob("*.*")} == {"figure.png", "table.html", "table.md", "table.tex"}
 
 
-def test_a_benchmark_whose_every_row_failed_is_a_page_too(tmp_path):
+def test_the_page_is_written_if_all_runs_have_failed(tmp_path):
     text = write_benchmark(
         tmp_path, "demo", scores_of(), [{"experiment": "a", "seed": 0, "reason": "b"}], {}
     ).read_text()

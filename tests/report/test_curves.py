@@ -1,4 +1,4 @@
-"""The convergence figure: what its curves are, and how it is drawn."""
+"""Convergence figure: values of the curves, axes, and colours."""
 
 import re
 from xml.etree import ElementTree
@@ -19,18 +19,18 @@ def test_settled_images_keep_their_last_objective():
     assert np.array_equal(table.to_numpy().T, np.quantile(settled, (0.25, 0.5, 0.75), axis=0))
 
 
-def test_what_has_no_objective_is_left_out():
-    known = np.array([3.0, 2.0])
-    assert quartiles([known, np.array([NAN, 9.0])])["median"].tolist() == [3, 2]
+def test_images_without_an_objective_are_left_out():
+    finite = np.array([3.0, 2.0])
+    assert quartiles([finite, np.array([NAN, 9.0])])["median"].tolist() == [3, 2]
     for histories in ([], [np.array([5.0])], [np.array([NAN, NAN])]):
         assert quartiles(histories) is None
         assert convergence(["a"], [histories]) is None
-        assert [curve.label for curve in convergence(["a", "b"], [histories, [known]]).curves] == ["b"]
+        assert [curve.label for curve in convergence(["a", "b"], [histories, [finite]]).curves] == ["b"]
 
 
 @pytest.mark.parametrize("offset", [0.5, -50.0])
 @pytest.mark.parametrize("length", [2, 3, 9, 5000])
-def test_curves_fill_their_axes(length, offset):
+def test_curves_fill_the_axes_and_ticks_are_readable(length, offset):
     table = quartiles([np.geomspace(1e4, 1, length) + offset, np.full(max(2, length // 2), 30.0)])
     (axes,) = convergence_figure({1: table}, offset > 0).axes
     (line,), (band,) = axes.get_lines(), axes.collections
@@ -52,7 +52,7 @@ def test_curves_fill_their_axes(length, offset):
     ("values", "logarithmic"),
     [([100.0, 10.0, 1.0], True), ([3.0, 2.0, 0.0], False), ([3.0] * 4, True), ([0.0, 0.0], False)],
 )
-def test_the_axis_is_logarithmic_if_every_value_is_positive(values, logarithmic):
+def test_the_axis_is_logarithmic_if_all_values_are_positive(values, logarithmic):
     figure = convergence(["a"], [[np.array(values)]])
     assert figure.logarithmic == logarithmic
     assert ("logarithmic" in figure.svg) == logarithmic
@@ -62,18 +62,18 @@ def test_the_axis_is_logarithmic_if_every_value_is_positive(values, logarithmic)
 
 
 def test_the_figure_has_the_colours_of_the_page():
-    """Of each method the one that the page gives it, and no others, which would be lost on dark or on light paper."""
+    """Fixed colours would be invisible on a dark or a light page."""
     labels = [f"method {number}" for number in range(9)]
     histories = [[np.array([9.0, 5.0, number + 1])] for number in range(9)]
     figure = convergence(labels, [[], *histories[1:]])
     assert [(curve.index, curve.label) for curve in figure.curves] == list(enumerate(labels))[1:]
     used = set(re.findall(r"(?:fill|stroke): ([^;\"]+)", figure.svg)) - {"none"}
     assert used == {*(f"var(--m{index})" for index in range(8)), "var(--soft)", "var(--line)"}
-    assert figure.svg.count("stroke-dasharray") == 1  # the ninth method's
+    assert figure.svg.count("stroke-dasharray") == 1  # the ninth method
 
 
-def test_the_same_histories_make_the_same_bytes():
-    """One well-formed element, without a date, and with no rule for the rest of the page."""
+def test_equal_histories_give_equal_svg_text():
+    """The SVG is well-formed, has no date, and has no style rule for the rest of the page."""
     histories = [[np.geomspace(90, 3, 7)], [np.geomspace(50, 1, 9)]]
     one, other = (convergence(["a", "b"], histories).svg for _ in range(2))
     assert one == other

@@ -1,4 +1,4 @@
-"""The page: what it says and shows, in which order, and that it needs nothing but itself."""
+"""Report page: texts, pictures, order of the gallery, and no external files."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ def two(tmp_path_factory):
     )
 
 
-def test_needs_nothing_but_itself(two):
+def test_the_page_has_no_external_resources(two):
     _, page = two
     assert page.sources
     assert all(source.startswith("data:image/") for source in page.sources)
@@ -44,23 +44,23 @@ def test_needs_nothing_but_itself(two):
     assert not re.search(r"@import|url\((?!#)", page.source)
 
 
-def test_every_reference_within_the_page_and_to_pictures_leads_somewhere(two):
+def test_links_within_the_page_and_to_pictures_have_a_target(two):
     folder, page = two
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert all((folder / link).is_file() for link in page.links if link.startswith("pictures/"))
 
 
-def test_every_image_has_a_strip_of_all_panels(two):
+def test_each_image_has_a_strip_of_all_panels(two):
     folder, _ = two
     for each in ROWS:
         with Image.open(folder / "pictures" / f"{each['name']}.png") as strip:
             strip.load()
-            assert strip.width > 7 * 192  # observed, two methods with two each, clean, truth: 16 px enlarged 12 times
+            assert strip.width > 7 * 192  # 7 panels of 16 pixels, enlarged 12 times
             assert strip.height > 192
 
 
-def test_embedded_photograph_shows_the_array(tmp_path):
+def test_embedded_pictures_have_the_pixels_of_the_array(tmp_path):
     results = make_results(tmp_path, "rgi", [image("a")], channels=3, size=(9, 14))
     page = report(tmp_path, [results])
     source = page.sources[page.alts.index("a: observed")]
@@ -71,7 +71,7 @@ def test_embedded_photograph_shows_the_array(tmp_path):
     assert np.abs(shown - expected).max() <= 1
 
 
-def test_says_what_was_run(two):
+def test_the_page_names_methods_images_and_command(two):
     _, page = two
     assert "AnoGAN and R-RGI were run on 5 images of brick, 16 \u00d7 16 pixels: 3 with a known corruption" in page.text
     for words in ("Below", "python run.py experiment=demo", "seed: 0", "2 images are not in this table"):
@@ -92,15 +92,15 @@ def test_names_and_texts_are_escaped(tmp_path):
     assert not set(link) & set("<>\"'#? &")
 
 
-def test_scores_that_nobody_has_are_named_instead(tmp_path):
+def test_metrics_without_a_finite_value_are_only_named(tmp_path):
     metrics = {"pixel_auroc": NAN, "psnr": NAN, "seconds_per_image": 0.123456, "pixel_auroc_error": NAN}
     page = report(tmp_path, [make_results(tmp_path, "rgi", [image("a")], truth=False, metrics=metrics)])
-    assert "Not known for these images: Pixel AUROC, PSNR (dB)." in page.text
+    assert "Not defined for these images: Pixel AUROC, PSNR (dB)." in page.text
     assert "0.123" in page.text
     assert "nan" not in page.text.lower().replace("anogan", "")
 
 
-def test_the_page_states_the_scale_and_draws_with_it(tmp_path):
+def test_the_legend_has_the_scale_of_the_heat_maps(tmp_path):
     rows = [image("faint"), image("strong")]
     results = make_results(tmp_path, "rgi", rows, drop=("map",))
     for name, level in (("faint", 0.1), ("strong", 0.4)):
@@ -129,21 +129,21 @@ def test_the_page_states_the_scale_and_draws_with_it(tmp_path):
         {"drop": ("restored",)},
     ],
 )
-def test_works_with_what_is_there(tmp_path, options):
+def test_results_may_lack_optional_arrays(tmp_path, options):
     rows = [image("b", 0.5 if options.get("truth", True) else NAN, psnr=20.0, ssim=NAN)]
     page = report(tmp_path, [make_results(tmp_path, "r_rgi", rows, **options)])
     assert page.observed() == ["b"]
     assert ("Convergence" in page.text) == ("history" not in options.get("drop", ()))
-    assert ("Outline the true corruption" in page.text) == options.get("truth", True)
+    assert ("Show the outline of the true mask" in page.text) == options.get("truth", True)
     assert ("b: clean" in page.alts) == options.get("clean", True)
     assert "20.00 dB" in page.text
     assert "By kind" not in page.text
 
 
-def test_rows_need_no_more_than_a_name(tmp_path):
+def test_rows_may_have_only_a_name(tmp_path):
     make_results(tmp_path, "padim", [image("a")], truth=False)
     page = report(tmp_path, [results_of("padim", [{"name": "a"}], folder=tmp_path)])
-    assert "PaDiM was run on 1 image, 16 \u00d7 16 pixels, without a known truth." in page.text
+    assert "PaDiM was run on 1 image, 16 \u00d7 16 pixels, without a true mask." in page.text
 
 
 def test_sixty_images_and_three_methods_make_a_small_page(tmp_path):
@@ -159,7 +159,7 @@ def test_sixty_images_and_three_methods_make_a_small_page(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast(scheme):
+def test_text_has_enough_contrast(scheme):
     source = (Path(page_module.__file__).parent / "page.html").read_text(encoding="utf-8")
     block = source.split(":root {")[1 if scheme == "light" else 2].split("}")[0]
     colours = dict(re.findall(r"--(\w+): #([0-9a-f]{6})\b", block))
@@ -174,7 +174,7 @@ def test_text_has_contrast(scheme):
         assert (bright + 0.05) / (dim + 0.05) >= 4.5, (text, paper)
 
 
-def test_bad_input_is_refused_before_anything_is_written(tmp_path):
+def test_bad_input_is_refused_without_writing_files(tmp_path):
     good = make_results(tmp_path, "rgi", ROWS)
     other = make_results(tmp_path, "pca", ROWS[:-1])
     no_map = make_results(tmp_path, "yeh", ROWS, drop=("map",))
@@ -195,16 +195,16 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "report").exists()
 
 
-def test_at_most_sixty_images_the_worst_and_the_best(tmp_path):
+def test_the_page_has_the_thirty_worst_and_the_thirty_best_images(tmp_path):
     rows = [image(f"{number:03d}", (number * 37 % 71) / 71) for number in range(71)] + [image("clean")]
     page = report(tmp_path, [make_results(tmp_path, "rgi", rows, size=(8, 8))])
     order = sorted(rows[:-1], key=lambda each: each["pixel_auroc"])
     assert page.observed() == [each["name"] for each in order[:30] + order[-30:]]
     assert "60 of 71 shown" in page.text
-    assert "11 images in between are left out" in page.text
+    assert "The page omits the 11 images between these two parts" in page.text
     assert len(list((tmp_path / "report/pictures").glob("*.png"))) == 72
 
 
-def test_gallery_goes_from_worst_to_best_then_by_descending_score(two):
+def test_the_gallery_goes_from_worst_to_best_and_then_by_descending_score(two):
     _, page = two
     assert page.observed() == ["hole/c", "crack/d", "crack/a", "good/e", "good/b"]

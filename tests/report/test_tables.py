@@ -1,4 +1,4 @@
-"""The tables of a report: which cells they have, and which are the best."""
+"""Tables of a report: cells, and marks on the best cells."""
 
 import pytest
 from helpers.report_page import NAN, image, results_of
@@ -20,20 +20,20 @@ from rgi.report import tables
         ("ssim", [0.5], [False]),
     ],
 )
-def test_best_is_marked(key, values, expected):
+def test_the_best_value_is_marked(key, values, expected):
     methods = [results_of(f"m{number}", [], {key: value}) for number, value in enumerate(values)]
     _, table, _ = tables.score_table(methods)
     assert [best for _, ((_, best),) in table.rows] == expected
 
 
-def test_the_error_of_a_score_is_a_footnote_not_a_column():
+def test_the_error_of_a_metric_is_a_note_and_not_a_column():
     errors = (2e-7, 5e-6, NAN)
     methods = [results_of("rgi", [], {"pixel_auroc": 0.9, "pixel_auroc_error": error}) for error in errors]
     assert tables.score_table(methods)[0] == ["pixel_auroc"]
-    assert tables.accuracies(methods, ["pixel_auroc", "psnr"]) == [("Pixel AUROC", "5e-06")]
+    assert tables.binning_errors(methods, ["pixel_auroc", "psnr"]) == [("Pixel AUROC", "5e-06")]
 
 
-def test_kinds_average_images_that_every_method_has_a_number_for():
+def test_kind_means_only_use_images_with_a_score_of_all_methods():
     first = [image("a/1", 0.5), image("a/2", 0.7), image("b/3", 0.2), image("b/4", 0.9), image("good/5")]
     second = [image("b/4", 0.8), image("a/1", 0.6), image("a/2", 0.8), image("b/3", NAN), image("good/5")]
     table, skipped = tables.kind_table([results_of("x", first), results_of("y", second)])
@@ -46,12 +46,12 @@ def test_kinds_average_images_that_every_method_has_a_number_for():
     assert skipped == 2
 
 
-def test_kinds_of_several_categories_stay_apart():
+def test_equal_kinds_of_different_categories_are_different_rows():
     rows = [image("a/1", 0.5), image("a/2", 0.7, category="grass")]
     table, _ = tables.kind_table([results_of("x", rows)])
     assert list(table.texts.index) == ["brick / a", "grass / a", "all kinds"]
 
 
 @pytest.mark.parametrize("rows", [[image("1", 0.5)], [image("a/1")], [{"name": "a/1"}]])
-def test_no_table_without_kinds_or_without_numbers(rows):
+def test_without_kinds_or_scores_there_is_no_table(rows):
     assert tables.kind_table([results_of("x", rows)]) == (None, 0)

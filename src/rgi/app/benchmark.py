@@ -1,4 +1,9 @@
-"""Tables of many runs: a row is a run, started as a user would, and kept under a key of all that it depends on."""
+"""Benchmarks: many runs, and the tables of their scores.
+
+Each run is a process with the command that a user would type. The folder of a run has a hash in its name. The hash
+covers the configuration, the source code, the data and the generators, so that a finished run is only used again if
+none of them has changed.
+"""
 
 import hashlib
 import logging
@@ -23,15 +28,21 @@ from rgi.app.record import SCORE_COLUMNS
 from rgi.data.files import FileSet
 from rgi.errors import InputError
 from rgi.generators import store
-from rgi.report.benchmark import SET, write_benchmark
+from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 
 log = logging.getLogger(__name__)
-KEYS = [*SET, "method"]
+GROUP_COLUMNS = [*SET_COLUMNS, "method"]  # columns that identify a method on a test set
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run: an experiment with its options and seed."""
+    """One run of a benchmark.
+
+    Attributes:
+        experiment: name of the experiment.
+        options: overrides of the configuration.
+        seed: seed of the run.
+    """
 
     experiment: str
     options: tuple[str, ...]
@@ -39,14 +50,19 @@ class Row:
 
     @property
     def overrides(self) -> list[str]:
+        """Arguments of the command."""
         return [f"experiment={self.experiment}", f"seed={self.seed}", *self.options]
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Run the rows that are not finished, one after another, and write the table after each.
+    """Run all unfinished rows of a benchmark in sequence, and write the tables after each row.
+
+    Args:
+        cfg: configuration with the group ``benchmark``.
 
     Raises:
-        InputError: no benchmark chosen, or a row that names what does not exist.
+        InputError: the configuration has no benchmark, a row has an unknown option or choice, or another process works
+            in the folder.
     """
     if OmegaConf.select(cfg, "benchmark") is None:
         raise InputError("benchmark: not given; add benchmark=anomaly, inpainting or demo")
@@ -55,17 +71,17 @@ def benchmark(cfg: DictConfig) -> None:
     runs.check_writable(f"output_dir={folder}", folder)
     runs.claim(folder / runs.LOCK, f"{folder}: another process is working in this folder")
     rows = _rows(cfg)
-    places = {row: folder / "rows" / _key(row) for row in rows}  # composes every row before the first is run
+    folders = {row: folder / "rows" / _key(row) for row in rows}  # composes all rows, so errors appear early
     failed: dict[Row, str] = {}
     for row in tqdm(rows, desc=f"benchmark {name}", unit="row"):
-        if not _finished(places[row]):
-            failed |= _start(row, places[row])
-            _write(folder, name, places, failed)
-    print(_write(folder, name, places, failed))
+        if not _finished(folders[row]):
+            failed |= _run(row, folders[row])
+            _write(folder, name, folders, failed)
+    print(_write(folder, name, folders, failed))
 
 
 def _rows(cfg: DictConfig) -> list[Row]:
-    """Every method on every set, seed by seed, so that a table with one seed is there early."""
+    """All rows of the benchmark. The first seed comes first, so the table has all methods and test sets early."""
     hydra = HydraConfig.get()
     common = [option for option in hydra.overrides.task if option.startswith(("logger", "trainer"))]
     if hydra.runtime.choices.logger == "wandb":
@@ -80,11 +96,11 @@ def _rows(cfg: DictConfig) -> list[Row]:
 
 
 def _key(row: Row) -> str:
-    """A folder's name: what the row is called, and a hash of its configuration, the code and the data."""
+    """Folder name of a row: experiment, category and seed, and a hash of configuration, code, data and generators."""
     try:
         cfg = compose("config", row.overrides)
     except HydraException as error:
-        reason = str(error).partition("Available options")[0]  # which are many
+        reason = str(error).partition("Available options")[0]  # the list of options is long
         raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
     images = make(cfg, "dataset")
     parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images), generator_cards(cfg)]
@@ -93,7 +109,7 @@ def _key(row: Row) -> str:
 
 
 def _code() -> str:
-    """A hash of this package's sources, which other commits may share."""
+    """Hash of the source files of this package. Commits with equal source files have the same hash."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
@@ -101,7 +117,7 @@ def _code() -> str:
 
 
 def _fingerprint(images: Any) -> str:
-    """Which files a set has, by name, size and time; nothing for what comes with a package."""
+    """Hash of the names, sizes and times of the image files; empty for datasets that come with a package."""
     if not isinstance(images, FileSet):
         return ""
     tests = images.samples()
@@ -113,7 +129,11 @@ def _fingerprint(images: Any) -> str:
 
 
 def generator_cards(cfg: DictConfig) -> str:
-    """The cards of all generators that the row might use, which hold their weights' hashes."""
+    """Text of the cards of all generators that a run can use. A card contains the hash of the generator's weights.
+
+    Args:
+        cfg: configuration of the run.
+    """
     folders = {store.SHIPPED, Path("data/generators").resolve()}
     cards = [card for folder in sorted(folders) for card in sorted(folder.glob("*.json"))]
     given = OmegaConf.to_container(cfg.generator)["path"]
@@ -122,15 +142,18 @@ def generator_cards(cfg: DictConfig) -> str:
 
 
 def _finished(folder: Path) -> bool:
-    """Whether a row's result is there. Of a benchmark that was killed a row may still be at work: it is waited for."""
+    """Whether a row is finished.
+
+    A run of a killed benchmark can still be active. The function waits until this run ends.
+    """
     if folder.exists():
         with FileLock(folder / runs.LOCK):
             pass
     return (folder / "metrics.json").exists()
 
 
-def _start(row: Row, folder: Path) -> dict[Row, str]:
-    """Run a row; what went wrong, if anything did."""
+def _run(row: Row, folder: Path) -> dict[Row, str]:
+    """Run a row. Returns the row and the reason if the run has failed, else an empty dictionary."""
     command = [sys.executable, sys.argv[0], *row.overrides, f"output_dir={folder}"]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0 and (folder / "metrics.json").exists():
@@ -141,31 +164,46 @@ def _start(row: Row, folder: Path) -> dict[Row, str]:
     return {row: reason}
 
 
-def _write(folder: Path, name: str, places: dict[Row, Path], failed: dict[Row, str]) -> Path:
-    """The table in all its forms, of the rows there are; returns the page."""
+def _write(folder: Path, name: str, folders: dict[Row, Path], failed: dict[Row, str]) -> Path:
+    """Write the tables of all finished rows in all formats. Returns the path of the page."""
     tables = [pd.DataFrame(columns=SCORE_COLUMNS, dtype=str)]
     pictures: dict[tuple[str, ...], dict[str, Path]] = {}
-    for row, place in places.items():
-        if (place / "metrics.json").exists():
-            tables.append(read_scores(place))
-            *images, method = tables[-1].loc[0, KEYS]
-            if row.seed == min(each.seed for each in places):
-                pictures.setdefault(tuple(images), {})[method] = place / "results" / method
+    for row, run in folders.items():
+        if (run / "metrics.json").exists():
+            tables.append(read_scores(run))
+            *test_set, method = tables[-1].loc[0, GROUP_COLUMNS]
+            if row.seed == min(each.seed for each in folders):
+                pictures.setdefault(tuple(test_set), {})[method] = run / "results" / method
     scores = pd.concat(tables)
-    lost = [{"experiment": row.experiment, "seed": row.seed, "reason": reason} for row, reason in failed.items()]
-    failures = pd.DataFrame([{"method": each["experiment"], **each} for each in lost])
-    pd.concat([scores, failures]).to_csv(folder / "table.csv", index=False)
-    return write_benchmark(folder, name, summarise(scores), lost, pictures)
+    failures = [{"experiment": row.experiment, "seed": row.seed, "reason": reason} for row, reason in failed.items()]
+    failure_rows = pd.DataFrame([{"method": each["experiment"], **each} for each in failures])
+    pd.concat([scores, failure_rows]).to_csv(folder / "table.csv", index=False)
+    return write_benchmark(folder, name, summarise(scores), failures, pictures)
 
 
 def read_scores(run: Path) -> pd.DataFrame:
-    """The long form of a finished run's scores, as text: a category of digits is no number."""
+    """Read table.csv of a finished run.
+
+    All values stay text, because a category such as "03" must not become a number.
+
+    Args:
+        run: folder of the run.
+    """
     return pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean and half of the range over the seeds, by `KEYS` and ``<protocol>/<metric>``; NaN if any of them is."""
+    """Summarise the scores over seeds.
+
+    Args:
+        scores: table with the columns `rgi.app.record.SCORE_COLUMNS` as text.
+
+    Returns:
+        A table with one row per test set, method and metric. Its columns are `GROUP_COLUMNS`, metric
+        (``<protocol>/<metric>``), mean, spread (half of the range over seeds) and seeds (number of seeds). Mean and
+        spread are NaN if the score of a seed is NaN.
+    """
     metric = (scores["protocol"] + "/" + scores["metric"]).str.lstrip("/").rename("metric")
     values = scores["value"].replace("", "nan").astype(float)
-    groups = values.groupby([*(scores[key] for key in KEYS), metric], sort=False)
+    groups = values.groupby([*(scores[key] for key in GROUP_COLUMNS), metric], sort=False)
     return groups.agg(mean=fmean, spread=lambda seeds: (seeds.max() - seeds.min()) / 2, seeds="size").reset_index()

@@ -1,4 +1,4 @@
-"""What a method leaves behind: its logger's run, the tables, and the page that is made from them."""
+"""Records of a run: the log, the tables, and the report page."""
 
 import json
 import sys
@@ -15,15 +15,30 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from rgi.app import runs
 from rgi.evaluation.results import load_result
 from rgi.report.page import MethodResults, write_report
-from rgi.report.pictures import heat, heat_scale, photograph
+from rgi.report.pictures import heatmap, heatmap_scale, to_picture
 
-PICTURES = ("observed", "restored", "map", "truth")
-WORDS = ("method", "name", "kind", "category")  # columns of per_image.csv that are no numbers
-SCORE_COLUMNS = ("dataset", "category", "corruption", "method", "protocol", "metric", "seed", "value")  # of table.csv
+PICTURE_COLUMNS = ("observed", "restored", "map", "truth")  # of the table in W&B
+TEXT_COLUMNS = ("method", "name", "kind", "category")  # columns of per_image.csv without numbers
+SCORE_COLUMNS = (
+    "dataset",
+    "category",
+    "corruption",
+    "method",
+    "protocol",
+    "metric",
+    "seed",
+    "value",
+)  # columns of table.csv
 
 
 def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
-    """The configured logger; in W&B a run is a method, grouped by dataset."""
+    """Create the configured logger for one method. In W&B, each method is a run, and the group is the dataset.
+
+    Args:
+        cfg: configuration of the run.
+        method: name of the method.
+        folder: folder of the run.
+    """
     settings: dict[str, Any] = {"save_dir": str(folder)}
     if issubclass(get_class(cfg.logger._target_), WandbLogger):
         settings |= {
@@ -38,51 +53,73 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
 
 
 def close_loggers() -> None:
-    """End the W&B run, if there is one, so that the next method, training or job does not go on in it."""
+    """Finish a W&B run that is still open. Otherwise the next method, training or job would log to the same run."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].finish()
 
 
 def finish_logger(logger: Logger, table: list[dict[str, Any]], cost: dict[str, float], results: Path) -> None:
-    """Log what the run cost and, in W&B, a table of pictures, and end it so that the next method gets its own."""
+    """Log the cost of a method and finish its log. W&B also gets a table of pictures.
+
+    Args:
+        logger: logger of the method.
+        table: rows of per_image.csv.
+        cost: time and memory of the method by metric.
+        results: folder with the results file of each image.
+    """
     logger.log_metrics(cost)
     if isinstance(logger, WandbLogger):
-        logger.log_table("pictures", columns=["name", "score", *PICTURES], data=_pictures(table, results))
+        logger.log_table("pictures", columns=["name", "score", *PICTURE_COLUMNS], data=_pictures(table, results))
         logger.experiment.finish()
     logger.finalize("success")
 
 
 def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
-    """Rows of a W&B table; the maps share one scale."""
+    """Rows of the W&B table. All heat maps have the same scale."""
     import wandb
 
     arrays = [load_result(results, row["name"]) for row in table]
-    scale = heat_scale(each["map"] for each in arrays)
+    scale = heatmap_scale(each["map"] for each in arrays)
     lines = []
     for row, each in zip(table, arrays, strict=True):
-        shown = {name: photograph(each[name]) for name in ("observed", "restored", "truth") if name in each}
-        shown["map"] = heat(each["map"], scale)
-        pictures = [wandb.Image(shown[name]) if name in shown else None for name in PICTURES]
+        drawn = {name: to_picture(each[name]) for name in ("observed", "restored", "truth") if name in each}
+        drawn["map"] = heatmap(each["map"], scale)
+        pictures = [wandb.Image(drawn[name]) if name in drawn else None for name in PICTURE_COLUMNS]
         lines.append([row["name"], row["score"], *pictures])
     return lines
 
 
 def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> pd.DataFrame:
-    """Scores with one row per number, so that the tables of several runs can be put together and pivoted."""
+    """Table of scores with one row per number and the columns `SCORE_COLUMNS`. Tables of several runs can be joined.
+
+    Args:
+        scores: metrics of each method by name, ``<protocol>/<metric>`` or ``<metric>``.
+        cfg: configuration of the run.
+        category: category of the dataset.
+    """
     choices = HydraConfig.get().runtime.choices
-    where = (choices.dataset, category, choices.get("corruption") or "")
+    test_set = (choices.dataset, category, choices.get("corruption") or "")
     rows = []
     for method, values in scores.items():
         for name, value in values.items():
             protocol, _, metric = name.rpartition("/")
-            rows.append((*where, method, protocol, metric, cfg.seed, value))
-    return pd.DataFrame(rows, columns=SCORE_COLUMNS, dtype=object)  # objects: a count stays a whole number
+            rows.append((*test_set, method, protocol, metric, cfg.seed, value))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS, dtype=object)  # dtype object, because integers must stay integers
 
 
 def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) -> Path:
-    """The page, from what the folder holds."""
+    """Write the report page of a run.
+
+    Args:
+        folder: folder of the run with the files per_image.csv, environment.json, config.yaml and the results.
+        title: heading of the page.
+        scores: metrics of each method by name.
+
+    Returns:
+        Path of the page.
+    """
     images = pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
-    numbers = images.columns.difference(WORDS)
+    numbers = images.columns.difference(TEXT_COLUMNS)
     images[numbers] = images[numbers].replace("", "nan").astype(float)
     methods = [
         MethodResults(

@@ -1,1 +1,1 @@
-"""What people look at after a run: one self-contained HTML page, and a picture per image."""
+"""Reports of finished runs: a self-contained HTML page, one picture per image, and the tables of a benchmark."""

@@ -1,6 +1,7 @@
-"""A benchmark's table as Markdown, LaTeX and HTML: mean and spread over seeds, bold where the spread allows.
+"""Tables of a benchmark as Markdown, LaTeX and HTML, with a figure of the main metric and a comparison of images.
 
-Beside it a figure of each set's main score, and on the page the same images under every method.
+A cell is the mean over seeds and the spread, which is half of the range over seeds. A method is bold if it is better
+than all other methods by more than both spreads.
 """
 
 from collections.abc import Callable
@@ -15,21 +16,28 @@ from PIL import Image
 
 from rgi.evaluation.results import load_result
 from rgi.report.methods import label
-from rgi.report.page import template
-from rgi.report.pictures import data_uri, heat, heat_scale, photograph
+from rgi.report.pictures import data_uri, heatmap, heatmap_scale, to_picture
 from rgi.report.tables import METRICS, MISSING, MarkedTable, fixed
+from rgi.report.templates import load_template
 
-SHOWN_IMAGES = 6  # per set, under every method
-DETECTION, RESTORATION = "standard/pixel_auroc", "standard/psnr"  # what the figure shows of defects, and of holes
-ACROSS = 3  # sets in a row of the figure
-SET = ["dataset", "category", "corruption"]  # the columns that say what a method was run on
-SIGNS = {"±": r"$\pm$", MISSING: "--", "\u2009": r"\,", "·": r"$\cdot$"}  # as LaTeX writes them
-Place = tuple[str, ...]  # the values of `SET`
+IMAGES_PER_SET = 6  # images of each test set in the comparison
+DETECTION_METRIC, RESTORATION_METRIC = "standard/pixel_auroc", "standard/psnr"  # main metrics for defects and for holes
+PANELS_PER_ROW = 3  # test sets in one row of the figure
+SET_COLUMNS = ["dataset", "category", "corruption"]  # columns that identify a test set
+LATEX_SYMBOLS = {"±": r"$\pm$", MISSING: "--", "\u2009": r"\,", "·": r"$\cdot$"}
+SetKey = tuple[str, ...]  # values of `SET_COLUMNS`
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """Pictures of some images: per row the image's name and its pictures, of which the first two are of no method."""
+class ImageComparison:
+    """Images of a test set with the results of all methods.
+
+    Attributes:
+        methods: names of the methods.
+        rows: name of the image and data URIs of its pictures, two rows per image. The first row has the observed, the
+            clean and the restored images. The second row has the true mask, an empty cell and the anomaly maps. None
+            stands for a missing picture.
+    """
 
     methods: list[str]
     rows: list[tuple[str, list[str | None]]]
@@ -40,41 +48,49 @@ def write_benchmark(
     name: str,
     scores: pd.DataFrame,
     failed: list[dict[str, Any]],
-    results: dict[Place, dict[str, Path]],
+    results: dict[SetKey, dict[str, Path]],
 ) -> Path:
-    """Write table.md, table.tex, table.html and figure.png; returns the page.
+    """Write table.md, table.tex, table.html and figure.png.
 
     Args:
-        folder: of the benchmark.
-        name: of the benchmark.
-        scores: a row per score, with the columns dataset, category, corruption, method, metric
-            (``<protocol>/<metric>``), and over the seeds its mean, its spread and how many seeds there are.
-        failed: experiment, seed and reason of each row that could not be run.
-        results: of each set the folders of the methods' results, on the same images.
+        folder: folder that the files are written to.
+        name: name of the benchmark, used as the heading.
+        scores: one row per method and metric, with the columns dataset, category, corruption, method, metric
+            (``<protocol>/<metric>``), mean, spread and seeds (number of seeds).
+        failed: runs that failed, each with the keys experiment, seed and reason.
+        results: for each test set, the results folder of each method; all methods have results of the same images.
+
+    Returns:
+        Path of table.html.
     """
     tables = benchmark_tables(scores)
     (folder / "table.md").write_text(markdown(tables, failed))
     (folder / "table.tex").write_text(latex(tables, failed))
     if tables:
         score_figure(scores).savefig(folder / "figure.png", dpi=110)
-    galleries = {title(place): side_by_side(each) for place, each in results.items()}
+    comparisons = {set_title(key): compare_images(folders) for key, folders in results.items()}
     page = folder / "table.html"
-    page.write_text(template("benchmark.html").render(name=name, tables=tables, failed=failed, galleries=galleries))
+    template = load_template("benchmark.html")
+    page.write_text(template.render(name=name, tables=tables, failed=failed, comparisons=comparisons))
     return page
 
 
-def title(place: Place) -> str:
-    """A set in words."""
-    return " · ".join(part for part in place if part)
+def set_title(key: SetKey) -> str:
+    """Heading of a test set: dataset, category and corruption."""
+    return " · ".join(part for part in key if part)
 
 
 def benchmark_tables(scores: pd.DataFrame) -> dict[str, MarkedTable]:
-    """A table per set, by its title; with a row per method and a column per metric that we know."""
-    return {title(place): set_table(rows) for place, rows in scores.groupby(SET, sort=False)}
+    """Tables of all test sets by `set_title`.
+
+    Args:
+        scores: scores of all test sets, as for `write_benchmark`.
+    """
+    return {set_title(key): set_table(rows) for key, rows in scores.groupby(SET_COLUMNS, sort=False)}
 
 
 def set_table(scores: pd.DataFrame) -> MarkedTable:
-    """The table of one set."""
+    """Table of one test set with one row per method and one column per metric of `METRICS`."""
     methods = scores["method"].unique()
     names = scores["metric"].str.removeprefix("standard/")
     texts, best = (pd.DataFrame(index=pd.Index(map(label, methods))) for _ in range(2))
@@ -83,59 +99,80 @@ def set_table(scores: pd.DataFrame) -> MarkedTable:
             continue
         column = scores[names == name].set_index("method").reindex(methods)
         column = column.where(np.isfinite(column["mean"]))
-        means = column["mean"].map(metric.show)
+        means = column["mean"].map(metric.format)
         spreads = zip(means, column["spread"], column["seeds"], strict=True)
-        texts[metric.label] = [with_spread(*each, metric.show) for each in spreads]
-        # Nobody would believe that one of two is better whose means look the same.
-        best[metric.label] = (clearly_best(column, metric.better) & ~means.duplicated(keep=False)).to_numpy()
+        texts[metric.label] = [mean_with_spread(*each, metric.format) for each in spreads]
+        # If two means have the same text, no reader can see which method is better.
+        best[metric.label] = (clearly_best(column, metric.direction) & ~means.duplicated(keep=False)).to_numpy()
     return MarkedTable(texts, best)
 
 
-def with_spread(mean: str, spread: float, seeds: float, show: Callable[[float], str]) -> str:
-    """A mean that is shown already, and the spread with as many decimals; a single seed has no spread to show."""
-    if seeds < 2 or mean == MISSING:
-        return mean
-    show = show if "e" in mean else fixed(len(mean.partition(".")[2]))
-    return f"{mean} ± {show(spread)}"
-
-
-def clearly_best(scores: pd.DataFrame, better: int) -> pd.Series:
-    """Whose interval of mean ± spread lies beyond all others'. With one seed nobody's spread is known, and none is.
+def mean_with_spread(mean: str, spread: float, seeds: float, format_value: Callable[[float], str]) -> str:
+    """Text of a mean and its spread with the same number of decimals.
 
     Args:
-        scores: mean, spread and seeds of each method, NaN where it has no such score.
-        better: +1 if higher is better, -1 if lower is, 0 if it ranks nothing.
+        mean: text of the mean.
+        spread: half of the range over seeds.
+        seeds: number of seeds. With one seed, the result is only the mean.
+        format_value: format function of the metric, used for the spread if the mean has an exponent.
     """
-    known = scores.dropna(subset="mean")
-    if not better or len(known) < 2:
+    if seeds < 2 or mean == MISSING:
+        return mean
+    format_value = format_value if "e" in mean else fixed(len(mean.partition(".")[2]))
+    return f"{mean} ± {format_value(spread)}"
+
+
+def clearly_best(scores: pd.DataFrame, direction: int) -> pd.Series:
+    """Find the method that is better than all other methods by more than both spreads.
+
+    Args:
+        scores: mean, spread and number of seeds of each method; NaN for a method without this metric.
+        direction: +1 if higher is better, -1 if lower is better, 0 for a metric without a ranking.
+
+    Returns:
+        A Series of bool with the index of the scores. A method with one seed is never the best.
+    """
+    scored = scores.dropna(subset="mean")
+    if not direction or len(scored) < 2:
         return pd.Series(False, scores.index)
-    means, spreads = known["mean"].to_numpy(), known["spread"].to_numpy()
-    beyond = better * np.subtract.outer(means, means) > np.add.outer(spreads, spreads)
+    means, spreads = scored["mean"].to_numpy(), scored["spread"].to_numpy()
+    beyond = direction * np.subtract.outer(means, means) > np.add.outer(spreads, spreads)
     np.fill_diagonal(beyond, True)
-    return (beyond.all(axis=1) & (known["seeds"] > 1)).reindex(scores.index, fill_value=False)
+    return (beyond.all(axis=1) & (scored["seeds"] > 1)).reindex(scores.index, fill_value=False)
 
 
 def score_figure(scores: pd.DataFrame) -> Figure:
-    """A panel per set: mean and spread of its main score, a line per method."""
-    sets = list(scores.groupby(SET, sort=False))
-    across, down = min(ACROSS, len(sets)), -(-len(sets) // ACROSS)
-    most = max(rows["method"].nunique() for _, rows in sets)
-    figure = Figure(figsize=(4.2 * across, (0.8 + 0.27 * most) * down), layout="constrained")
-    for position, (place, rows) in enumerate(sets, start=1):
-        main = DETECTION if place[2] in ("", "defects") else RESTORATION
-        shown = rows[rows["metric"] == main]
-        axis = figure.add_subplot(down, across, position)
-        axis.errorbar(shown["mean"], range(len(shown)), xerr=shown["spread"], fmt="o", capsize=3)
-        axis.set_yticks(range(len(shown)), [label(method) for method in shown["method"]])
+    """Figure with one panel per test set: mean and spread of the main metric of each method.
+
+    The main metric is `DETECTION_METRIC` for defects, and `RESTORATION_METRIC` for other corruptions.
+
+    Args:
+        scores: scores of all test sets, as for `write_benchmark`.
+    """
+    sets = list(scores.groupby(SET_COLUMNS, sort=False))
+    columns, rows = min(PANELS_PER_ROW, len(sets)), -(-len(sets) // PANELS_PER_ROW)
+    most_methods = max(of_set["method"].nunique() for _, of_set in sets)
+    figure = Figure(figsize=(4.2 * columns, (0.8 + 0.27 * most_methods) * rows), layout="constrained")
+    for position, (key, of_set) in enumerate(sets, start=1):
+        main = DETECTION_METRIC if key[2] in ("", "defects") else RESTORATION_METRIC
+        values = of_set[of_set["metric"] == main]
+        axis = figure.add_subplot(rows, columns, position)
+        axis.errorbar(values["mean"], range(len(values)), xerr=values["spread"], fmt="o", capsize=3)
+        axis.set_yticks(range(len(values)), [label(method) for method in values["method"]])
         axis.invert_yaxis()
         axis.grid(alpha=0.3)
-        axis.set_title(title(place), fontsize=10)
+        axis.set_title(set_title(key), fontsize=10)
         axis.set_xlabel(METRICS[main.removeprefix("standard/")].label)
     return figure
 
 
 def markdown(tables: dict[str, MarkedTable], failed: list[dict[str, Any]]) -> str:
-    """GitHub's tables, one per set."""
+    """Markdown text with one table per test set and one line per failed run.
+
+    Args:
+        tables: tables by heading.
+        failed: runs that failed, as for `write_benchmark`.
+    """
     parts = []
     for heading, table in tables.items():
         texts = table.texts.mask(table.best, "**" + table.texts + "**")
@@ -146,38 +183,48 @@ def markdown(tables: dict[str, MarkedTable], failed: list[dict[str, Any]]) -> st
 
 
 def latex(tables: dict[str, MarkedTable], failed: list[dict[str, Any]]) -> str:
-    """A tabular per set, for booktabs."""
+    """LaTeX text with one tabular per test set and one comment per failed run; needs the package booktabs.
+
+    Args:
+        tables: tables by heading.
+        failed: runs that failed, as for `write_benchmark`.
+    """
     parts = []
     for heading, table in tables.items():
         bold = table.best.astype(object).replace({True: "textbf: --rwrap", False: ""})
         style = table.texts.rename_axis(columns="method").style.apply(lambda _, bold=bold: bold, axis=None)
         style.format(escape="latex").format_index(escape="latex").format_index(escape="latex", axis="columns")
         tabular = style.to_latex(hrules=True, column_format="l" + "r" * len(bold.columns))
-        for sign, written in SIGNS.items():
-            tabular = tabular.replace(sign, written)
+        for symbol, command in LATEX_SYMBOLS.items():
+            tabular = tabular.replace(symbol, command)
         parts.append(f"% {heading}\n{tabular}")
     return "\n".join(parts + [f"% failed: {f['experiment']}, seed {f['seed']}: {f['reason']}" for f in failed]) + "\n"
 
 
-def side_by_side(results: dict[str, Path]) -> SideBySide:
-    """Some images that all methods have: what was observed and is known, what each method restored, and its map."""
+def compare_images(results: dict[str, Path]) -> ImageComparison:
+    """Compare the results of all methods on the same images, at most `IMAGES_PER_SET` images.
+
+    Args:
+        results: results folder of each method. The comparison only uses images with results of all methods.
+    """
     names = sorted(set.intersection(*map(image_names, results.values())))
-    names = [names[i * len(names) // SHOWN_IMAGES] for i in range(SHOWN_IMAGES)] if len(names) > SHOWN_IMAGES else names
+    if len(names) > IMAGES_PER_SET:
+        names = [names[i * len(names) // IMAGES_PER_SET] for i in range(IMAGES_PER_SET)]
     folders = list(results.values())
-    scales = [heat_scale(load_result(each, name, ("map",), ())["map"] for name in names) for each in folders]
+    scales = [heatmap_scale(load_result(each, name, ("map",), ())["map"] for name in names) for each in folders]
     rows = []
     for name in names:
         image = load_result(folders[0], name, ("observed",), ("truth", "clean"))
-        above = [photograph(image["observed"]), photograph(image["clean"]) if "clean" in image else None]
+        above = [to_picture(image["observed"]), to_picture(image["clean"]) if "clean" in image else None]
         below = [Image.fromarray(image["truth"][0] > 0.5) if "truth" in image else None, None]
         for folder, scale in zip(folders, scales, strict=True):
             result = load_result(folder, name, ("map",), ("restored",))
-            above.append(photograph(result["restored"]) if "restored" in result else None)
-            below.append(heat(result["map"], scale))
+            above.append(to_picture(result["restored"]) if "restored" in result else None)
+            below.append(heatmap(result["map"], scale))
         rows += [(name, [each and data_uri(each) for each in pictures]) for pictures in (above, below)]
-    return SideBySide([label(method) for method in results], rows)
+    return ImageComparison([label(method) for method in results], rows)
 
 
 def image_names(results: Path) -> set[str]:
-    """The names of all images in a folder of results."""
+    """Names of all images with a results file in a folder."""
     return {path.relative_to(results).with_suffix("").as_posix() for path in results.rglob("*.npz")}

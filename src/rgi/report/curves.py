@@ -1,4 +1,4 @@
-"""The convergence figure: the median objective over images, with its quartiles, as an SVG in the page's colours."""
+"""Convergence figure: median and quartiles of the objective over images, as an SVG with the colours of the page."""
 
 import io
 from dataclasses import dataclass
@@ -9,18 +9,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-POINTS = 240  # of a curve, at most: more would only make the page larger
-COLOURS = 8  # of methods on the page; from the ninth method on they repeat, dashed
-# Matplotlib writes these colours, and the page's variables take their places, so that the figure follows its style.
-METHODS, SOFT, LINE = [f"#ab000{index}" for index in range(COLOURS)], "#ab0010", "#ab0011"
-VARIABLES = {colour: f"var(--m{index})" for index, colour in enumerate(METHODS)}
+MAX_POINTS = 240  # points of a curve; more points would only make the page larger
+COLOUR_COUNT = 8  # colours of methods on the page; from the ninth method on, colours repeat with dashed lines
+# Matplotlib writes placeholder colours. CSS variables of the page replace them, so the figure follows the page's style.
+METHOD_COLOURS, SOFT, LINE = [f"#ab000{index}" for index in range(COLOUR_COUNT)], "#ab0010", "#ab0011"
+VARIABLES = {colour: f"var(--m{index})" for index, colour in enumerate(METHOD_COLOURS)}
 VARIABLES |= {SOFT: "var(--soft)", LINE: "var(--line)"}
 SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "convergence", "text.color": SOFT, "axes.labelcolor": SOFT}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One method: its position among the methods, and what its median starts and ends at."""
+    """The curve of one method.
+
+    Attributes:
+        index: position of the method on the page.
+        label: name of the method on the page.
+        first: median objective at the first iteration.
+        last: median objective at the last iteration.
+        iterations: number of iterations.
+    """
 
     index: int
     label: str
@@ -31,7 +39,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Convergence:
-    """The figure as an ``<svg>`` element, and what its curves say."""
+    """The convergence figure.
+
+    Attributes:
+        svg: figure as an ``<svg>`` element.
+        curves: curves of the methods that iterate.
+        logarithmic: whether the vertical axis is logarithmic.
+    """
 
     svg: str
     curves: list[Curve]
@@ -39,9 +53,16 @@ class Convergence:
 
 
 def quartiles(histories: list[np.ndarray]) -> pd.DataFrame | None:
-    """Lower quartile, median and upper quartile over images, a row per iteration; None for fewer than two of them.
+    """Quartiles of the objective over images.
 
-    An image that has settled keeps its last value: the hard images that go on must not move the median.
+    An image that has settled keeps its last value. Otherwise the median would move to the images that still iterate.
+
+    Args:
+        histories: objective per iteration (T,) of each image. Values that are not finite repeat the value before.
+            Images without a finite first value are left out.
+
+    Returns:
+        One row per iteration with the columns lower, median and upper; None for fewer than two iterations.
     """
     table = pd.DataFrame({image: pd.Series(history) for image, history in enumerate(histories)}, dtype=float)
     table = table.where(np.isfinite(table)).ffill().dropna(axis="columns")
@@ -51,9 +72,14 @@ def quartiles(histories: list[np.ndarray]) -> pd.DataFrame | None:
 
 
 def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Convergence | None:
-    """The figure for one list of objectives (T,) per method; None if no method iterates.
+    """Draw the convergence figure. The vertical axis is logarithmic if all values are positive.
 
-    The vertical axis is logarithmic if every value is positive.
+    Args:
+        labels: names of the methods.
+        histories: for each method, the objective per iteration (T,) of each image.
+
+    Returns:
+        The figure, or None if no method iterates.
     """
     tables = {index: quartiles(each) for index, each in enumerate(histories)}
     tables = {index: table for index, table in tables.items() if table is not None}
@@ -65,16 +91,21 @@ def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Converg
         for index, table in tables.items()
     ]
     with matplotlib.rc_context(SETTINGS):
-        return Convergence(as_svg(convergence_figure(tables, logarithmic)), curves, logarithmic)
+        return Convergence(to_svg(convergence_figure(tables, logarithmic)), curves, logarithmic)
 
 
 def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
-    """A line and a band per method, by the method's position."""
+    """Draw the median as a line and the quartiles as a band, for each method.
+
+    Args:
+        tables: results of `quartiles` by the position of the method on the page.
+        logarithmic: whether the vertical axis is logarithmic.
+    """
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     axes = figure.add_subplot()
     for index, table in tables.items():
-        kept = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(POINTS, len(table))).round().astype(int))]
-        colour, dashes = METHODS[index % COLOURS], "-" if index < COLOURS else "--"
+        kept = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))]
+        colour, dashes = METHOD_COLOURS[index % COLOUR_COUNT], "-" if index < COLOUR_COUNT else "--"
         axes.fill_between(kept.index, kept["lower"], kept["upper"], color=colour, alpha=0.16, linewidth=0)
         axes.plot(kept.index, kept["median"], dashes, color=colour, linewidth=1.5)
     axes.margins(x=0)
@@ -92,12 +123,12 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
     return figure
 
 
-def as_svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element for the page; the same figure gives the same text."""
+def to_svg(figure: Figure) -> str:
+    """Convert a figure to an ``<svg>`` element for the page. Equal figures give equal text."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace("*{", ".plot *{")  # matplotlib's rule would hold for the whole page
+    svg = svg[svg.index("<svg") :].replace("*{", ".plot *{")  # Matplotlib's style rule would apply to the whole page
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg

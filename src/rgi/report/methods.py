@@ -1,4 +1,4 @@
-"""What a report is made from: a method's scores, its numbers per image, and the arrays on disk."""
+"""Results of a method: scores of the test set, numbers per image, and arrays on disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import pandas as pd
 from rgi.errors import InputError
 from rgi.evaluation.results import load_result
 
-METHODS = {
+METHOD_LABELS = {
     "anogan": "AnoGAN",
     "yeh": "Yeh et al.",
     "yeh_masked": "Yeh et al., mask given",
@@ -28,15 +28,15 @@ METHODS = {
 
 @dataclass(frozen=True)
 class MethodResults:
-    """One method's results on a set of images.
+    """Results of one method on a set of images.
 
     Attributes:
-        method: its name in the configuration ("r_rgi").
-        metrics: scores of the whole set, NaN where not defined; ``<metric>_error`` bounds how far ``<metric>`` is
-            from its exact value.
-        images: a row per image. Its columns are name ("<kind>/<stem>" or "<stem>"), category, kind, and as far as they
-            are known score, iterations, seconds, pixel_auroc (NaN without truth), psnr and ssim.
-        results: folder that holds ``<name>.npz`` for every image.
+        method: name of the method in the configuration, for example "r_rgi".
+        metrics: metrics of the whole set, NaN if not defined. ``<metric>_error`` is a bound on the difference between
+            ``<metric>`` and its exact value.
+        images: one row per image. The column ``name`` is required: "<kind>/<stem>" or "<stem>". Optional columns are
+            category, kind, score, iterations, seconds, pixel_auroc (NaN without a true mask), psnr and ssim.
+        results: folder with the file ``<name>.npz`` of each image.
     """
 
     method: str
@@ -46,18 +46,27 @@ class MethodResults:
 
     @property
     def label(self) -> str:
+        """Name of the method on the page."""
         return label(self.method)
 
 
 def label(method: str) -> str:
-    """What people call a method of the configuration."""
+    """Name of a method on the page and in tables, for example "R-RGI" for the configuration's "r_rgi".
+
+    Methods that are not in `METHOD_LABELS` keep their name, with spaces for underscores.
+    """
     name = method.removeprefix("reference_")
-    known = METHODS.get(name, name.replace("_", " "))
-    return known if name == method else f"{known} (as published)"
+    text = METHOD_LABELS.get(name, name.replace("_", " "))
+    return text if name == method else f"{text} (as published)"
 
 
-def check(methods: list[MethodResults]) -> None:
-    """Refuse what cannot be reported; see `rgi.report.page.write_report`."""
+def check_methods(methods: list[MethodResults]) -> None:
+    """Check that a report can be made of the methods.
+
+    Raises:
+        InputError: there is no method, a method has no images, the methods have different images, two images of a
+            method have the same name, or a name leads out of the folder of the report.
+    """
     if not methods:
         raise InputError("report: no runs; give at least one method's results")
     for one in methods:
@@ -80,6 +89,14 @@ def check(methods: list[MethodResults]) -> None:
 
 
 def maps_and_histories(method: MethodResults, names: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Every anomaly map (H,W) and every history (T,) of a method."""
+    """Load all anomaly maps (H,W) and all histories of the objective (T,) of a method.
+
+    Args:
+        method: results of the method.
+        names: names of the images.
+
+    Returns:
+        Two lists in the order of the names. Images without a history are missing in the second list.
+    """
     files = [load_result(method.results, name, ("observed", "map"), ("history",)) for name in names]
     return [file["map"] for file in files], [file["history"] for file in files if "history" in file]

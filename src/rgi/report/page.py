@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page about one or several methods' results on the same images."""
+"""Report page: a self-contained HTML page about the results of one or more methods on the same images."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -14,15 +13,16 @@ from PIL import Image
 from rgi.evaluation.results import load_result
 from rgi.report import pictures
 from rgi.report.curves import convergence
-from rgi.report.gallery import PLACES, gallery, typical_name
-from rgi.report.methods import MethodResults, check, maps_and_histories
+from rgi.report.gallery import gallery, typical_name
+from rgi.report.methods import MethodResults, check_methods, maps_and_histories
 from rgi.report.pictures import Panel
-from rgi.report.tables import METRICS, accuracies, fixed, kind_table, metric, score_table, significant
+from rgi.report.tables import METRICS, binning_errors, fixed, kind_table, metric, score_table, significant
+from rgi.report.templates import load_template
 
 __all__ = ["MethodResults", "write_report"]
-IMAGE_SCORES = {  # what stands above an image's pictures, besides AUROC and score
-    "psnr": lambda value: f"{METRICS['psnr'].show(value)} dB",
-    "ssim": lambda value: f"SSIM {METRICS['ssim'].show(value)}",
+IMAGE_SCORES = {  # formats of the numbers above the pictures of an image, besides AUROC and score
+    "psnr": lambda value: f"{METRICS['psnr'].format(value)} dB",
+    "ssim": lambda value: f"SSIM {METRICS['ssim'].format(value)}",
     "iterations": lambda value: f"{fixed(0)(value)} it.",
     "seconds": lambda value: f"{significant(value)} s",
 }
@@ -30,18 +30,33 @@ IMAGE_SCORES = {  # what stands above an image's pictures, besides AUROC and sco
 
 @dataclass(frozen=True)
 class ImagePictures:
-    """The pictures of one image: what was observed and known, and per method what was restored and the heat map."""
+    """Pictures of one image.
+
+    Attributes:
+        observed: observed image.
+        clean: clean image, or None.
+        truth: true mask (H,W) of bool, or None.
+        restored: restored image of each method, or None.
+        heatmaps: heat map of each method.
+    """
 
     observed: Image.Image
     clean: Image.Image | None
     truth: np.ndarray | None
     restored: list[Image.Image | None]
-    heat: list[Image.Image]
+    heatmaps: list[Image.Image]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An embedded picture with its caption; ``outlined`` where the border of the truth lies over it."""
+    """A picture in the page.
+
+    Attributes:
+        caption: text below the picture.
+        alt: text for readers who do not see the picture.
+        uri: data URI of the picture.
+        outlined: whether the outline of the true mask is drawn over the picture.
+    """
 
     caption: str
     alt: str
@@ -51,7 +66,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that belong together: the image itself (index None), or one method's."""
+    """A group of pictures in a gallery entry: the pictures of the image itself, or of one method.
+
+    Attributes:
+        label: name of the method.
+        index: position of the method; None for the image itself.
+        pictures: pictures of the group.
+        headline: AUROC or score of the image.
+        details: other numbers of the image.
+    """
 
     label: str
     index: int | None
@@ -61,12 +84,21 @@ class Group:
 
     @property
     def size(self) -> int:
+        """Number of pictures."""
         return len(self.pictures)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image in the gallery; ``outline`` is an SVG path in pixels."""
+    """One image in the gallery.
+
+    Attributes:
+        name: name of the image.
+        link: relative URL of the large picture.
+        size: width and height in pixels.
+        outline: outline of the true mask as the data of an SVG path in pixels.
+        groups: groups of pictures.
+    """
 
     name: str
     link: str
@@ -83,38 +115,48 @@ def write_report(
     subtitle: str = "",
     environment: dict[str, str] | None = None,
 ) -> Path:
-    """Write ``folder/report.html`` and one ``folder/pictures/<name>.png`` per image; returns the page's path.
+    """Write ``folder/report.html``, and one picture ``folder/pictures/<name>.png`` per image.
 
-    The results are ``<name>.npz`` in each method's folder, with observed (C,H,W) and restored (C,H,W) in about [-1,1],
-    map (H,W) >= 0 as it was scored, history (T,) the objective per iteration (NaN once the image has settled), and
-    where known truth (1,H,W) in [0,1] and clean (C,H,W). A method that restores nothing or does not iterate leaves
-    ``restored`` or ``history`` out. The last method decides the order of the gallery. ``environment`` is what the
-    results were made with (command, versions), shown as it is.
+    The function reads the arrays of each image from ``<name>.npz`` in the results folder of each method: observed
+    (C,H,W) and restored (C,H,W) with clean values in [-1,1]; map (H,W) >= 0, the scored anomaly map; history (T,), the
+    objective per iteration, NaN after the image has settled; truth (1,H,W) in [0,1], the true mask; and clean (C,H,W).
+    Only observed and map are required.
+
+    Args:
+        folder: folder of the page and the pictures.
+        title: heading of the page.
+        methods: results of the methods. The order of the gallery follows the last method.
+        config_yaml: configuration of the run for the page.
+        subtitle: text below the heading.
+        environment: command and versions of the run for the page, by name.
+
+    Returns:
+        Path of the page.
 
     Raises:
-        InputError: no method, no image, methods over different images, a name that leaves the folder, a results file
-            that is missing or unreadable or lacks an array.
+        InputError: there is no method or no image, the methods have different images, an image name leads out of the
+            folder, or a results file is missing, cannot be read or lacks a required array.
     """
-    check(methods)
+    check_methods(methods)
     folder = Path(folder)
     images = methods[-1].images
     maps, histories = zip(*(maps_and_histories(each, list(images["name"])) for each in methods), strict=True)
-    scales = [pictures.heat_scale(each) for each in maps]
+    scales = [pictures.heatmap_scale(each) for each in maps]
     sections, typical = gallery(images), typical_name(images)
-    shown = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
+    on_page = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
     entries, truths = {}, []
     for name in images["name"]:
         drawn = image_pictures(methods, name, scales)
         save_strip(folder / "pictures" / f"{name}.png", drawn, methods)
         truths.append(None if drawn.truth is None else bool(drawn.truth.any()))
-        if name in shown:
-            entries[name] = entry(methods, name, drawn)
+        if name in on_page:
+            entries[name] = gallery_entry(methods, name, drawn)
     target = folder / "report.html"
-    page = template("page.html").render(
-        **scores_and_kinds(methods),
+    page = load_template("page.html").render(
+        **table_variables(methods),
         title=title,
         subtitle=subtitle,
-        sentence=sentence(methods, entries[typical].size, truths),
+        summary=run_summary(methods, entries[typical].size, truths),
         convergence=convergence([each.label for each in methods], list(histories)),
         scales=[significant(scale) for scale in scales],
         sections=sections,
@@ -127,15 +169,15 @@ def write_report(
     return target
 
 
-def scores_and_kinds(methods: list[MethodResults]) -> dict[str, Any]:
-    """What the page's tables and their footnotes say."""
+def table_variables(methods: list[MethodResults]) -> dict[str, Any]:
+    """Template variables of the tables and their notes."""
     keys, scores, undefined = score_table(methods)
     kinds, skipped = kind_table(methods)
     return {
         "methods": methods,
         "metrics": [metric(key) for key in keys],
         "scores": scores,
-        "accuracies": accuracies(methods, keys),
+        "binning_errors": binning_errors(methods, keys),
         "undefined": [metric(key).label for key in undefined],
         "kinds": kinds,
         "skipped": skipped,
@@ -143,96 +185,103 @@ def scores_and_kinds(methods: list[MethodResults]) -> dict[str, Any]:
 
 
 def image_pictures(methods: list[MethodResults], name: str, scales: list[float]) -> ImagePictures:
-    known = load_result(methods[0].results, name, ("observed",), ("clean", "truth"))
+    """Load the arrays of an image and draw them.
+
+    Args:
+        methods: results of the methods.
+        name: name of the image.
+        scales: scale of the heat maps of each method.
+    """
+    shared = load_result(methods[0].results, name, ("observed",), ("clean", "truth"))
     results = [load_result(method.results, name, ("map",), ("restored",)) for method in methods]
     return ImagePictures(
-        pictures.photograph(known["observed"]),
-        pictures.photograph(known["clean"]) if "clean" in known else None,
-        known["truth"][0] > 0.5 if "truth" in known else None,
-        [pictures.photograph(each["restored"]) if "restored" in each else None for each in results],
-        [pictures.heat(each["map"], scale) for each, scale in zip(results, scales, strict=True)],
+        pictures.to_picture(shared["observed"]),
+        pictures.to_picture(shared["clean"]) if "clean" in shared else None,
+        shared["truth"][0] > 0.5 if "truth" in shared else None,
+        [pictures.to_picture(each["restored"]) if "restored" in each else None for each in results],
+        [pictures.heatmap(each["map"], scale) for each, scale in zip(results, scales, strict=True)],
     )
 
 
 def save_strip(path: Path, drawn: ImagePictures, methods: list[MethodResults]) -> None:
+    """Save all pictures of an image side by side in one file."""
     panels = [Panel("observed", drawn.observed)]
-    for method, restored, heat in zip(methods, drawn.restored, drawn.heat, strict=True):
+    for method, restored, heatmap in zip(methods, drawn.restored, drawn.heatmaps, strict=True):
         if restored is not None:
             panels.append(Panel(f"{method.label}: restored", restored))
-        panels.append(Panel(f"{method.label}: map", heat, outlined=True))
+        panels.append(Panel(f"{method.label}: map", heatmap, outlined=True))
     if drawn.clean is not None:
         panels.append(Panel("clean", drawn.clean))
     if drawn.truth is not None:
-        panels.append(Panel("truth", Image.fromarray(drawn.truth)))
+        panels.append(Panel("true mask", Image.fromarray(drawn.truth)))
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures.strip(panels, drawn.truth).save(path, compress_level=2)
 
 
-def entry(methods: list[MethodResults], name: str, drawn: ImagePictures) -> Entry:
+def gallery_entry(methods: list[MethodResults], name: str, drawn: ImagePictures) -> Entry:
+    """Entry of an image in the gallery."""
     image = [Picture("observed", f"{name}: observed", pictures.data_uri(drawn.observed))]
     if drawn.clean is not None:
         image.append(Picture("clean", f"{name}: clean", pictures.data_uri(drawn.clean)))
     elif drawn.truth is not None:
         truth = Image.fromarray(drawn.truth)
-        image.append(Picture("truth", f"{name}: truth", pictures.data_uri(truth)))
+        image.append(Picture("true mask", f"{name}: true mask", pictures.data_uri(truth)))
     groups = [Group("Image", None, image)]
     for index, method in enumerate(methods):
-        shown, restored = [], drawn.restored[index]
+        of_method, restored = [], drawn.restored[index]
         if restored is not None:
             alt = f"{name}: restored by {method.label}"
-            shown.append(Picture("restored", alt, pictures.data_uri(restored)))
+            of_method.append(Picture("restored", alt, pictures.data_uri(restored)))
         alt = f"{name}: anomaly map of {method.label}"
-        shown.append(Picture("map", alt, pictures.data_uri(drawn.heat[index]), outlined=True))
+        of_method.append(Picture("map", alt, pictures.data_uri(drawn.heatmaps[index]), outlined=True))
         row = method.images[method.images["name"] == name].iloc[0]
-        groups.append(Group(method.label, index, shown, *image_scores(row)))
-    border = "" if drawn.truth is None else pictures.outline(drawn.truth)
+        groups.append(Group(method.label, index, of_method, *image_scores(row)))
+    border = "" if drawn.truth is None else pictures.outline_path(drawn.truth)
     return Entry(name, f"pictures/{quote(name)}.png", drawn.observed.size, border, groups)
 
 
 def image_scores(row: pd.Series) -> tuple[str, str]:
-    """The number that the gallery is sorted by, and the others."""
+    """Numbers of an image as text.
+
+    Args:
+        row: row of the image in `MethodResults.images`.
+
+    Returns:
+        The number that determines the order of the gallery (AUROC, or score without AUROC), and the other numbers.
+    """
     values = {key: float(row.get(key, math.nan)) for key in ("score", "pixel_auroc", *IMAGE_SCORES)}
     score = f"score {significant(values['score'])}"
     others = [text(values[key]) for key, text in IMAGE_SCORES.items() if math.isfinite(values[key])]
     if math.isfinite(values["pixel_auroc"]):
-        return f"AUROC {fixed(3)(values['pixel_auroc'])}", together([score, *others])
-    return score, together(others)
+        return f"AUROC {fixed(3)(values['pixel_auroc'])}", join_texts([score, *others])
+    return score, join_texts(others)
 
 
-def together(texts: list[str]) -> str:
-    """One line that breaks between the texts only."""
+def join_texts(texts: list[str]) -> str:
+    """Join texts with dots. Line breaks are possible between two texts, but not inside a text."""
     return " · ".join(text.replace(" ", "\u00a0") for text in texts)
 
 
-def sentence(methods: list[MethodResults], size: tuple[int, int], truths: list[bool | None]) -> str:
-    """What was run, on what."""
+def run_summary(methods: list[MethodResults], size: tuple[int, int], truths: list[bool | None]) -> str:
+    """Sentence with the methods and the images of a run.
+
+    Args:
+        methods: results of the methods.
+        size: width and height of an image in pixels.
+        truths: for each image, whether its true mask has corrupted pixels; None without a true mask.
+    """
     labels = [method.label for method in methods]
     subject = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
     categories = ", ".join(sorted({*methods[-1].images.get("category", [])} - {""}))
     counts = [
         (truths.count(True), "with a known corruption"),
         (truths.count(False), "without corruption"),
-        (truths.count(None), "without a known truth"),
+        (truths.count(None), "without a true mask"),
     ]
-    every = "" if len(truths) == 1 else "all "
-    parts = [f"{count} {what}" if count < len(truths) else f"{every}{what}" for count, what in counts if count]
+    prefix = "" if len(truths) == 1 else "all "
+    parts = [f"{count} {text}" if count < len(truths) else f"{prefix}{text}" for count, text in counts if count]
     images = "1 image" if len(truths) == 1 else f"{len(truths)} images"
     verb = "was" if len(labels) == 1 else "were"
     of = f" of {categories}" if categories else ""
     pixels = f"{size[0]} \u00d7 {size[1]} pixels"
     return f"{subject} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."
-
-
-def template(name: str) -> jinja2.Template:
-    """A page's template, which lies beside this file."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    rules = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    rules.globals |= {
-        "places": PLACES,
-        "percentile": pictures.PERCENTILE,
-        "gradient": pictures.gradient(),
-        "short": significant,
-    }
-    return rules.get_template(name)

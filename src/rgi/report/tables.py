@@ -1,4 +1,4 @@
-"""The tables of a report: scores by method, and by kind of image. Text cells, the best ones marked."""
+"""Tables of a report: metrics of each method, and pixel AUROC of each kind of defect."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,48 +9,61 @@ import pandas as pd
 
 from rgi.report.methods import MethodResults
 
-MISSING = "\u2013"
+MISSING = "\u2013"  # text of a value that is not finite
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a score is shown; ``better`` is +1 if higher is better, -1 if lower is, 0 if it ranks nothing."""
+    """Description and format of a metric.
+
+    Attributes:
+        label: name in tables.
+        direction: +1 if higher is better, -1 if lower is better, 0 if the metric has no ranking.
+        format: function that converts a value to text.
+        description: definition of the metric for the notes on the page.
+    """
 
     label: str
-    better: int
-    show: Callable[[float], str]
-    meaning: str
+    direction: int
+    format: Callable[[float], str]
+    description: str
 
 
 @dataclass(frozen=True)
 class MarkedTable:
-    """The cells of a table as ``texts``, and which of them are the ``best`` of what they are compared with."""
+    """A table of text with marks on the best cells.
+
+    Attributes:
+        texts: text of each cell.
+        best: whether a cell is marked as the best; same shape as ``texts``.
+    """
 
     texts: pd.DataFrame
     best: pd.DataFrame
 
     @property
     def rows(self) -> list[tuple[str, list[tuple[str, bool]]]]:
-        """Per row its heading and its cells, each a text and whether it is best."""
+        """Heading and cells of each row. A cell is a text and whether the cell is the best."""
         cells = zip(self.texts.to_numpy(), self.best.to_numpy(), strict=True)
         return [(head, list(zip(*row, strict=True))) for head, row in zip(self.texts.index, cells, strict=True)]
 
 
-def fixed(places: int) -> Callable[[float], str]:
-    """A formatter with this many decimals, of thousands separated by a thin space."""
-    return lambda value: f"{value:,.{places}f}".replace(",", "\u2009") if math.isfinite(value) else MISSING
+def fixed(decimals: int) -> Callable[[float], str]:
+    """Format function with a fixed number of decimals and a thin space between thousands."""
+    return lambda value: f"{value:,.{decimals}f}".replace(",", "\u2009") if math.isfinite(value) else MISSING
 
 
 def significant(value: float) -> str:
-    """Three digits, more only before the decimal point."""
+    """Format a value with three significant digits, or without decimals from 100 on."""
     if not math.isfinite(value):
         return MISSING
     return fixed(0)(value) if value == 0 or abs(value) >= 99.95 else f"{value:#.3g}"
 
 
-STANDARD = "Standard protocol: pooled over all test pixels."
-REFERENCE = "Reference protocol: as the authors' code computes it, mean over images."
-DETAILS = (
+STANDARD = "Standard protocol: all test pixels together."
+REFERENCE = "Reference protocol: computed like the authors' code, mean over images."
+# Metrics with these endings are in metrics.json, but not on the page.
+HIDDEN_SUFFIXES = (
     "paper_map_pixel_ap",
     "paper_map_best_f1",
     "_error",
@@ -60,171 +73,227 @@ DETAILS = (
     "_fpr",
     "_threshold",
     "best_iou",
-)  # in metrics.json, not on the page
+)
 METRICS = {
     "pixel_auroc": Metric(
         "Pixel AUROC",
         1,
         fixed(3),
-        f"How often a corrupted pixel has a higher anomaly value than an intact one; 0.5 is chance. {STANDARD}",
+        "Probability that a corrupted pixel has a higher anomaly value than an intact pixel. Chance level: 0.5. "
+        f"{STANDARD}",
     ),
     "aupro": Metric(
         "AUPRO",
         1,
         fixed(3),
-        "Share of each corrupted region that is found, mean over regions, averaged over false-positive rates to 0.3; "
-        f"chance is 0.15. {STANDARD}",
+        "Detected share of each corrupted region, mean over regions and over false-positive rates from 0 to 0.3. "
+        f"Chance level: 0.15. {STANDARD}",
     ),
     "pixel_ap": Metric(
         "Pixel average precision",
         1,
         fixed(3),
-        f"Area under the precision-recall curve of the pixels; chance is the share of corrupted pixels. {STANDARD}",
+        f"Area under the precision-recall curve of the pixels. Chance level: share of corrupted pixels. {STANDARD}",
     ),
     "best_f1": Metric(
         "Best F1",
         1,
         fixed(3),
-        "F1 (the same as Dice) of the pixels at the one threshold that serves the whole set best. The threshold is "
-        f"chosen with the truth, so this is an upper bound. {STANDARD}",
+        "F1 score (= Dice) of the pixels at the threshold that is best for the whole test set. The true masks "
+        f"determine this threshold, so the value is an upper bound. {STANDARD}",
     ),
     "best_f1_threshold": Metric(
-        "Threshold of best F1", 0, significant, "The anomaly value at which the best F1 is reached; no score."
+        "Threshold of best F1", 0, significant, "Anomaly value at which F1 is highest. It is not a score."
     ),
     "paper_map_pixel_auroc": Metric(
         "Pixel AUROC, paper's map",
         1,
         fixed(3),
-        f"Of the map that the paper ranks: the mask, without one the residual, unsmoothed. {STANDARD}",
+        "Pixel AUROC of the anomaly map of the paper: the mask without smoothing. For methods without a mask: the "
+        f"residual without smoothing. {STANDARD}",
     ),
-    "paper_map_aupro": Metric("AUPRO, paper's map", 1, fixed(3), f"Of the same map. {STANDARD}"),
+    "paper_map_aupro": Metric("AUPRO, paper's map", 1, fixed(3), f"AUPRO of the anomaly map of the paper. {STANDARD}"),
     "f1_at_clean_threshold": Metric(
         "F1, threshold from clean images",
         1,
         fixed(3),
-        "F1 of the pixels at a threshold that a stated share of the pixels of clean validation images exceeds: it was "
-        f"chosen without the truth. {STANDARD}",
+        "F1 score of the pixels at a threshold from clean validation images. A fixed share of their pixels is above "
+        f"this threshold. The true masks are not used for the threshold. {STANDARD}",
     ),
     "image_auroc": Metric(
         "Image AUROC",
         1,
         fixed(3),
-        "How often an image with corruption has a higher score than one without; 0.5 is chance. "
-        "Standard protocol: over all test images.",
+        "Probability that an image with corruption has a higher score than an image without. Chance level: 0.5. "
+        "Standard protocol: all test images together.",
     ),
     "psnr": Metric(
         "PSNR (dB)",
         1,
         fixed(2),
-        "Peak signal-to-noise ratio of the restored against the clean image, mean over images. Standard protocol: "
-        "clamped to [-1, 1], peak 2.",
+        "Peak signal-to-noise ratio between the restored and the clean image, mean over images. Standard protocol: "
+        "images clamped to [-1, 1], peak 2.",
     ),
     "ssim": Metric(
         "SSIM",
         1,
         fixed(3),
-        "Structural similarity of the restored and the clean image (1 = equal), mean over images. Standard protocol: "
-        "clamped to [-1, 1], range 2, Gaussian window of 11 pixels.",
+        "Structural similarity between the restored and the clean image (1 = equal), mean over images. Standard "
+        "protocol: images clamped to [-1, 1], range 2, Gaussian window of 11 pixels.",
     ),
     "psnr_hole": Metric(
-        "PSNR in the hole (dB)", 1, fixed(2), "The same over the corrupted pixels alone, images without any left out."
+        "PSNR in the hole (dB)", 1, fixed(2), "PSNR of the corrupted pixels, mean over images with corrupted pixels."
     ),
     "psnr_composited": Metric(
         "PSNR composited (dB)",
         1,
         fixed(2),
-        "The same of an image that is observed outside of the true mask and restored inside.",
+        "PSNR of the composite of observed pixels outside the true mask and restored pixels inside.",
     ),
-    "ssim_composited": Metric("SSIM composited", 1, fixed(3), "Structural similarity of the same composite."),
+    "ssim_composited": Metric(
+        "SSIM composited",
+        1,
+        fixed(3),
+        "SSIM of the composite of observed pixels outside the true mask and restored pixels inside.",
+    ),
     "mask_iou": Metric(
         "Mask IoU",
         1,
         fixed(3),
-        "Intersection over union of the true mask and the pixels where the found mask is above 0.5, mean over images.",
+        "Intersection over union of the true mask and the estimated mask, mean over images. The estimated mask "
+        "contains the pixels with a mask value above 0.5.",
     ),
-    "reference/auroc": Metric("AUROC, as published", 1, fixed(3), f"Of the mask, or the residual. {REFERENCE}"),
+    "reference/auroc": Metric(
+        "AUROC, as published",
+        1,
+        fixed(3),
+        f"Pixel AUROC of the mask; for methods without a mask: of the residual. {REFERENCE}",
+    ),
     "reference/dice": Metric(
-        "Dice, as published", 1, fixed(3), f"At each image's own best threshold: an upper bound. {REFERENCE}"
+        "Dice, as published",
+        1,
+        fixed(3),
+        f"Dice score at the best threshold of each image, so the value is an upper bound. {REFERENCE}",
     ),
-    "reference/psnr": Metric("PSNR, as published (dB)", 1, fixed(2), f"Peak 1 on a range of 2. {REFERENCE}"),
-    "reference/ssim": Metric("SSIM, as published", 1, fixed(3), REFERENCE),
+    "reference/psnr": Metric(
+        "PSNR, as published (dB)", 1, fixed(2), f"PSNR with peak 1, although the data range is 2. {REFERENCE}"
+    ),
+    "reference/ssim": Metric("SSIM, as published", 1, fixed(3), f"Structural similarity. {REFERENCE}"),
     "evaluations_per_image": Metric(
-        "Generator evaluations", -1, fixed(0), "Images that the generator made for each test image, pool not counted."
+        "Generator evaluations", -1, fixed(0), "Images that the generator computes per test image, without the pool."
     ),
-    "peak_memory_mib": Metric("Peak memory (MiB)", -1, fixed(0), "The most that the process held until then."),
-    "seconds_per_image": Metric("Seconds per image", -1, significant, "Computing time divided by images."),
-    "images": Metric("Images", 0, fixed(0), "How many images the scores are over."),
+    "peak_memory_mib": Metric(
+        "Peak memory (MiB)", -1, fixed(0), "Largest memory of the process so far; on a GPU, the memory of the GPU."
+    ),
+    "seconds_per_image": Metric("Seconds per image", -1, significant, "Mean computing time of a test image."),
+    "images": Metric("Images", 0, fixed(0), "Number of test images."),
 }
 
 
 def metric(key: str) -> Metric:
-    """How to show a score; one that we do not know is shown under its own name and ranks nothing."""
-    unknown = Metric(key.replace("_", " "), 0, significant, "A score that the run reports; not ranked here.")
-    return METRICS.get(key, unknown)
+    """Description of a metric.
+
+    Args:
+        key: name of the metric in `METRICS`. Other names give a metric without a ranking, with its name as the label.
+    """
+    other = Metric(key.replace("_", " "), 0, significant, "Metric of the run without a description and a ranking.")
+    return METRICS.get(key, other)
 
 
-def mark_best(texts: pd.Series, values: pd.Series, better: int) -> pd.Series:
-    """Which values are best. What prints alike is equally good; among fewer than two there is no best."""
+def mark_best(texts: pd.Series, values: pd.Series, direction: int) -> pd.Series:
+    """Mark the best values. Values with the same text as the best value are also marked.
+
+    Args:
+        texts: formatted values.
+        values: values of one metric. With fewer than two finite values, the result has no marks.
+        direction: +1 if higher is better, -1 if lower is better, 0 for no marks.
+
+    Returns:
+        A Series of bool with the index of the values.
+    """
     finite = values.where(np.isfinite(values))
-    if not better or finite.count() < 2:
+    if not direction or finite.count() < 2:
         return pd.Series(False, values.index)
-    return texts == texts.iloc[(better * finite).argmax()]
+    return texts == texts.iloc[(direction * finite).argmax()]
 
 
-def marked(values: pd.DataFrame, metrics: list[Metric]) -> MarkedTable:
-    """The values as texts, the best of each column marked; there is a metric per column."""
+def marked_table(values: pd.DataFrame, metrics: list[Metric]) -> MarkedTable:
+    """Format the values and mark the best value of each column.
+
+    Args:
+        values: numbers, one column per metric.
+        metrics: metrics of the columns.
+    """
     texts, best = values.astype(object), values.astype(bool)
-    for key, shown in zip(values, metrics, strict=True):
-        texts[key] = values[key].map(shown.show)
-        best[key] = mark_best(texts[key], values[key], shown.better)
+    for key, column in zip(values, metrics, strict=True):
+        texts[key] = values[key].map(column.format)
+        best[key] = mark_best(texts[key], values[key], column.direction)
     return MarkedTable(texts, best)
 
 
-def shown_keys(keys: Iterable[str]) -> list[str]:
-    """Known scores first, in the order of `METRICS`; what belongs to another score is left out."""
-    kept = [key for key in keys if key in METRICS or not key.endswith(DETAILS)]
+def table_keys(keys: Iterable[str]) -> list[str]:
+    """Names of the metrics on the page.
+
+    The metrics of `METRICS` come first, in the order of `METRICS`. Other metrics follow if they do not end with one of
+    `HIDDEN_SUFFIXES`.
+    """
+    kept = [key for key in keys if key in METRICS or not key.endswith(HIDDEN_SUFFIXES)]
     return [key for key in METRICS if key in kept] + [key for key in kept if key not in METRICS]
 
 
 def score_table(methods: list[MethodResults]) -> tuple[list[str], MarkedTable, list[str]]:
-    """Scores with any finite value (keys), their table with a row per method, and the scores without one (keys)."""
+    """Table of the metrics of all methods.
+
+    Returns:
+        Names of the metrics with at least one finite value; the table of these metrics with one row per method; and
+        names of the metrics without a finite value.
+    """
     scores = pd.DataFrame([one.metrics for one in methods], [one.label for one in methods], dtype=float)
-    scores = scores[shown_keys(scores)]
+    scores = scores[table_keys(scores)]
     undefined = [key for key in scores if not np.isfinite(scores[key]).any()]
     scores = scores.drop(columns=undefined)
-    return list(scores), marked(scores, [metric(key) for key in scores]), undefined
+    return list(scores), marked_table(scores, [metric(key) for key in scores]), undefined
 
 
-def accuracies(methods: list[MethodResults], keys: list[str]) -> list[tuple[str, str]]:
-    """Scores that come with an error: label, and the largest error of any method."""
+def binning_errors(methods: list[MethodResults], keys: list[str]) -> list[tuple[str, str]]:
+    """Bounds on the errors of binned metrics.
+
+    Args:
+        methods: results of the methods.
+        keys: names of metrics. Metrics without an error bound are left out.
+
+    Returns:
+        Label of each metric, and the largest error bound of all methods as text.
+    """
     errors = pd.DataFrame([one.metrics for one in methods], dtype=float).max()
     errors = errors.reindex([f"{key}_error" for key in keys]).dropna()
     return [(metric(key.removesuffix("_error")).label, f"{error:.1g}") for key, error in errors.items()]
 
 
 def kind_table(methods: list[MethodResults]) -> tuple[MarkedTable | None, int]:
-    """Mean per-image pixel AUROC, a row per kind and a column per method, the best of each kind marked.
+    """Table of the mean pixel AUROC per image: one row per kind of defect, one column per method.
 
-    Also how many images were skipped.
+    The table only uses images with a pixel AUROC for all methods. So the means of a row are over the same images.
 
-    An image counts only if every method has a number for it, so that the means of a row are over the same images.
-    Without kinds there is no table.
+    Returns:
+        The table, with the best method of each kind marked, and the number of images that are not in the table. Without
+        kinds or without pixel AUROC: None and 0.
     """
-    words = methods[0].images.reindex(columns=["name", "category", "kind"], fill_value="").set_index("name")
+    labels = methods[0].images.reindex(columns=["name", "category", "kind"], fill_value="").set_index("name")
     aurocs = pd.concat(
         [one.images.reindex(columns=["name", "pixel_auroc"]).set_index("name")["pixel_auroc"] for one in methods],
         axis="columns",
         keys=[one.label for one in methods],
     ).dropna()
-    if aurocs.empty or not (words["kind"] != "").any():
+    if aurocs.empty or not (labels["kind"] != "").any():
         return None, 0
-    kinds = words["kind"] if words["category"].nunique() == 1 else words["category"] + " / " + words["kind"]
+    kinds = labels["kind"] if labels["category"].nunique() == 1 else labels["category"] + " / " + labels["kind"]
     groups = aurocs.groupby(kinds)
     means, counts = groups.mean(), groups.size()
     if len(means) > 1:
         means.loc["all kinds"], counts["all kinds"] = aurocs.mean(), len(aurocs)
-    by_kind = marked(means.T, [METRICS["pixel_auroc"]] * len(means))
+    by_kind = marked_table(means.T, [METRICS["pixel_auroc"]] * len(means))
     texts, best = by_kind.texts.T, by_kind.best.T
     texts.insert(0, "Images", counts.map(str))
     best.insert(0, "Images", False)
-    return MarkedTable(texts, best), len(words) - len(aurocs)
+    return MarkedTable(texts, best), len(labels) - len(aurocs)
