@@ -105,14 +105,14 @@ def says(message: str, expected: str) -> bool:
 
 @pytest.mark.parametrize("command", [MVTEC, FOLDER, f"{FOLDER} task=predict"])
 def test_commands_without_a_mistake_run(command, home, start):
-    start(f"{command} output_dir=run solver.iterations=1 solver.pool_size=1")
+    start(f"{command} output_dir=run solver.iterations=1 solver.tune_from=0 solver.pool_size=1")
     assert (home / "run/report.html").is_file()
 
 
 @pytest.mark.parametrize("kind", ["normalised", "combined"])
 def test_maps_with_statistics_of_clean_images(kind, home, start):
     """Half of the 18 training images are inverted first. The paper's map gets the same scores as in its own run."""
-    quick = "solver.iterations=1 solver.pool_size=1"
+    quick = "solver.iterations=1 solver.tune_from=0 solver.pool_size=1"
     start(f"{MVTEC} output_dir=judged map.kind={kind} map.sigma=1 {quick}")
     start(f"{MVTEC} output_dir=paper {quick}")
     assert len(list((home / "judged/clean/r_rgi").glob("*.npz"))) == 9

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from helpers.command_line import in_process, interrupt, run
 from helpers.wandb_log import logged
-from omegaconf import OmegaConf
 
 from rgi.app import benchmark
 
@@ -95,15 +94,6 @@ def test_rows_are_logged_to_wandb(continued):
         known = {name: value for name, value in expected.items() if value is not None}  # image AUROC is null
         assert {name: found["summary"][name] for name in known} == known
         assert found["config"]["seed"] == 0
-
-
-def test_a_new_generator_with_the_same_name_changes_the_key(tmp_path):
-    card, cfg = tmp_path / "gan.json", OmegaConf.create({"generator": {"path": str(tmp_path / "gan.safetensors")}})
-    found = set()
-    for content in ("{}", '{"sha256": "1"}', '{"sha256": "2"}'):
-        card.write_text(content)
-        found.add(benchmark.generator_cards(cfg))
-    assert len(found) == 3
 
 
 def long_form(tmp_path, name, rows):

@@ -1,33 +1,30 @@
 """Benchmarks: many runs, and the tables of their scores.
 
-Each run is a process with the command that a user would type. The folder of a run has a hash in its name. The hash
-covers the configuration, the source code, the data and the generators, so that a finished run is only used again if
-none of them has changed.
+Each run is a process with the command that a user would type. The folder of a run has its fingerprint in its name, so
+that a finished run is only used again if options, data, generator and code are the same.
 """
 
-import hashlib
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
 from rgi.app import runs
 from rgi.app.options import make
 from rgi.app.record import SCORE_COLUMNS
-from rgi.data.files import FileSet
 from rgi.errors import InputError
-from rgi.generators import store
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 
 log = logging.getLogger(__name__)
@@ -71,7 +68,7 @@ def benchmark(cfg: DictConfig) -> None:
     runs.check_writable(f"output_dir={folder}", folder)
     runs.claim(folder / runs.LOCK, f"{folder}: another process is working in this folder")
     rows = _rows(cfg)
-    folders = {row: folder / "rows" / _key(row) for row in rows}  # composes all rows, so errors appear early
+    folders = _folders(rows, folder / "rows")
     failed: dict[Row, str] = {}
     for row in tqdm(rows, desc=f"benchmark {name}", unit="row"):
         if not _finished(folders[row]):
@@ -81,64 +78,67 @@ def benchmark(cfg: DictConfig) -> None:
 
 
 def _rows(cfg: DictConfig) -> list[Row]:
-    """All rows of the benchmark. The first seed comes first, so the table has all methods and test sets early."""
-    hydra = HydraConfig.get()
-    common = [option for option in hydra.overrides.task if option.startswith(("logger", "trainer"))]
+    """All rows of the benchmark. The first seed comes first, so the table has all methods and test sets early.
+
+    Raises:
+        InputError: an option that a benchmark sets itself was typed.
+    """
+    hydra, table = HydraConfig.get(), cfg.benchmark
+    ours = ("task=", "benchmark=", "benchmark.", "output_dir=")
+    typed = [option for option in hydra.overrides.task if not option.startswith(ours)]
+    for option, remedy in (("seed=", "benchmark.seeds=[0]"), ("experiment=", "benchmark.sets or benchmark.methods")):
+        if any(each.startswith(option) for each in typed):
+            raise InputError(f"{option}...: a benchmark sets this option for each row; use {remedy} instead")
     if hydra.runtime.choices.logger == "wandb":
-        common.append(f"logger.group={hydra.runtime.choices.benchmark}")
-    table = cfg.benchmark
+        typed.append(f"logger.group={hydra.runtime.choices.benchmark}")
     return [
-        Row(f"{each.experiment}_{method}", (*each.options, *table.options, *common), seed)
+        Row(f"{each.experiment}_{method}", (*each.options, *table.options, *typed), seed)
         for seed in table.seeds
         for each in table.sets
         for method in table.methods
     ]
 
 
-def _key(row: Row) -> str:
-    """Folder name of a row: experiment, category and seed, and a hash of configuration, code, data and generators."""
+def _folders(rows: list[Row], base: Path) -> dict[Row, Path]:
+    """The folder of each row; all rows are composed here, so that errors appear early.
+
+    Raises:
+        InputError: a row has an unknown option or choice, or two rows would have the same place in the table.
+    """
+    folders: dict[Row, Path] = {}
+    places: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        with _composed(row) as cfg:
+            choices, category = HydraConfig.get().runtime.choices, make(cfg, "dataset").category
+            method = choices.get("baseline") or choices.solver
+            place = (choices.dataset, category, choices.get("corruption") or "", method, str(row.seed))
+            other = places.setdefault(place, row)
+            if other is not row:
+                raise InputError(
+                    f"benchmark: {' '.join(other.overrides)} and {' '.join(row.overrides)} would be one row of the "
+                    "table; give one of them another dataset.category, or remove it"
+                )
+            key = f"{row.experiment.replace('/', '_')}-{category}-{row.seed}-{runs.run_fingerprint(cfg)[:12]}"
+            folders[row] = base / key
+    return folders
+
+
+@contextmanager
+def _composed(row: Row) -> Iterator[DictConfig]:
+    """The configuration of a row, with Hydra's own part as in the row's process."""
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
     try:
-        cfg = compose("config", row.overrides)
+        cfg = compose("config", row.overrides, return_hydra_config=True)
+        hydra.set_config(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        yield cfg
     except HydraException as error:
         reason = str(error).partition("Available options")[0]  # the list of options is long
         raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
-    images = make(cfg, "dataset")
-    parts = [OmegaConf.to_yaml(cfg), " ".join(row.overrides), _code(), _fingerprint(images), generator_cards(cfg)]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-    return f"{row.experiment.replace('/', '_')}-{images.category}-{row.seed}-{digest}"
-
-
-def _code() -> str:
-    """Hash of the source files of this package. Commits with equal source files have the same hash."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _fingerprint(images: Any) -> str:
-    """Hash of the names, sizes and times of the image files; empty for datasets that come with a package."""
-    if not isinstance(images, FileSet):
-        return ""
-    tests = images.samples()
-    masks = [sample.mask for sample in tests if sample.mask is not None]
-    files = [*images.training_files(), *(sample.image for sample in tests), *masks]
-    stats = ((file, file.stat()) for file in files)
-    lines = "\n".join(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def generator_cards(cfg: DictConfig) -> str:
-    """Text of the cards of all generators that a run can use. A card contains the hash of the generator's weights.
-
-    Args:
-        cfg: configuration of the run.
-    """
-    folders = {store.SHIPPED, Path("data/generators").resolve()}
-    cards = [card for folder in sorted(folders) for card in sorted(folder.glob("*.json"))]
-    given = OmegaConf.to_container(cfg.generator)["path"]
-    own = Path(str(given)).with_suffix(".json")
-    return "\n".join(card.read_text() for card in (*cards, own) if card.is_file())
+    finally:
+        hydra.cfg = before
 
 
 def _finished(folder: Path) -> bool:

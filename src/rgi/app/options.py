@@ -19,6 +19,8 @@ from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.protocol import ImageSet
+from rgi.data.sets.clean_set import CleanSet
+from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
 from rgi.generators import store
 from rgi.generators.store import GAN
@@ -28,6 +30,7 @@ from rgi.inversion.result import KINDS
 from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, integer, one_of
 
 log = logging.getLogger(__name__)
+DEFAULT_FOLDER = Path("data/generators")
 ABSENT = object()  # default of options that a task does not have
 OPTIONS = {  # options of the tasks; a task has some of these
     "seed": Seed,
@@ -123,9 +126,20 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
         raise InputError(f"{place}.{str(error).removeprefix('solver.')}") from error
 
 
-def prepare(images: ImageSet) -> None:
-    """Check the dataset on the first process only."""
+def prepare(cfg: DictConfig, images: ImageSet) -> None:
+    """Check the dataset on the first process only.
+
+    Raises:
+        InputError: the dataset is wrong, or the results would be written among its test images.
+    """
     if rank_zero_only.rank == 0:
+        root, output = OmegaConf.select(cfg, "dataset.root"), Path(cfg.output_dir or "outputs")
+        # All images below these roots are test images, so the pictures of this run would be the next run's.
+        if isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(Path(root).expanduser().resolve()):
+            raise InputError(
+                f"dataset.root={root}: contains the folder of the results ({output}), whose pictures would count as "
+                "images; set output_dir to a folder elsewhere, or move the images to a folder of their own"
+            )
         images.prepare()
 
 
@@ -162,17 +176,27 @@ def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
     return make(cfg, "baseline", features=network)
 
 
-def generator_file(cfg: DictConfig) -> Path:
-    """The generator's safetensors file: ``generator.path``, or a file of this name among the shipped generators.
+def find_generator(cfg: DictConfig) -> Path | None:
+    """The generator's safetensors file: ``generator.path``, or a shipped file; None if there is no such file.
 
-    If both files are missing and ``pretrain_if_missing`` is true, the generator is trained first.
+    A path is a path, and a name without folder is the name of a shipped generator. Only the default folder,
+    ``data/generators``, may lie elsewhere: with the program, if the working directory has none.
+    """
+    path = path_option(cfg, "generator.path")
+    shipped = [store.SHIPPED / path.name] if path.parent in (Path(), DEFAULT_FOLDER) else []
+    shipped += [file.with_name(f"{file.name}.safetensors") for file in shipped]
+    return next((file for file in (path, *shipped) if file.is_file()), None)
+
+
+def generator_file(cfg: DictConfig) -> Path:
+    """The generator's safetensors file, see `find_generator`.
+
+    If the file is missing and ``pretrain_if_missing`` is true, the generator is trained first.
 
     Raises:
         InputError: the file is missing, or the training fails. The message names the command for the training.
     """
-    path = path_option(cfg, "generator.path")
-    places = (path, store.SHIPPED / path.name)
-    file = next((file for file in places if file.is_file()), None)
+    path, file = path_option(cfg, "generator.path"), find_generator(cfg)
     if file is not None:
         return file
     options = _training_options(cfg)

@@ -21,13 +21,18 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.app import sweep
-from rgi.app.options import generator_file
+from rgi.app.options import find_generator, make
+from rgi.data.corruptions.mask_folder import MaskFolder
+from rgi.data.files import FileSet
 from rgi.errors import InputError
+from rgi.evaluation.fingerprint import code_fingerprint
+from rgi.evaluation.fingerprint import fingerprint as make_fingerprint
 from rgi.generators import store
 
 log = logging.getLogger(__name__)
 # Environment variable with the run folder, for the processes that Lightning starts.
 INHERITED = "RGI_RUN_FOLDER"
+TRAINING_TASKS = ("pretrain", "encode")
 LOCK = ".lock"  # name of the lock file in a run folder
 _held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
@@ -37,43 +42,75 @@ def open_run(cfg: DictConfig) -> Path:
 
     The folder is ``output_dir``. Without this option, an unfinished run with the same configuration in
     ``outputs/<experiment>`` continues. Otherwise the run has a new folder, named by date and time. A job of a multirun
-    has a subfolder in the folder of the multirun.
+    has a subfolder in the folder of the multirun. Options that decide no result may differ from those of the unfinished
+    run, such as the batch size of an inversion.
 
     Raises:
         InputError: the folder has a run of another configuration, or another process is working in the folder.
     """
     if rank_zero_only.rank:
         return _sweep() or Path(os.environ[INHERITED])
-    config = resolved(cfg)
+    config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir}", Path(cfg.output_dir or "outputs"))
     folder = Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
-    if file.exists() and file.read_text() != config:
+    if file.exists() and decisive_options(file.read_text()) != decisive_options(config):
         raise InputError(f"{folder}: has a run of another configuration (see its config.yaml); name another output_dir")
+    if _stored_fingerprint(folder) != fingerprint:
+        (folder / "metrics.json").unlink(missing_ok=True)  # an older run is not the finished state of this one
     file.write_text(config)
-    write_json(folder / "environment.json", environment())
+    write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
     os.environ[INHERITED] = str(folder)
     return folder
 
 
 def finished_job(cfg: DictConfig) -> bool:
-    """Whether an earlier process has finished this job of a multirun with the same configuration and generator."""
+    """Whether an earlier process has finished this job of a multirun, with the same `run_fingerprint`."""
     folder = _sweep()
-    if (
-        cfg.output_dir
-        or folder is None
-        or not all((folder / name).exists() for name in ("metrics.json", "config.yaml"))
-    ):
+    if cfg.output_dir or folder is None or not (folder / "metrics.json").exists():
         return False
-    finished = OmegaConf.load(folder / "config.yaml")
-    if "sha256" in finished.get("generator", {}):
-        OmegaConf.update(cfg, "generator.sha256", store.read_card(generator_file(cfg)).sha256, force_add=True)
-    same = OmegaConf.to_yaml(finished) == resolved(cfg)
-    if same:
+    finished = _stored_fingerprint(folder) == run_fingerprint(cfg)
+    if finished:
         log.info("%s: this job is already finished", folder)
-    return same
+    return finished
+
+
+def run_fingerprint(cfg: DictConfig) -> str:
+    """Fingerprint of all that decides the results of a run: options, data files, generator and code.
+
+    Files of data count by name, size and time. A training does not depend on the generator that it writes.
+    """
+    generator, code = None, code_fingerprint("training")
+    if cfg.task not in TRAINING_TASKS:
+        code = code_fingerprint()
+        file = find_generator(cfg)
+        card = None if file is None else store.read_card(file)
+        generator = None if card is None else [card.sha256, card.residuals]
+    options = decisive_options(resolved(cfg))
+    options.get("generator", {}).pop("sha256", None)  # only a task that has loaded the generator adds it
+    return make_fingerprint(code, options, _data_files(cfg), generator)
+
+
+def _data_files(cfg: DictConfig) -> list[str]:
+    """Name, size and time of all files of the dataset and of a folder of masks; empty for images of a package."""
+    images, corruption = make(cfg, "dataset"), make(cfg, "corruption") if cfg.get("corruption") else None
+    files: list[Path] = []
+    if isinstance(images, FileSet):
+        tests = images.samples()
+        files += [*images.training_files(), *(sample.image for sample in tests)]
+        files += [sample.mask for sample in tests if sample.mask is not None]
+    if isinstance(corruption, MaskFolder):
+        files += corruption.files
+    stats = ((file, file.stat()) for file in files)
+    return [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
+
+
+def _stored_fingerprint(folder: Path) -> str | None:
+    """The fingerprint of the run that wrote this folder's files."""
+    file = folder / "environment.json"
+    return json.loads(file.read_text()).get("fingerprint") if file.exists() else None
 
 
 def claim(file: Path, complaint: str) -> None:
@@ -116,11 +153,24 @@ def close_run() -> None:
 
 
 def resolved(cfg: DictConfig) -> str:
-    """The configuration as YAML with resolved references and without options that do not change results."""
+    """The configuration as YAML with resolved references, without the run's folder."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     for key in ("output_dir", "debug"):
-        plain.pop(key)
+        plain.pop(key, None)
     return OmegaConf.to_yaml(plain)
+
+
+def decisive_options(config: str) -> dict[str, Any]:
+    """The options of a configuration in YAML that decide results.
+
+    Images are solved one by one, so the batch size and the devices of an inversion decide nothing. A training depends
+    on both.
+    """
+    options = OmegaConf.to_container(OmegaConf.create(config))
+    neutral = ["logger", "pretrain_if_missing", "checkpoint_every"]
+    if options.get("task") not in TRAINING_TASKS:
+        neutral += ["batch_size", "trainer"]
+    return {name: value for name, value in options.items() if name not in neutral}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -181,7 +231,8 @@ def _unfinished(cfg: DictConfig, config: str) -> Path | None:
     """The newest run with this configuration and without metrics, in which no process is working."""
     for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
         folder = file.parent
-        if not (folder / "metrics.json").exists() and file.read_text() == config and _lock(folder / LOCK):
+        same = decisive_options(file.read_text()) == decisive_options(config)
+        if same and not (folder / "metrics.json").exists() and _lock(folder / LOCK):
             log.info("continuing the unfinished run in %s", folder)
             return folder
     return None

@@ -76,7 +76,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     is_baseline = OmegaConf.select(cfg, "baseline") is not None
     configs = {} if is_baseline else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
     images = image_set(cfg)
-    prepare(images)
+    prepare(cfg, images)
     methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}

@@ -67,7 +67,7 @@ def pretrain(cfg: DictConfig) -> None:
     images = make(cfg, "dataset")
     plan = None if cfg.generator.family == "pca" else _plan(cfg, images)
     target = _target(cfg)
-    prepare(images)
+    prepare(cfg, images)
     clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
     if target.exists():
         _continue_from(cfg, plan, target)
@@ -245,7 +245,7 @@ def calibrate(cfg: DictConfig) -> None:
     """Measure the generator's residuals on clean validation images and write them to its card."""
     config: SolverConfig = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    prepare(images)
+    prepare(cfg, images)
     held_out = images.validation()
     gan, path = generator(cfg, images), generator_file(cfg)
     residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
