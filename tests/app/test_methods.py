@@ -131,7 +131,7 @@ def test_the_mask_is_frozen_as_in_the_authors_code(method, paper, frozen, corrup
     """The meaning of their flag --fix_mask is inverted. Without the flag, as for CelebA, tuning freezes the mask."""
     (config,) = configured(method, f"paper={paper}").values()
     assert (config.freeze_mask_from == CONSTANTS[paper][5]) == frozen
-    config = config.replace(tune_from=6, freeze_mask_from=6 if frozen else None, pool_size=20, iterations=6)
+    config = config.replace(tune_from=6, freeze_mask_from=6 if frozen else None, pool_size=20, iterations=7)
     gan, observed, _ = corrupted
     before, after = invert(gan, observed, config), invert(gan, observed, config.replace(iterations=10))
     assert after.mask.equal(before.mask) == frozen
