@@ -18,7 +18,7 @@ from rgi.report.page import MethodResults, write_report
 from rgi.report.pictures import heatmap, heatmap_scale, to_picture
 
 PICTURE_COLUMNS = ("observed", "restored", "map", "truth")  # of the table in W&B
-TEXT_COLUMNS = ("method", "name", "kind", "category")  # columns of per_image.csv without numbers
+TEXT_COLUMNS = ("method", "name", "kind", "category", "defective")  # columns of per_image.csv without numbers
 SCORE_COLUMNS = (
     "dataset",
     "category",
