@@ -1,14 +1,13 @@
 """What every dataset of image files does: cutting, and refusing sets that nothing can be learned from."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from rgi.data.batch import Batch
-from rgi.data.files import MIN_TRAINING_IMAGES, FileSet, Sample, images_by_stem
+from rgi.data.files import MIN_TRAINING_IMAGES, FileSet
+from rgi.data.listing import Sample
 from rgi.errors import InputError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 48, 3), np.uint8)
@@ -93,48 +92,6 @@ def test_too_few_images_to_train_on(tmp_path):
     assert len(Pictures(files).train()) == MIN_TRAINING_IMAGES
     with pytest.raises(InputError, match=r"dataset\.category=set: 15 clean images are too few .* until there are 16"):
         Pictures(files[1:]).train()
-
-
-def test_links_are_followed_and_no_folder_is_entered_twice(tmp_path, caplog):
-    for folder in ("photos/day1", "elsewhere"):
-        (tmp_path / folder).mkdir(parents=True)
-        write(tmp_path / folder, 2)
-    photos = tmp_path / "photos"
-    (photos / "day2").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    (photos / "day1/back").symlink_to(photos, target_is_directory=True)
-    (photos / "notes.txt").write_text("no image")
-    (photos / ".hidden").mkdir()
-    with caplog.at_level("INFO"):
-        assert list(images_by_stem(photos, "here")) == ["day1/00", "day1/01", "day2/00", "day2/01"]
-    assert f"{photos / 'day1/back'}: is the same folder as {photos} and is left out" in caplog.messages
-    assert "here: 4 images; 1 files of other kinds are left out" in caplog.messages
-
-
-def test_a_closed_folder_is_an_error(tmp_path, monkeypatch):
-    """The tests may run as root, which may list everything."""
-    (tmp_path / "closed").mkdir()
-    write(tmp_path, 2)
-    scandir = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(InputError, match=r"closed: cannot be listed \(Permission denied\); allow it"):
-        images_by_stem(tmp_path, "here")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [(b"caf\xe9.png", r"caf\\xe9\.png: has a name that is no UTF-8"), (b"x" * 230 + b".png", "a name of 234 bytes")],
-)
-def test_names_that_results_cannot_have_are_refused(name, message, tmp_path):
-    (path,) = write(tmp_path, 1)
-    os.replace(path, os.fsencode(tmp_path) + b"/" + name)
-    with pytest.raises(InputError, match=message):
-        images_by_stem(tmp_path, "here")
 
 
 def test_labels_are_decided_before_masks_are_resized(tmp_path):

@@ -13,8 +13,8 @@ from helpers.tiny_gan import tiny_gan
 from rgi import SolverConfig, invert
 from rgi.inversion import memory
 from rgi.inversion.memory import free_memory, images_at_once
+from rgi.inversion.optimisation import Optimisation
 from rgi.inversion.problem import Problem
-from rgi.inversion.solver import Optimisation
 
 
 def test_less_free_memory_gives_smaller_batches(monkeypatch):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rgi.data.corruptions.corruption import FillImages
 from rgi.data.corruptions.holes import REGION_STREAM, Fill, Hole
-from rgi.data.files import images_by_stem
 from rgi.data.images import check_image, check_mask, parallel_map, read_mask, read_pixels
+from rgi.data.listing import images_by_stem
 from rgi.errors import InputError
 from rgi.validation import Count, Index, Seed, Switch, Text, checked
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from rgi.data.files import Channels, FileSet, Resolution, Sample, images_by_stem, pair_with_masks
+from rgi.data.files import Channels, FileSet, Resolution
+from rgi.data.listing import Sample, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 

@@ -6,15 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from rgi.data.batch import Batch
-from rgi.data.files import (
-    HOLD_OUT_INTERVAL,
-    Channels,
-    FileSet,
-    Resolution,
-    Sample,
-    TestImages,
-    images_by_stem,
-)
+from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, TestImages
+from rgi.data.listing import Sample, images_by_stem
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, Sample
+from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution
+from rgi.data.listing import Sample
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 

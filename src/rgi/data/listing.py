@@ -1,0 +1,116 @@
+"""Listing image files below a folder, and pairing images with their masks."""
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rgi.errors import InputError
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+LONGEST_NAME = 200  # bytes; most file systems allow 255, and names of results are longer than those of images
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test image.
+
+    Attributes:
+        name: name of the image, unique in the dataset.
+        image: image file.
+        mask: mask file; None without a mask.
+        good: whether the image is known to have no defect, so that its mask is zero everywhere.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None = None
+    good: bool = False
+
+
+def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
+    """All images below a folder, except hidden files: a sorted map from path to file.
+
+    The paths are relative to the folder and have no suffix. Links to folders are followed.
+
+    Args:
+        folder: folder with images, in subfolders or not.
+        label: text for the folder in error messages, for example ``dataset.root=data``.
+
+    Raises:
+        InputError: the folder does not exist or has no images, a subfolder cannot be listed, two files differ only in
+            their suffix, or results could not be stored under the name of a file.
+    """
+    base = Path(folder).expanduser()
+    if not base.is_dir():
+        raise InputError(f"{label}: no such folder; correct the path")
+    files: dict[str, Path] = {}
+    others = 0
+    for path in _walk(base):
+        if path.suffix.lower() not in SUFFIXES:
+            others += 1
+            continue
+        _check_name(path)
+        stem = path.relative_to(base).with_suffix("").as_posix()
+        if stem in files:
+            raise InputError(f"{path}: has the same name as {files[stem].name}; rename or remove one of the two files")
+        files[stem] = path
+    if not files:
+        raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
+    if others:
+        log.info("%s: %d images; %d files of other kinds are left out", label, len(files), others)
+    return dict(sorted(files.items()))
+
+
+def _walk(base: Path) -> Iterator[Path]:
+    """All files below a folder, sorted, except hidden ones; links are followed, and no folder is entered twice."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); allow it, or move the folder away")
+
+    entered: dict[str, Path] = {}
+    for folder, folders, names in os.walk(base, followlinks=True, onerror=refuse):
+        place = Path(folder)
+        first = entered.setdefault(os.path.realpath(folder), place)
+        if first != place:
+            log.warning("%s: is the same folder as %s and is left out", place, first)
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (place / name for name in sorted(names) if not name.startswith(".") and (place / name).is_file())
+
+
+def _check_name(path: Path) -> None:
+    """Raise an error if results of this image could not be stored under its name."""
+    for part in path.parts:
+        try:
+            length = len(part.encode())
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode(errors="backslashreplace")
+            raise InputError(f"{shown}: has a name that is no UTF-8; rename the file") from None
+        if length > LONGEST_NAME:
+            raise InputError(f"{path}: has a name of {length} bytes; rename the file, {LONGEST_NAME} are possible")
+
+
+def pair_with_masks(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:
+    """Pair images with the masks of the same names; returns the samples in the order of the images.
+
+    Args:
+        images: image files by name.
+        masks: mask files by name.
+        good: names of images without defects, which need no mask.
+
+    Raises:
+        InputError: an image has no mask, or a mask has no image.
+    """
+    for name in images:
+        if name not in masks and name not in good:
+            raise InputError(
+                f"{images[name]}: has no mask; add a mask with the same name ({name}) to the folder of masks"
+            )
+    for name in masks:
+        if name not in images:
+            raise InputError(f"{masks[name]}: is a mask without image; add the image {name} or remove the mask")
+    return [Sample(name, path, masks.get(name), good=name in good) for name, path in images.items()]

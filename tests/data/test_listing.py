@@ -1,0 +1,61 @@
+"""Listing of images: links, closed folders, names that results cannot have."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rgi.data.listing import images_by_stem
+from rgi.errors import InputError
+
+
+def write(folder: Path, count: int) -> list[Path]:
+    """Small pictures."""
+    paths = [folder / f"{number:02d}.png" for number in range(count)]
+    for path in paths:
+        Image.fromarray(np.zeros((24, 24), np.uint8)).save(path)
+    return paths
+
+
+def test_links_are_followed_and_no_folder_is_entered_twice(tmp_path, caplog):
+    for folder in ("photos/day1", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        write(tmp_path / folder, 2)
+    photos = tmp_path / "photos"
+    (photos / "day2").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (photos / "day1/back").symlink_to(photos, target_is_directory=True)
+    (photos / "notes.txt").write_text("no image")
+    (photos / ".hidden").mkdir()
+    with caplog.at_level("INFO"):
+        assert list(images_by_stem(photos, "here")) == ["day1/00", "day1/01", "day2/00", "day2/01"]
+    assert f"{photos / 'day1/back'}: is the same folder as {photos} and is left out" in caplog.messages
+    assert "here: 4 images; 1 files of other kinds are left out" in caplog.messages
+
+
+def test_a_closed_folder_is_an_error(tmp_path, monkeypatch):
+    """The tests may run as root, which may list everything."""
+    (tmp_path / "closed").mkdir()
+    write(tmp_path, 2)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"closed: cannot be listed \(Permission denied\); allow it"):
+        images_by_stem(tmp_path, "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(b"caf\xe9.png", r"caf\\xe9\.png: has a name that is no UTF-8"), (b"x" * 230 + b".png", "a name of 234 bytes")],
+)
+def test_names_that_results_cannot_have_are_refused(name, message, tmp_path):
+    (path,) = write(tmp_path, 1)
+    os.replace(path, os.fsencode(tmp_path) + b"/" + name)
+    with pytest.raises(InputError, match=message):
+        images_by_stem(tmp_path, "here")
