@@ -1,6 +1,7 @@
 """LightningModules of the methods, which solve batches of test images, save the results, and compute scores."""
 
 import dataclasses
+import gc
 import logging
 import time
 from abc import abstractmethod
@@ -70,6 +71,12 @@ class TestModule(LightningModule):
         """Make the metrics only for scoring, because their bins take 0.4 GB."""
         if stage == "test":
             self.scores = Scores(self.threshold)
+
+    def teardown(self, stage: str) -> None:
+        """Free the memory of the metrics: torchmetrics' objects refer to themselves, so Python would keep them."""
+        if stage == "test":
+            del self.scores
+            gc.collect()
 
     def on_test_start(self) -> None:
         loaders = self.trainer.test_dataloaders if self.trainer.testing else self.trainer.predict_dataloaders
