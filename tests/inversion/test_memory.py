@@ -13,7 +13,6 @@ from helpers.tiny_gan import tiny_gan
 from rgi import SolverConfig, invert
 from rgi.inversion import memory
 from rgi.inversion.memory import free_memory, images_at_once
-from rgi.inversion.optimisation import Optimisation
 from rgi.inversion.problem import Problem
 
 
@@ -69,16 +68,22 @@ def test_half_of_the_images_are_tried_again(error, monkeypatch, caplog):
     observed, _, _ = corrupted(gan, 5)
     config = SolverConfig(**COMMON | METHODS["r_rgi"])
     expected = invert(gan, observed, config)
-    step, sizes, steps = Optimisation._step, [], []
+    sizes, steps = [], []
+    evaluate, taken = Problem.evaluate, [0]
 
-    def limited(self: Optimisation, number: int) -> None:
-        if number == 3:
-            sizes.append(len(self.problem.observed) // self.tries)
-            if sizes[-1] > 2:
-                raise error
-        step(self, number)
+    def limited(self: Problem, image: torch.Tensor, *arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
+        if image.requires_grad:  # a step, and not the choice of the start or the result
+            taken[0] += 1
+            if taken[0] == 4:
+                sizes.append(len(image) // config.starts)
+                if sizes[-1] > 2:
+                    taken[0] = 0
+                    raise error
+            if taken[0] == config.iterations:
+                taken[0] = 0
+        return evaluate(self, image, *arguments)
 
-    monkeypatch.setattr(Optimisation, "_step", limited)
+    monkeypatch.setattr(Problem, "evaluate", limited)
     with caplog.at_level(logging.WARNING):
         result = invert(gan, observed, config, on_step=steps.append)
     assert sizes == [5, 2, 2, 1]
@@ -92,9 +97,9 @@ def test_other_errors_and_single_images_are_not_tried_again(monkeypatch):
     observed, _, _ = corrupted(gan, 2)
     for error, images in ((RuntimeError("a bug"), 2), (MemoryError("no room"), 1)):
 
-        def fail(self: Optimisation, number: int, error: Exception = error) -> None:
+        def fail(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(Optimisation, "_step", fail)
+        monkeypatch.setattr("rgi.inversion.optimisation.Adam.step", fail)
         with pytest.raises(type(error), match=str(error)):
             invert(gan, observed[:images], SolverConfig(iterations=3))
