@@ -1,12 +1,15 @@
 """Signals and failing jobs: exit status, message, and continuation without repeated work."""
 
 import csv
+import errno
 import json
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
+import numpy as np
 import pytest
 from helpers.command_line import COMMAND, LIMIT, environment, in_process, interrupt
 from helpers.tiny_sets import write_generator
@@ -85,3 +88,28 @@ def test_a_sweep_continues_after_a_failing_job_and_after_a_kill(home, tmp_path, 
         assert {(row["job"], row["solver.mask_penalty"]) for row in rows} == {("0", "0.05"), ("2", "0.1"), ("3", "0.2")}
         assert not json.loads((folder / "command.json").read_text())["finished"]
         first = solved(tmp_path)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_same_command_continues(home, tmp_path, monkeypatch, capsys):
+    """The disk is full when the third result is written."""
+    monkeypatch.chdir(tmp_path)
+    savez = np.savez_compressed
+
+    def save(stream: IO[bytes], **arrays: np.ndarray) -> None:
+        if len(solved(tmp_path)) == 2:
+            stream.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", stream.name)
+        savez(stream, **arrays)
+
+    monkeypatch.setattr(np, "savez_compressed", save)
+    assert in_process(monkeypatch, *inversion(home)) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: outputs/textures_rgi/")
+    assert line.endswith("cannot be written (No space left on device); make room, and run the command again")
+    first = solved(tmp_path)
+    assert len(first) == 2
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.setattr(np, "savez_compressed", savez)
+    assert in_process(monkeypatch, *inversion(home)) == 0
+    assert solved(tmp_path).items() >= first.items()
+    assert len(list(Path("outputs/textures_rgi").iterdir())) == 1

@@ -4,6 +4,7 @@ Hydra composes the configuration. The option ``task`` names a function in a modu
 imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
+import errno
 import importlib
 import logging
 import os
@@ -26,6 +27,7 @@ from omegaconf.errors import (
 from rgi.app import grid, sweep
 from rgi.errors import InputError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
 TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
     "encode": "train",
@@ -109,6 +111,10 @@ def _message(error: Exception) -> str | None:
         return f"{error.full_key}: not given; add {error.full_key}=..."
     if isinstance(error, InputError | OmegaConfBaseException):
         return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return (
+            f"{error.filename or 'output'}: cannot be written ({error.strerror}); make room, and run the command again"
+        )
     return None
 
 

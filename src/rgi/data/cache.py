@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import shutil
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -36,10 +37,17 @@ MAX_AGE = {".part": DAY, ".npy": 60 * DAY}  # seconds since the last use, after 
 
 
 def cache_folder() -> Path:
-    """The folder of the cache: ``$RGI_CACHE``, else ``$XDG_CACHE_HOME/rgi``, else ``~/.cache/rgi``."""
-    if named := os.environ.get("RGI_CACHE"):
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgi"
+    """Folder of the cache: ``RGI_CACHE``, or ``rgi`` in the user's cache, or in the system's temporary folder.
+
+    A container may run with a user that has no home.
+    """
+    if folder := os.environ.get("RGI_CACHE"):
+        return Path(folder).expanduser()
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and no such user
+        base = Path(tempfile.gettempdir())
+    return base / "rgi"
 
 
 def decoded_pixels(files: list[Path], channels: int, resolution: int, box: BoxFunction) -> np.ndarray:
