@@ -1,10 +1,10 @@
-# make demo | speed | test | setup | lint | format | clean
+# make demo | speed | test | gpu-check | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo speed test lint format clean
+.PHONY: setup demo speed test gpu-check lint format clean
 
 setup: $(VENV)/ready
 
@@ -21,6 +21,9 @@ speed: setup
 
 test: setup
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+gpu-check: setup
+	$(BIN)/python tests/gpu_check.py $(GPU_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
