@@ -66,6 +66,17 @@ def open_run(cfg: DictConfig) -> Path:
     return folder
 
 
+def add_settings(folder: Path, settings: dict[str, dict[str, Any]]) -> None:
+    """Add to ``environment.json`` what each method ran with, under the key ``methods``.
+
+    Args:
+        folder: folder of the run.
+        settings: for each method, its resolved settings by name, such as λ and the precision of the networks.
+    """
+    file = folder / "environment.json"
+    write_json(file, {**json.loads(file.read_text()), "methods": settings})
+
+
 def finished_job(cfg: DictConfig) -> bool:
     """Whether an earlier process has finished this job of a multirun, with the same `run_fingerprint`."""
     folder = _sweep()

@@ -80,6 +80,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     table: list[dict[str, Any]] = []
     for method, module_for in methods.items():
         module = module_for(folder / "results" / method)
@@ -91,9 +92,11 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             rows = image_rows(module.results, images.test().names, method)
             cost = _cost(rows)
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()} | cost
+            settings[method] = module.settings | {"seed": cfg.seed, "seconds": sum(row["seconds"] for row in rows)}
             table += rows
-            finish_logger(logger, rows, cost, module.results)
+            finish_logger(logger, rows, cost, module.results, settings[method])
     if scores:  # empty on all processes except the first
+        runs.add_settings(folder, settings)
         _record(cfg, folder, images.category, scores, table)
 
 
