@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -195,14 +194,6 @@ def _finite(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def peak_memory() -> float:
-    """Peak memory of this process in MiB: GPU memory if a GPU is available, else main memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 1 if sys.platform == "darwin" else 2**10  # bytes per unit of ru_maxrss
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def environment() -> dict[str, str]:
