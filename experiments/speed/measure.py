@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import fmean, median
-from threading import Event, Thread
 from typing import NamedTuple
 from unittest.mock import patch
 
-import psutil
 import torch
 from loop import Published, invert_one, nearest
 from torch import Tensor
@@ -276,30 +274,3 @@ def hot_spots(gan: GAN, observed: Tensor, config: SolverConfig, steps: int, limi
     spent = {event.key: getattr(event, attribute) for event in profiler.key_averages()}
     total = sum(spent.values())
     return {key: 100 * spent[key] / total for key in sorted(spent, key=spent.get, reverse=True)[:limit]}
-
-
-class PeakMemory:
-    """Context that measures the resident memory of this process in MiB.
-
-    Attributes:
-        before: memory at the start of the context.
-        peak: highest memory in the context.
-    """
-
-    def __enter__(self) -> "PeakMemory":
-        self.process, self.left = psutil.Process(), Event()
-        self.before = self.peak = self._resident()
-        self.watch = Thread(target=self._watch, daemon=True)
-        self.watch.start()
-        return self
-
-    def _resident(self) -> float:
-        return self.process.memory_info().rss / 2**20
-
-    def _watch(self) -> None:
-        while not self.left.wait(0.02):
-            self.peak = max(self.peak, self._resident())
-
-    def __exit__(self, *_: object) -> None:
-        self.left.set()
-        self.watch.join()

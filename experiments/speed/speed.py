@@ -17,7 +17,6 @@ from data_path import data_rows
 from loop import Published
 from measure import (
     LoopRun,
-    PeakMemory,
     hot_spots,
     network_rate,
     parts_of_ours,
@@ -33,6 +32,7 @@ from tqdm import tqdm
 from training import PLANS, training_rows
 
 from rgi import invert
+from rgi.evaluation.memory import PeakMemory
 from rgi.generators.store import GAN
 from rgi.inversion.objective import data_loss, mask_loss, profile_mask
 from rgi.inversion.result import Inversion

@@ -223,6 +223,11 @@ def check_inversion(run: Path, methods: list[str], names: list[str], last: str, 
         assert ("reference/auroc" in values) == (learned not in ("padim", "patchcore"))
     with (run / "per_image.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
+    settings = json.loads((run / "environment.json").read_text())["methods"]
+    assert list(settings) == methods
+    for method, values in settings.items():
+        assert values["seconds"] == pytest.approx(sum(float(r["seconds"]) for r in table if r["method"] == method))
+        assert ("fit_seconds" in values) == bool(learned)
     assert [(row["method"], row["name"]) for row in table] == [(m, n) for m in methods for n in names]
     assert set(table[0]) >= COLUMNS - ({"objective", "iterations"} if learned else set())
     assert learned or {row["iterations"] for row in table} == {str(FASTER["iterations"])}

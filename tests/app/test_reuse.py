@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.command_line import in_process
 from helpers.composed import composed
+from helpers.report_page import Page
 from helpers.tiny_sets import write_folder, write_generator
 from PIL import Image
 
@@ -17,6 +19,7 @@ from rgi.app.options import find_generator
 from rgi.app.runs import run_fingerprint
 from rgi.generators import store
 from rgi.generators.store import read_card, write_card
+from rgi.inversion.weights import native_bfloat16
 
 TIMES = ("seconds", "seconds_per_image", "peak_memory_mib")
 
@@ -82,6 +85,30 @@ def test_only_what_has_changed_is_solved_anew(finished, home, monkeypatch, caplo
         assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
     assert result_times(Path("run")) == after
     assert not any("solved anew" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.9])
+def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
+    """λ = 2 t² with the card's residual t. A finished run that is repeated says the same."""
+    card = read_card(Path("gan.safetensors"))
+    card.residuals.update({"0.5": 0.125, "0.9": 0.25})
+    write_card(card, Path("gan.safetensors"))
+    command = inversion("output_dir=run", "solver.mask_penalty=auto", f"solver.clean_quantile={quantile}", "seed=3")
+    for _ in range(2):
+        assert in_process(monkeypatch, *command, "solver.precision=auto") == 0
+        found = json.loads(Path("run/environment.json").read_text())["methods"]["rgi"]
+        expected = "bfloat16" if native_bfloat16(torch.device("cpu")) else "float32"
+        assert found.pop("seconds") > 0
+        assert found == {
+            "mask_penalty": {0.5: 0.03125, 0.9: 0.125}[quantile],
+            "precision": expected,
+            "generator_sha256": card.sha256,
+            "device": "cpu",
+            "seed": 3,
+        }
+    page = Page(Path("run/report.html")).text
+    for words in ("Resolved settings", f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} cpu"):
+        assert words in page
 
 
 @pytest.mark.parametrize("change", ["code", "calibration"])

@@ -156,6 +156,9 @@ def test_the_run_is_logged_to_wandb(method, two_processes):
     assert (found["run"].run_group, found["run"].job_type) == ("textures", method)
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert {name: found["config"][name] for name in config} == config
+    resolved = json.loads((folder / "environment.json").read_text())["methods"][method]
+    assert found["config"]["resolved"] == resolved
+    assert resolved["precision"] in ("bfloat16", "float32")
     expected = json.loads((folder / "metrics.json").read_text())[method]
     assert {name: found["summary"][name] for name in expected} == expected
     check_table(found["files"], [row["name"] for row in table(folder)])

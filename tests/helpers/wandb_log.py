@@ -32,6 +32,8 @@ def logged(file: Path) -> dict[str, Any]:
         if record.HasField("run"):
             found["run"] = record.run
             found["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        if record.HasField("config"):  # an addition after the start
+            found["config"] |= {item.key: json.loads(item.value_json) for item in record.config.update}
         if record.HasField("summary"):
             for item in record.summary.update:
                 key = "/".join([item.key] if item.key else item.nested_key)

@@ -14,6 +14,7 @@ from PIL import Image
 from rgi.errors import InputError
 from rgi.report import page as page_module
 from rgi.report.page import write_report
+from rgi.report.tables import MISSING
 
 ROWS = [
     image("crack/a", 0.9),
@@ -76,6 +77,21 @@ def test_the_page_names_methods_images_and_command(two):
     assert "AnoGAN and R-RGI were run on 5 images of brick, 16 \u00d7 16 pixels: 3 with a known corruption" in page.text
     for words in ("Below", "python run.py experiment=demo", "seed: 0", "2 images are not in this table"):
         assert words in page.text
+
+
+def test_the_page_shows_what_each_method_ran_with(tmp_path):
+    methods = [make_results(tmp_path, name, [image("a")]) for name in ("rgi", "pca")]
+    settings = {"device": "cpu", "seed": 4, "mask_penalty": 0.0123456, "precision": "float32", "other_fact": "<yes>"}
+    methods[0].settings.update(settings)
+    page = report(tmp_path, methods)
+    assert "Resolved settings What each method ran with." in page.text
+    heads = "λ Precision of the networks Seed Device other fact"
+    dashes = " ".join([MISSING] * 5)
+    assert f"{heads} RGI 0.0123456 float32 4 cpu <yes> PCA {dashes}" in page.text
+
+
+def test_without_settings_the_page_has_no_table_of_them(two):
+    assert "Resolved settings" not in two[1].text
 
 
 def test_names_and_texts_are_escaped(tmp_path):

@@ -58,17 +58,21 @@ def close_loggers() -> None:
         sys.modules["wandb"].finish()
 
 
-def finish_logger(logger: Logger, table: list[dict[str, Any]], cost: dict[str, float], results: Path) -> None:
-    """Log the cost of a method and finish its log. W&B also gets a table of pictures.
+def finish_logger(
+    logger: Logger, table: list[dict[str, Any]], cost: dict[str, float], results: Path, settings: dict[str, Any]
+) -> None:
+    """Log the cost of a method and finish its log. W&B also gets a table of pictures and the resolved settings.
 
     Args:
         logger: logger of the method.
         table: rows of per_image.csv.
         cost: time and memory of the method by metric.
         results: folder with the results file of each image.
+        settings: resolved settings of the method by name; W&B's configuration holds them as ``resolved``.
     """
     logger.log_metrics(cost)
     if isinstance(logger, WandbLogger):
+        logger.log_hyperparams({"resolved": settings})
         logger.log_table("pictures", columns=["name", "score", *PICTURE_COLUMNS], data=_pictures(table, results))
         logger.experiment.finish()
     logger.finalize("success")
@@ -121,14 +125,16 @@ def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) ->
     images = pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
     numbers = images.columns.difference(TEXT_COLUMNS)
     images[numbers] = images[numbers].replace("", "nan").astype(float)
+    environment = json.loads((folder / "environment.json").read_text())
+    settings = environment.pop("methods", {})  # missing in the folders of older versions
     methods = [
         MethodResults(
             method,
             {name.removeprefix("standard/"): nan if value is None else value for name, value in values.items()},
             images[images["method"] == method],
             folder / "results" / method,
+            settings.get(method, {}),
         )
         for method, values in scores.items()
     ]
-    environment = json.loads((folder / "environment.json").read_text())
     return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)

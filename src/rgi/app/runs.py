@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -64,6 +63,17 @@ def open_run(cfg: DictConfig) -> Path:
     write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
     os.environ[INHERITED] = str(folder)
     return folder
+
+
+def add_settings(folder: Path, settings: dict[str, dict[str, Any]]) -> None:
+    """Add to ``environment.json`` what each method ran with, under the key ``methods``.
+
+    Args:
+        folder: folder of the run.
+        settings: for each method, its resolved settings by name, such as λ and the precision of the networks.
+    """
+    file = folder / "environment.json"
+    write_json(file, {**json.loads(file.read_text()), "methods": settings})
 
 
 def finished_job(cfg: DictConfig) -> bool:
@@ -184,14 +194,6 @@ def _finite(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def peak_memory() -> float:
-    """Peak memory of this process in MiB: GPU memory if a GPU is available, else main memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = 1 if sys.platform == "darwin" else 2**10  # bytes per unit of ru_maxrss
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def environment() -> dict[str, str]:

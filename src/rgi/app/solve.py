@@ -23,6 +23,7 @@ from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
 from rgi.evaluation.loader import TestData
+from rgi.evaluation.memory import PeakMemory
 from rgi.evaluation.modules import BaselineModule, InversionModule, TestModule
 from rgi.evaluation.results import image_rows
 from rgi.inversion.config import SolverConfig
@@ -80,20 +81,24 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     table: list[dict[str, Any]] = []
     for method, module_for in methods.items():
-        module = module_for(folder / "results" / method)
         logger = method_logger(cfg, method, folder)
         # The solver needs gradients, which Lightning's inference mode would disable.
         trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
-        _run(cfg, trainer, module, images, loop)
+        with PeakMemory(trainer.strategy.root_device) as memory:
+            module = module_for(folder / "results" / method)
+            _run(cfg, trainer, module, images, loop)
         if trainer.is_global_zero:
             rows = image_rows(module.results, images.test().names, method)
-            cost = _cost(rows)
+            cost = _cost(rows, memory.peak)
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()} | cost
+            settings[method] = module.settings | {"seed": cfg.seed, "seconds": sum(row["seconds"] for row in rows)}
             table += rows
-            finish_logger(logger, rows, cost, module.results)
+            finish_logger(logger, rows, cost, module.results, settings[method])
     if scores:  # empty on all processes except the first
+        runs.add_settings(folder, settings)
         _record(cfg, folder, images.category, scores, table)
 
 
@@ -111,10 +116,10 @@ def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet
     trainer.strategy.barrier()  # all processes have written their results
 
 
-def _cost(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Number of images, time, memory and evaluations; the memory is the peak memory of the process so far."""
+def _cost(rows: list[dict[str, Any]], peak_memory: float) -> dict[str, float]:
+    """Number of images, time, memory and evaluations; the memory is the peak while the method ran."""
     cost = {"images": len(rows), "seconds_per_image": fmean(row["seconds"] for row in rows)}
-    cost["peak_memory_mib"] = runs.peak_memory()
+    cost["peak_memory_mib"] = peak_memory
     if "evaluations" in rows[0]:
         cost["evaluations_per_image"] = fmean(row["evaluations"] for row in rows)
     return cost

@@ -54,6 +54,7 @@ class TestModule(LightningModule):
         super().__init__()
         self.method, self.results, self.steps = method, results, steps
         self.fingerprint = ""  # of this method, see `identity`
+        self.settings: dict[str, Any] = {}  # see `resolved`
         self.outdated = 0  # number of results that did not fit and were solved anew
         self.vanished: list[str] = []  # names of defective images whose resized mask is empty
         self.threshold: float | None = None  # of the anomaly map, for an F1 score; see `fix_threshold`
@@ -66,6 +67,10 @@ class TestModule(LightningModule):
     @abstractmethod
     def identity(self) -> str:
         """Fingerprint of all that decides the method's results besides the images."""
+
+    def resolved(self) -> dict[str, Any]:
+        """What stands for the options with the value ``auto``, and other facts about the solved images."""
+        return {"device": str(self.device)}
 
     def setup(self, stage: str) -> None:
         """Make the metrics only for scoring, because their bins take 0.4 GB."""
@@ -84,6 +89,7 @@ class TestModule(LightningModule):
         kind = self.results.parent.name  # "results" for test images; clean images have a folder of their own
         name = self.method if kind == "results" else f"{self.method}, {kind} images"
         self.fingerprint = self.identity()
+        self.settings = self.resolved()  # here, because Lightning moves the module to the CPU after its work
         self.bar = tqdm(total=total, desc=name, unit="step", mininterval=1, disable=disable)
 
     on_predict_start = on_test_start
@@ -192,10 +198,7 @@ class InversionModule(TestModule):
 
     def identity(self) -> str:
         """Fingerprint of method, generator, λ, anomaly map, statistics of clean images, and code."""
-        config = dataclasses.asdict(self.config)
-        if self.config.mask in ("profiled", "adam"):
-            config["mask_penalty"] = penalty(self.config, self.gan)
-        config["precision"] = network_precision(self.config, self.device)
+        config = dataclasses.asdict(self.config) | self._automatic()
         settings = {"map_kind": self.map_kind, "sigma": self.sigma, "pool_seed": self.pool_seed}
         clean: list[Any] = []
         if self.clean is not None:
@@ -203,6 +206,15 @@ class InversionModule(TestModule):
             if self.clean.feature_map is not None:  # a function; its scores of clean images stand for it
                 clean += [f"{self.clean.feature_mean:.5g}", f"{self.clean.feature_deviation:.5g}"]
         return fingerprint(code_fingerprint(), config, self.gan.card.sha256, settings, *clean)
+
+    def resolved(self) -> dict[str, Any]:
+        """λ (if the mask is optimised), the precision of the networks, the generator's checksum, and the device."""
+        return {**self._automatic(), "generator_sha256": self.gan.card.sha256, **super().resolved()}
+
+    def _automatic(self) -> dict[str, Any]:
+        """The options that may be ``auto``, as the solver uses them; λ only with an optimised mask."""
+        values: dict[str, Any] = {"mask_penalty": penalty(self.config, self.gan)} if self.optimises_mask else {}
+        return {**values, "precision": network_precision(self.config, self.device)}
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """The fields of an `Inversion`, and the paper's anomaly map if the scored map is another one."""
@@ -249,6 +261,10 @@ class BaselineModule(TestModule):
         options = {name: value for name, value in vars(self.baseline).items() if isinstance(value, kinds)}
         options |= {"class": type(self.baseline).__name__, "seconds": None}  # the time of the fit decides nothing
         return fingerprint(code_fingerprint(), options, self.baseline, self.sigma)
+
+    def resolved(self) -> dict[str, Any]:
+        """The device, and the time of the fit, which is no part of the seconds of an image."""
+        return {**super().resolved(), "fit_seconds": self.baseline.seconds}
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:
         """The anomaly map, and the restored images if the baseline restores images."""

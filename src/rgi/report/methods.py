@@ -1,7 +1,8 @@
 """Results of a method: scores of the test set, numbers per image, and arrays on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,12 +38,14 @@ class MethodResults:
         images: one row per image. The column ``name`` is required: "<kind>/<stem>" or "<stem>". Optional columns are
             category, kind, score, iterations, seconds, pixel_auroc (NaN without a true mask), psnr and ssim.
         results: folder with the file ``<name>.npz`` of each image.
+        settings: what the method ran with, by name; for example the number that stands for ``mask_penalty: auto``.
     """
 
     method: str
     metrics: dict[str, float]
     images: pd.DataFrame
     results: Path
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from rgi.report.curves import convergence
 from rgi.report.gallery import gallery, typical_name
 from rgi.report.methods import MethodResults, check_methods, maps_and_histories
 from rgi.report.pictures import Panel
+from rgi.report.settings import settings_table
 from rgi.report.tables import METRICS, binning_errors, fixed, kind_table, metric, score_table, significant
 from rgi.report.templates import load_template
 
@@ -181,6 +182,7 @@ def table_variables(methods: list[MethodResults]) -> dict[str, Any]:
         "undefined": [metric(key).label for key in undefined],
         "kinds": kinds,
         "skipped": skipped,
+        "settings": settings_table(methods),
     }
 
 

@@ -64,15 +64,8 @@ STANDARD = "Standard protocol: all test pixels together."
 REFERENCE = "Reference protocol: computed like the authors' code, mean over images."
 # Metrics with these endings are in metrics.json, but not on the page.
 HIDDEN_SUFFIXES = (
-    "paper_map_pixel_ap",
-    "paper_map_best_f1",
-    "_error",
-    "_median",
-    "_std",
-    "_left_out",
-    "_fpr",
-    "_threshold",
-    "best_iou",
+    *("paper_map_pixel_ap", "paper_map_best_f1", "best_iou"),
+    *("_error", "_median", "_std", "_left_out", "_fpr", "_threshold"),
 )
 METRICS = {
     "pixel_auroc": Metric(
@@ -183,7 +176,10 @@ METRICS = {
         "Generator evaluations", -1, fixed(0), "Images that the generator computes per test image, without the pool."
     ),
     "peak_memory_mib": Metric(
-        "Peak memory (MiB)", -1, fixed(0), "Largest memory of the process so far; on a GPU, the memory of the GPU."
+        "Peak memory (MiB)",
+        -1,
+        fixed(0),
+        "Highest memory while the method ran: tensors on the GPU; on a CPU, the whole process with its libraries.",
     ),
     "seconds_per_image": Metric("Seconds per image", -1, significant, "Mean computing time of a test image."),
     "images": Metric("Images", 0, fixed(0), "Number of test images."),

@@ -1,0 +1,41 @@
+"""Table of the settings that the methods of a report ran with."""
+
+from typing import Any
+
+from rgi.report.methods import MethodResults
+from rgi.report.tables import MISSING, significant
+
+LABELS = {
+    "mask_penalty": "λ",
+    "precision": "Precision of the networks",
+    "seed": "Seed",
+    "generator_sha256": "Generator (SHA-256)",
+    "device": "Device",
+    "fit_seconds": "Seconds of the fit",
+    "seconds": "Seconds of all test images",
+}  # heads of the columns, in their order; other settings follow under their own names
+DIGEST = 12  # shown digits of a checksum
+Row = tuple[str, list[tuple[str, bool]]]
+
+
+def settings_table(methods: list[MethodResults]) -> tuple[list[str], list[Row]]:
+    """Heads of the columns, and one row for each method: its label, and the text of each setting.
+
+    Args:
+        methods: results of the methods. Without settings of any method, the table is empty.
+    """
+    found = list(dict.fromkeys(name for one in methods for name in one.settings))
+    names = sorted(found, key=lambda name: list(LABELS).index(name) if name in LABELS else len(LABELS))
+    rows = [(one.label, [(_text(name, one.settings.get(name)), False) for name in names]) for one in methods]
+    return [LABELS.get(name, name.replace("_", " ")) for name in names], rows if names else []
+
+
+def _text(name: str, value: Any) -> str:
+    """A setting as text; λ keeps all digits that decide it, and a method without the setting has a dash."""
+    if value is None:
+        return MISSING
+    if name.endswith("seconds"):
+        return significant(value)
+    if name.endswith("sha256"):
+        return str(value)[:DIGEST]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
