@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from rgi import SolverConfig, invert, load_gan
 from rgi.app import options
+from rgi.errors import InputError
 from rgi.generators.store import read_card
 from rgi.training.small_data import SmallDataTraining
 
@@ -179,6 +180,30 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     checkpoint = torch.load(newest, weights_only=True)
     assert checkpoint["global_step"] == 5
     assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+
+
+@pytest.mark.parametrize("broken", ["rgi.training.encoder.corrupt", "rgi.app.train.clean_residuals"])
+def test_the_generator_is_saved_before_encoder_and_calibration(broken, images, tmp_path, monkeypatch, capsys):
+    """An error in a later part loses nothing: the run's folder has the generator, and the same command goes on."""
+    folder, generator = tmp_path / "run", tmp_path / "gan.safetensors"
+    command = training(images, generator, "steps=5", f"output_dir={folder}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("broken for the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fail)
+        assert in_process(patch, *command) == 1
+    assert "broken for the test" in refused(capsys)
+    assert not generator.exists()
+    kept = load_gan(folder / "generator.safetensors")
+    assert (kept.card.dataset, kept.card.category, kept.card.steps) == ("folder", "mine", 5)
+    assert (kept.encoder is None) == broken.endswith("corrupt")
+    assert in_process(monkeypatch, *command) == 0
+    finished = load_file(generator)
+    assert all(
+        tensor.equal(finished[f"generator.{name}"].float()) for name, tensor in kept.generator.state_dict().items()
+    )
 
 
 def test_two_trainings_cannot_write_the_same_file(images, tmp_path, monkeypatch, capsys):

@@ -39,6 +39,7 @@ from rgi.training.progress import TrainingProgress
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64  # highest number of validation images for the residuals on the card
 PCA_IMAGES = 5000  # highest number of training images; enough for a few hundred components
+UNFINISHED = "generator.safetensors"  # name in the run's folder: the generator before encoder and calibration
 COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
 
 
@@ -75,24 +76,29 @@ def pretrain(cfg: DictConfig) -> None:
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
     gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
-    folder, report = runs.open_run(cfg), {}
+    folder, report, facts = runs.open_run(cfg), {}, _facts(cfg, images)
     if plan is not None:
+        plan = plan._replace(card=dataclasses.replace(plan.card, **facts))
         gan, report = _train(cfg, plan, clean, held_out, folder)
     if rank_zero_only.rank:
         return
-    gan.card = dataclasses.replace(
-        gan.card,
-        dataset=HydraConfig.get().runtime.choices.dataset,
-        category=images.category,
-        terms=images.terms,
-        seed=cfg.seed,
-        command=" ".join(["python", *sys.argv]),
-        residuals=clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration),
-    )
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
+    gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
     path = store.save_gan(gan, target)
     measured = {"steps": gan.card.steps, "residuals": gan.card.residuals, "quality": gan.card.quality}
     runs.write_json(folder / "metrics.json", measured | report)
     print(path)
+
+
+def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
+    """What the card says about the training data and the command."""
+    return {
+        "dataset": HydraConfig.get().runtime.choices.dataset,
+        "category": images.category,
+        "terms": images.terms,
+        "seed": cfg.seed,
+        "command": " ".join(["python", *sys.argv]),
+    }
 
 
 def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
@@ -162,13 +168,21 @@ def _train(
     )
     _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
     gan = _best(training, judge, plan.card)
+    _keep(gan, folder)
     _add_encoder(cfg, gan, plan.encoder, folder)
+    _keep(gan, folder)
     if rank_zero_only.rank == 0:
         copies = memorisation(
             training.samples(judging.samples), stack_images(held_out), stack_images(clean, COMPARED_IMAGES)
         )
         gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
     return gan, {"steps_trained": training.steps}
+
+
+def _keep(gan: GAN, folder: Path) -> None:
+    """Save the GAN in the run's folder, so that an error in a later part of the training cannot lose it."""
+    if rank_zero_only.rank == 0:
+        store.save_gan(gan, folder / UNFINISHED)
 
 
 def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
@@ -183,8 +197,9 @@ def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
 def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
     """Train the encoder and add it to the GAN."""
     if training is not None:
+        training.gan = gan
         _fit(cfg, training, folder, "encoder")
-        gan.encoder = training.trained_encoder()
+        gan.encoder = training.trained_encoder().to(gan.device)
         gan.card = dataclasses.replace(gan.card, encoder=training.options)
 
 
