@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rgi.app import runs
-from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
+from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config, training_data
 from rgi.app.record import close_loggers, method_logger
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
@@ -71,7 +71,7 @@ def pretrain(cfg: DictConfig) -> None:
     prepare(cfg, images)
     clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
     if target.exists():
-        _continue_from(cfg, plan, target)
+        _continue_from(cfg, plan, target, images)
     runs.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
@@ -96,6 +96,7 @@ def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
         "dataset": HydraConfig.get().runtime.choices.dataset,
         "category": images.category,
         "terms": images.terms,
+        "training_data": training_data(images),
         "seed": cfg.seed,
         "command": " ".join(["python", *sys.argv]),
     }
@@ -135,12 +136,14 @@ def _target(cfg: DictConfig) -> Path:
     return target
 
 
-def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path) -> None:
+def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: ImageSet) -> None:
     """Load the weights of the existing generator file into the training."""
     exists = f"generator.path={target}: exists already"
     if plan is None:
         raise InputError(f"{exists}; name another file, or move this file away first")
     gan = store.load_gan(target)
+    if gan.card.training_data not in ("", training_data(images)):
+        raise InputError(f"{exists}, trained on other images; name another generator.path, or move the file away")
     if gan.card.steps >= cfg.steps:
         raise InputError(
             f"{exists}, trained for {gan.card.steps} steps; set a higher number of steps=..., name another file, "
