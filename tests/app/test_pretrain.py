@@ -1,6 +1,7 @@
 """Pretraining with the command line: continuation after a kill, longer schedules, and refused commands."""
 
 import json
+import shutil
 import subprocess
 import sys
 from math import nan
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from rgi import SolverConfig, invert, load_gan
 from rgi.app import options
+from rgi.errors import InputError
 from rgi.generators.store import read_card
 from rgi.training.small_data import SmallDataTraining
 
@@ -179,6 +181,64 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     checkpoint = torch.load(newest, weights_only=True)
     assert checkpoint["global_step"] == 5
     assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+
+
+@pytest.mark.parametrize("broken", ["rgi.training.encoder.corrupt", "rgi.app.train.clean_residuals"])
+def test_the_generator_is_saved_before_encoder_and_calibration(broken, images, tmp_path, monkeypatch, capsys):
+    """An error in a later part loses nothing: the run's folder has the generator, and the same command goes on."""
+    folder, generator = tmp_path / "run", tmp_path / "gan.safetensors"
+    command = training(images, generator, "steps=5", f"output_dir={folder}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("broken for the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fail)
+        assert in_process(patch, *command) == 1
+    assert "broken for the test" in refused(capsys)
+    assert not generator.exists()
+    kept = load_gan(folder / "generator.safetensors")
+    assert (kept.card.dataset, kept.card.category, kept.card.steps) == ("folder", "mine", 5)
+    assert (kept.encoder is None) == broken.endswith("corrupt")
+    assert in_process(monkeypatch, *command) == 0
+    finished = load_file(generator)
+    assert all(
+        tensor.equal(finished[f"generator.{name}"].float()) for name, tensor in kept.generator.state_dict().items()
+    )
+
+
+def test_a_generator_of_other_images_is_refused(images, tmp_path, monkeypatch, capsys, caplog):
+    """Neither a training goes on from it nor an inversion uses it, unless it is asked to."""
+    generator = tmp_path / "gan.safetensors"
+    other = write_folder(tmp_path / "other")["root"].parent
+    (other / "train/0.png").unlink()
+    moved = shutil.copytree(images, tmp_path / "moved")
+    short = ["steps=2", "judge.every=1", "generator.encoder=null"]
+    assert in_process(monkeypatch, *training(images, generator, *short)) == 0
+    written = generator.read_bytes()
+    assert read_card(generator).training_data
+    assert in_process(monkeypatch, *training(other, generator, *short, "steps=4")) == 1
+    line = refused(capsys)
+    assert f"generator.path={generator}: exists already, trained on other images; name another generator.path" in line
+    assert generator.read_bytes() == written
+
+    def invert_with(folder: Path, *options: str) -> int:
+        data = [f"dataset.{name}={folder / name}" for name in ("root", "train")]
+        solver = ["solver.iterations=2", "solver.pool_size=4", "dataset.resolution=32", "trainer.accelerator=cpu"]
+        command = ["experiment=folder_rgi", "task=predict", f"generator.path={generator}", *data, *solver, *options]
+        return in_process(monkeypatch, *command)
+
+    monkeypatch.chdir(tmp_path)
+    assert invert_with(other) == 1
+    line = refused(capsys)
+    assert f"generator.path={generator}: was trained on other images" in line
+    assert "generator.other_data=true" in line
+    assert invert_with(other, "generator.other_data=true") == 0
+    assert invert_with(moved) == 0
+    card = generator.with_suffix(".json")
+    card.write_text(json.dumps({k: v for k, v in json.loads(card.read_text()).items() if k != "training_data"}))
+    assert invert_with(other) == 0
+    assert f"{generator}: does not say which images it was trained on" in caplog.text
 
 
 def test_two_trainings_cannot_write_the_same_file(images, tmp_path, monkeypatch, capsys):

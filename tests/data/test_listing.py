@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rgi.data.listing import images_by_stem
+from rgi.data.listing import READ_FILES, files_fingerprint, folder_name, images_by_stem
 from rgi.errors import InputError
 
 
@@ -59,3 +59,26 @@ def test_names_that_results_cannot_have_are_refused(name, message, tmp_path):
     os.replace(path, os.fsencode(tmp_path) + b"/" + name)
     with pytest.raises(InputError, match=message):
         images_by_stem(tmp_path, "here")
+
+
+def test_a_folder_with_a_generic_name_is_named_with_its_parent():
+    assert folder_name("photos/test") == folder_name("photos/test/") == "photos-test"
+    assert folder_name("/test") == "test"
+    assert folder_name("photos/cats") == "cats"
+
+
+def test_a_fingerprint_is_that_of_the_files_and_not_of_their_place(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first, copy = write(tmp_path / "one", 3), write(tmp_path / "two", 3)
+    os.utime(copy[0], (0, 0))
+    found = files_fingerprint(first)
+    assert found == files_fingerprint(copy) != ""
+    assert files_fingerprint([]) == ""
+    assert files_fingerprint(first[:2]) != found
+    assert files_fingerprint(first[::-1]) != found  # as other names would
+    content = copy[1].read_bytes()
+    copy[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
+    assert files_fingerprint(copy) != found
+    many = first * READ_FILES
+    assert files_fingerprint(many) != files_fingerprint(many[:-1])

@@ -18,6 +18,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from rgi.data.listing import folder_name
 from rgi.inversion.config import SolverConfig
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -142,8 +143,15 @@ class GridPath(SearchPathPlugin):
         search_path.append(provider="rgi", path="grid://")
 
 
+def set_name(*, _root_: DictConfig) -> str:
+    """The name of the dataset's category in the default ``generator.path``; with null, the name of the root folder."""
+    category, root = (OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in ("category", "root"))
+    return str(category if category is not None else folder_name(str(root or "folder")))
+
+
 def register() -> None:
-    """Register both plugins with Hydra; required before Hydra composes a configuration."""
+    """Register both plugins with Hydra, and ``${set_name:}``; required before Hydra composes a configuration."""
+    OmegaConf.register_new_resolver("set_name", set_name, replace=True)
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
 

@@ -18,16 +18,18 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
+from rgi.data.files import FileSet
+from rgi.data.listing import files_fingerprint
 from rgi.data.protocol import ImageSet
 from rgi.data.sets.clean_set import CleanSet
 from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
 from rgi.generators import store
-from rgi.generators.store import GAN
+from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
-from rgi.validation import Allowed, Count, NotNegative, Seed, Share, check, integer, one_of
+from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, check, integer, one_of
 
 log = logging.getLogger(__name__)
 DEFAULT_FOLDER = Path("data/generators")
@@ -41,6 +43,7 @@ OPTIONS = {  # options of the tasks; a task has some of these
     "judge.images": Count,
     "judge.samples": integer(16),
     "generator.latent_dim": Count,
+    "generator.other_data": Switch,
     "map.kind": one_of(*KINDS) | None,
     "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
     "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, at least 0 and below 1")] | None,
@@ -238,4 +241,25 @@ def generator(cfg: DictConfig, images: ImageSet) -> GAN:
             f"{images.resolution} pixels and {images.channels} channels; "
             f"set dataset.resolution={card.resolution} dataset.channels={card.channels}, or train another generator"
         )
+    _check_training_data(cfg, card, path, images)
     return gan
+
+
+def training_data(images: ImageSet) -> str:
+    """Fingerprint of the dataset's training files; empty without training files."""
+    images = images.images if isinstance(images, CorruptedSet) else images
+    return files_fingerprint(images.training_files()) if isinstance(images, FileSet) else ""
+
+
+def _check_training_data(cfg: DictConfig, card: Card, path: Path, images: ImageSet) -> None:
+    """Raise an error if the generator was trained on other images than those of the dataset."""
+    if OmegaConf.select(cfg, "generator.other_data", default=False) is True:
+        return
+    own = training_data(images)
+    if own and card.training_data and own != card.training_data:
+        raise InputError(
+            f"generator.path={path}: was trained on other images than the training images of this dataset; name the "
+            "dataset's own generator, or add generator.other_data=true"
+        )
+    if own and not card.training_data and isinstance(images, Folder) and path.parent.resolve() != store.SHIPPED:
+        log.warning("%s: does not say which images it was trained on; are they those of this dataset?", path)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rgi.app import runs
-from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
+from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config, training_data
 from rgi.app.record import close_loggers, method_logger
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
@@ -39,6 +39,7 @@ from rgi.training.progress import TrainingProgress
 log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = 64  # highest number of validation images for the residuals on the card
 PCA_IMAGES = 5000  # highest number of training images; enough for a few hundred components
+UNFINISHED = "generator.safetensors"  # name in the run's folder: the generator before encoder and calibration
 COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
 
 
@@ -70,29 +71,35 @@ def pretrain(cfg: DictConfig) -> None:
     prepare(cfg, images)
     clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
     if target.exists():
-        _continue_from(cfg, plan, target)
+        _continue_from(cfg, plan, target, images)
     runs.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
     gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
-    folder, report = runs.open_run(cfg), {}
+    folder, report, facts = runs.open_run(cfg), {}, _facts(cfg, images)
     if plan is not None:
+        plan = plan._replace(card=dataclasses.replace(plan.card, **facts))
         gan, report = _train(cfg, plan, clean, held_out, folder)
     if rank_zero_only.rank:
         return
-    gan.card = dataclasses.replace(
-        gan.card,
-        dataset=HydraConfig.get().runtime.choices.dataset,
-        category=images.category,
-        terms=images.terms,
-        seed=cfg.seed,
-        command=" ".join(["python", *sys.argv]),
-        residuals=clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration),
-    )
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
+    gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
     path = store.save_gan(gan, target)
     measured = {"steps": gan.card.steps, "residuals": gan.card.residuals, "quality": gan.card.quality}
     runs.write_json(folder / "metrics.json", measured | report)
     print(path)
+
+
+def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
+    """What the card says about the training data and the command."""
+    return {
+        "dataset": HydraConfig.get().runtime.choices.dataset,
+        "category": images.category,
+        "terms": images.terms,
+        "training_data": training_data(images),
+        "seed": cfg.seed,
+        "command": " ".join(["python", *sys.argv]),
+    }
 
 
 def _plan(cfg: DictConfig, images: ImageSet) -> Plan:
@@ -129,12 +136,14 @@ def _target(cfg: DictConfig) -> Path:
     return target
 
 
-def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path) -> None:
+def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: ImageSet) -> None:
     """Load the weights of the existing generator file into the training."""
     exists = f"generator.path={target}: exists already"
     if plan is None:
         raise InputError(f"{exists}; name another file, or move this file away first")
     gan = store.load_gan(target)
+    if gan.card.training_data not in ("", training_data(images)):
+        raise InputError(f"{exists}, trained on other images; name another generator.path, or move the file away")
     if gan.card.steps >= cfg.steps:
         raise InputError(
             f"{exists}, trained for {gan.card.steps} steps; set a higher number of steps=..., name another file, "
@@ -162,13 +171,21 @@ def _train(
     )
     _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
     gan = _best(training, judge, plan.card)
+    _keep(gan, folder)
     _add_encoder(cfg, gan, plan.encoder, folder)
+    _keep(gan, folder)
     if rank_zero_only.rank == 0:
         copies = memorisation(
             training.samples(judging.samples), stack_images(held_out), stack_images(clean, COMPARED_IMAGES)
         )
         gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
     return gan, {"steps_trained": training.steps}
+
+
+def _keep(gan: GAN, folder: Path) -> None:
+    """Save the GAN in the run's folder, so that an error in a later part of the training cannot lose it."""
+    if rank_zero_only.rank == 0:
+        store.save_gan(gan, folder / UNFINISHED)
 
 
 def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
@@ -183,8 +200,9 @@ def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
 def _add_encoder(cfg: DictConfig, gan: GAN, training: EncoderTraining | None, folder: Path) -> None:
     """Train the encoder and add it to the GAN."""
     if training is not None:
+        training.gan = gan
         _fit(cfg, training, folder, "encoder")
-        gan.encoder = training.trained_encoder()
+        gan.encoder = training.trained_encoder().to(gan.device)
         gan.card = dataclasses.replace(gan.card, encoder=training.options)
 
 

@@ -1,8 +1,9 @@
 """Listing image files below a folder, and pairing images with their masks."""
 
+import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+GENERIC_NAMES = {"all", "data", "image", "images", "imgs", "root", "test", "testing", "tests"}  # of folders
+READ_FILES = 64  # number of files whose bytes a fingerprint reads
 LONGEST_NAME = 200  # bytes; most file systems allow 255, and names of results are longer than those of images
 
 
@@ -28,6 +31,35 @@ class Sample:
     image: Path
     mask: Path | None = None
     good: bool = False
+
+
+def folder_name(folder: str | Path) -> str:
+    """Name of a set of images: that of its folder, with that of the parent before a generic one such as "test".
+
+    Args:
+        folder: folder of the images, which need not exist.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(folder)))
+    if path.name.lower() in GENERIC_NAMES and path.parent.name:
+        return f"{path.parent.name}-{path.name}"
+    return path.name
+
+
+def files_fingerprint(files: Sequence[Path]) -> str:
+    """Hash of a set of files that is the same for a copy elsewhere; empty without files.
+
+    The hash depends on the names and sizes of all files, and on the bytes of `READ_FILES` of them.
+
+    Args:
+        files: files in a fixed order.
+    """
+    digest = hashlib.sha256()
+    step = max(1, -(-len(files) // READ_FILES))
+    for number, path in enumerate(files):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        if number % step == 0:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:32] if files else ""
 
 
 def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:

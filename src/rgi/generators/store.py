@@ -38,6 +38,7 @@ class Card:
         dataset: name of the training dataset.
         category: category of the training dataset.
         terms: terms of use of the training data.
+        training_data: fingerprint of the training files; empty if it is not known.
         steps: number of training steps.
         seed: seed of the training.
         command: command that made the file.
@@ -56,6 +57,7 @@ class Card:
     dataset: str = ""
     category: str = ""
     terms: str = ""
+    training_data: str = ""
     steps: int = 0
     seed: int = 0
     command: str = ""

@@ -4,6 +4,7 @@ Subclasses define the two losses. The random numbers of a step depend only on th
 killed training therefore continues exactly: on a CPU, the results are bitwise equal to those of an uninterrupted one.
 """
 
+import copy
 import os
 from abc import abstractmethod
 from pathlib import Path
@@ -200,12 +201,16 @@ class AdversarialTraining(LightningModule):
                 )
 
     def current_gan(self, card: Card) -> GAN:
-        """The averaged generator without critic, on the training device, for measurements during the training."""
+        """The averaged generator without critic, on the training device, for measurements during the training.
+
+        The generator is the training's own: it follows each step.
+        """
         return GAN(self.average.module, None, None, card)
 
     def gan(self, card: Card) -> GAN:
-        """The averaged generator and the critic in float32 on the CPU, with the given card."""
-        return GAN(self.average.module.float().cpu(), self.critic.float().cpu(), None, card)
+        """Copies of the averaged generator and of the critic in float32 on the CPU, with the given card."""
+        networks = [copy.deepcopy(network).float().cpu() for network in (self.average.module, self.critic)]
+        return GAN(*networks, None, card)
 
     @torch.no_grad()
     def samples(self, count: int) -> Tensor:

@@ -7,6 +7,7 @@ pixels. Without the second term, the predicted codes grow to several times the n
 more steps in the inversion.
 """
 
+import copy
 import math
 
 import torch
@@ -35,7 +36,7 @@ class EncoderTraining(LightningModule):
     """Training of an encoder for a fixed generator.
 
     Args:
-        gan: GAN whose generator makes the training images; it stays unchanged.
+        gan: GAN whose generator makes the training images; it stays unchanged and on its device.
         steps: number of training steps. The learning rate rises during the first tenth, and falls to 0 as a cosine.
         batch_size: number of samples per step and process.
         lr: highest learning rate of AdamW.
@@ -80,7 +81,8 @@ class EncoderTraining(LightningModule):
 
     def on_fit_start(self) -> None:
         dtype = torch.bfloat16 if native_bfloat16(self.device) else torch.float32
-        self.network = SharedWeights(self.gan.to(self.device).generator, dtype)
+        # A copy, because the GAN's other networks stay on their device, and each of them must meet the generator there.
+        self.network = SharedWeights(copy.deepcopy(self.gan.generator).to(self.device), dtype)
 
     def train_dataloader(self) -> DataLoader:
         """A loader of step numbers; `training_step` draws the samples on the device."""

@@ -1,11 +1,10 @@
 """A dataset from the user's own folders: test images, with or without masks and clean images."""
 
-import os
 from itertools import permutations
 from pathlib import Path
 
 from rgi.data.files import Channels, FileSet, Resolution
-from rgi.data.listing import Sample, images_by_stem, pair_with_masks
+from rgi.data.listing import Sample, folder_name, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
@@ -20,7 +19,8 @@ class Folder(FileSet):
         masks: folder of the masks, each with the name of its image and any suffix; values above 127 = corrupted. None
             for unknown masks.
         train: folder of clean images for training; it may be the same folder as ``root``. None for no clean images.
-        category: name of the category in tables and file names; None for the name of the root folder.
+        category: name of the category in tables and file names; None for the name of the root folder,
+            see `folder_name`.
     """
 
     name = "folder"
@@ -36,7 +36,7 @@ class Folder(FileSet):
         train: Text | None = None,
         category: Name | None = None,
     ) -> None:
-        super().__init__(category or Path(os.path.abspath(root)).name, resolution, channels)
+        super().__init__(folder_name(root) if category is None else category, resolution, channels)
         self.root, self.masks, self.clean = root, masks, train
 
     def training_files(self) -> list[Path]:
