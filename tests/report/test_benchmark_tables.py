@@ -14,7 +14,8 @@ from rgi.report.benchmark import (
     score_figure,
     write_benchmark,
 )
-from rgi.report.tables import METRICS, MISSING
+from rgi.report.formats import MISSING
+from rgi.report.tables import METRICS
 
 BRICK, SCREW = ("textures", "brick", ""), ("mvtec_ad", "screw", "")
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from rgi.errors import InputError
 from rgi.report import page as page_module
+from rgi.report.formats import MISSING
 from rgi.report.page import write_report
-from rgi.report.tables import MISSING
 
 ROWS = [
     image("crack/a", 0.9),

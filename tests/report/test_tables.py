@@ -26,6 +26,18 @@ def test_the_best_value_is_marked(key, values, expected):
     assert [best for _, ((_, best),) in table.rows] == expected
 
 
+def test_scores_as_published_are_the_statistics_that_the_authors_report():
+    """The median over images of PSNR and SSIM, the mean of AUROC and Dice, each called what it is."""
+    metrics = {"auroc": 0.1, "dice": 0.2, "psnr": 30.0, "ssim": 0.3, "psnr_median": 40.0, "ssim_median": 0.4}
+    keys, table, _ = tables.score_table([results_of("rgi", [], {f"reference/{k}": v for k, v in metrics.items()})])
+    assert keys == [f"reference/{name}" for name in ("auroc", "dice", "psnr_median", "ssim_median")]
+    assert [text for _, row in table.rows for text, _ in row] == ["0.100", "0.200", "40.00", "0.400"]
+    for key in keys:
+        statistic = "median" if key.endswith("_median") else "mean"
+        assert tables.metric(key).description.endswith(f" {statistic} over images.")
+        assert tables.metric(key).label.startswith("Median") == (statistic == "median")
+
+
 def test_the_error_of_a_metric_is_a_note_and_not_a_column():
     errors = (2e-7, 5e-6, NAN)
     methods = [results_of("rgi", [], {"pixel_auroc": 0.9, "pixel_auroc_error": error}) for error in errors]

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from rgi.evaluation.results import load_result
+from rgi.report.formats import MISSING, fixed
 from rgi.report.methods import label
 from rgi.report.pictures import data_uri, heatmap, heatmap_scale, to_picture
-from rgi.report.tables import METRICS, MISSING, MarkedTable, fixed
+from rgi.report.tables import METRICS, MarkedTable
 from rgi.report.templates import load_template
 
 IMAGES_PER_SET = 6  # images of each test set in the comparison

@@ -13,11 +13,12 @@ from PIL import Image
 from rgi.evaluation.results import load_result
 from rgi.report import pictures
 from rgi.report.curves import convergence
+from rgi.report.formats import fixed, significant
 from rgi.report.gallery import gallery, typical_name
 from rgi.report.methods import MethodResults, check_methods, maps_and_histories
 from rgi.report.pictures import Panel
 from rgi.report.settings import settings_table
-from rgi.report.tables import METRICS, binning_errors, fixed, kind_table, metric, score_table, significant
+from rgi.report.tables import METRICS, binning_errors, kind_table, metric, score_table
 from rgi.report.templates import load_template
 
 __all__ = ["MethodResults", "write_report"]

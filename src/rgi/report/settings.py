@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from rgi.report.formats import MISSING, significant
 from rgi.report.methods import MethodResults
-from rgi.report.tables import MISSING, significant
 
 LABELS = {
     "mask_penalty": "λ",

@@ -5,8 +5,8 @@ from pathlib import Path
 import jinja2
 
 from rgi.report import pictures
+from rgi.report.formats import significant
 from rgi.report.gallery import MAX_IMAGES
-from rgi.report.tables import significant
 
 
 def load_template(name: str) -> jinja2.Template:
