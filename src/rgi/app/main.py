@@ -23,7 +23,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import grid, sweep
+from rgi.app import grid, launch, sweep
 from rgi.errors import InputError
 
 TASKS = {  # name of the task: module of this package with a function of the same name
@@ -49,7 +49,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     grid.register()
-    sweep.continue_unfinished(sys.argv[1:])
+    sweep.name_folder(sys.argv[1:])
     sweep.failed_jobs.clear()
     try:
         hydra.main(version_base="1.3", config_path=str(grid.CONF), config_name="config")(run_task)()
@@ -58,7 +58,7 @@ def main() -> None:
             raise
         _refuse(_explain(error))
     except Stopped as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # only the first process of `trainer=ddp`
+        if launch.rank() == 0:  # only the first process of `trainer=ddp`
             print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
         raise
     finally:
@@ -69,7 +69,7 @@ def main() -> None:
 
 def run_task(cfg: DictConfig) -> None:
     """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
-    from rgi.app import options, record, runs
+    from rgi.app import options, record, runs, trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Lightning logs advertisements at the level INFO.
@@ -77,12 +77,15 @@ def run_task(cfg: DictConfig) -> None:
     for words in (".*LeafSpec.* is deprecated", "Using ModelCheckpoint with manual optimization"):
         warnings.filterwarnings("ignore", words)  # warnings about Lightning's own code
     try:
+        if not runs.joined():
+            return
         module = TASKS.get(cfg.task)
         if module is None:
             raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.check_options(cfg)
+        trainer.check_trainer(cfg)
         if not runs.finished_job(cfg):
             getattr(importlib.import_module(f"rgi.app.{module}"), cfg.task)(cfg)
     except Exception as error:
@@ -99,6 +102,7 @@ def run_task(cfg: DictConfig) -> None:
         print(f"error: job {job}: {message or 'ended with the traceback above'}", file=sys.stderr)
         sweep.failed_jobs.append(job)
     finally:
+        launch.announce(None)
         record.close_loggers()
         runs.close_run()
 
