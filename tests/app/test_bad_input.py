@@ -242,7 +242,7 @@ DATA = {
     "text": (lambda: Path(IMAGE).write_text("hello"), "", f"{IMAGE}: is not recognised ... replace"),
     "truncated": (truncate(IMAGE), "", f"{IMAGE}: cannot be decoded ... copy it again"),
     "truncated in training": (truncate(TRAINING), "", f"{TRAINING}: cannot be decoded"),
-    "image without mask": (lambda: os.remove(MASK), "", f"{IMAGE}: has no mask; add a mask"),
+    "image without mask": (lambda: os.remove(MASK), "", f"{IMAGE}: has no mask; add a mask ... clean image is black"),
     "mask without image": (lambda: os.remove(IMAGE), "", f"{MASK}: is a mask without image ... remove the mask"),
     "16 bits": (picture(IMAGE, "I;16"), "", f"{IMAGE}: has more than 8 bits ... save the image as 8-bit"),
     "alpha": (picture(IMAGE, "RGBA"), "", f"{IMAGE}: has an alpha channel ... save the image without"),
@@ -417,3 +417,8 @@ def test_a_late_mistake_in_a_process_of_its_own(home):
 def test_debug_prints_the_traceback(home, monkeypatch):
     with pytest.raises(InputError, match=r"^dataset\.root=data/mvtec_ad: no such folder"):
         in_process(monkeypatch, "experiment=mvtec_rrgi", "debug=true")
+
+
+def test_a_file_called_outputs_is_named(home, refusal):
+    (home / "outputs").touch()
+    assert refusal(FOLDER).startswith("output_dir=outputs: cannot be written")
