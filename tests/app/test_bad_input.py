@@ -143,6 +143,12 @@ OPTIONS = {
     "baseline=pca baseline.components=0": "baseline.components=0: must be a whole number of at least 1",
     "+trainer.foo=1": "trainer: ... 'foo'",
     "trainer.devices=abc": "trainer: ... devices",
+    "+trainer.fast_dev_run=true": "trainer.fast_dev_run: is not supported; ... dataset.test_images",
+    "+trainer.limit_test_batches=1": "trainer.limit_test_batches: is not supported; set dataset.test_images",
+    "+trainer.overfit_batches=1": "trainer.overfit_batches: is not supported",
+    "task=pretrain +trainer.limit_train_batches=1": "trainer.limit_train_batches: is not supported; set steps",
+    "task=pretrain +trainer.max_time=1": "trainer.max_time: is not supported; set steps",
+    "task=pretrain +trainer.gradient_clip_val=1": "trainer.gradient_clip_val: is not supported; ... lr",
     "solver.mask_penalty=-1": "solver.mask_penalty=-1: must be a number above 0, or auto",
     "solver.mask_penalty=abc": "solver.mask_penalty=abc: must be a number above 0, or auto",
     "experiment=demo methods.rgi.mask_penalty=-1": "methods.rgi.mask_penalty=-1: must be",
@@ -236,7 +242,7 @@ DATA = {
     "text": (lambda: Path(IMAGE).write_text("hello"), "", f"{IMAGE}: is not recognised ... replace"),
     "truncated": (truncate(IMAGE), "", f"{IMAGE}: cannot be decoded ... copy it again"),
     "truncated in training": (truncate(TRAINING), "", f"{TRAINING}: cannot be decoded"),
-    "image without mask": (lambda: os.remove(MASK), "", f"{IMAGE}: has no mask; add a mask"),
+    "image without mask": (lambda: os.remove(MASK), "", f"{IMAGE}: has no mask; add a mask ... clean image is black"),
     "mask without image": (lambda: os.remove(IMAGE), "", f"{MASK}: is a mask without image ... remove the mask"),
     "16 bits": (picture(IMAGE, "I;16"), "", f"{IMAGE}: has more than 8 bits ... save the image as 8-bit"),
     "alpha": (picture(IMAGE, "RGBA"), "", f"{IMAGE}: has an alpha channel ... save the image without"),
@@ -411,3 +417,8 @@ def test_a_late_mistake_in_a_process_of_its_own(home):
 def test_debug_prints_the_traceback(home, monkeypatch):
     with pytest.raises(InputError, match=r"^dataset\.root=data/mvtec_ad: no such folder"):
         in_process(monkeypatch, "experiment=mvtec_rrgi", "debug=true")
+
+
+def test_a_file_called_outputs_is_named(home, refusal):
+    (home / "outputs").touch()
+    assert refusal(FOLDER).startswith("output_dir=outputs: cannot be written")

@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
-from rgi.app import runs
+from rgi.app import launch, runs
 from rgi.app.options import make
 from rgi.app.record import SCORE_COLUMNS
 from rgi.errors import InputError
@@ -63,6 +63,7 @@ def benchmark(cfg: DictConfig) -> None:
     """
     if OmegaConf.select(cfg, "benchmark") is None:
         raise InputError("benchmark: not given; add benchmark=anomaly, inpainting or demo")
+    launch.refuse("task=benchmark", "start it as python run.py, with trainer=ddp")
     name = HydraConfig.get().runtime.choices.benchmark
     folder = Path(cfg.output_dir or f"outputs/benchmark/{name}")
     runs.check_writable(f"output_dir={folder}", folder)

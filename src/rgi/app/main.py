@@ -24,7 +24,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import grid, sweep
+from rgi.app import grid, launch, sweep
 from rgi.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
@@ -51,7 +51,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     grid.register()
-    sweep.continue_unfinished(sys.argv[1:])
+    sweep.name_folder(sys.argv[1:])
     sweep.failed_jobs.clear()
     try:
         hydra.main(version_base="1.3", config_path=str(grid.CONF), config_name="config")(run_task)()
@@ -60,7 +60,7 @@ def main() -> None:
             raise
         _refuse(_explain(error))
     except Stopped as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # only the first process of `trainer=ddp`
+        if launch.rank() == 0:  # only the first process of `trainer=ddp`
             print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
         raise
     finally:
@@ -71,7 +71,7 @@ def main() -> None:
 
 def run_task(cfg: DictConfig) -> None:
     """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
-    from rgi.app import options, record, runs
+    from rgi.app import options, record, runs, trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Lightning logs advertisements at the level INFO.
@@ -79,12 +79,15 @@ def run_task(cfg: DictConfig) -> None:
     for words in (".*LeafSpec.* is deprecated", "Using ModelCheckpoint with manual optimization"):
         warnings.filterwarnings("ignore", words)  # warnings about Lightning's own code
     try:
+        if not runs.joined():
+            return
         module = TASKS.get(cfg.task)
         if module is None:
             raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.check_options(cfg)
+        trainer.check_trainer(cfg)
         if not runs.finished_job(cfg):
             getattr(importlib.import_module(f"rgi.app.{module}"), cfg.task)(cfg)
     except Exception as error:
@@ -101,6 +104,7 @@ def run_task(cfg: DictConfig) -> None:
         print(f"error: job {job}: {message or 'ended with the traceback above'}", file=sys.stderr)
         sweep.failed_jobs.append(job)
     finally:
+        launch.announce(None)
         record.close_loggers()
         runs.close_run()
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from rgi.app import launch
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
@@ -207,6 +208,7 @@ def generator_file(cfg: DictConfig) -> Path:
         remedy = "convert the authors' checkpoint (task=convert), or " if cfg.generator.family == "progressive" else ""
         remedy += " ".join(["train it with: python run.py", *map(shlex.quote, options)])
         raise InputError(f"generator.path={path}: no such file; {remedy}")
+    launch.refuse("pretrain_if_missing=true", " ".join(["train first: python run.py", *map(shlex.quote, options)]))
     log.info("%s is missing, so the generator is trained first", path)
     status = subprocess.run([sys.executable, sys.argv[0], *options], check=False).returncode
     if status or not path.is_file():

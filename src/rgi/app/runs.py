@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from rgi.app import sweep
+from rgi.app import launch, sweep
 from rgi.app.options import find_generator, make
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
@@ -48,9 +48,9 @@ def open_run(cfg: DictConfig) -> Path:
         InputError: the folder has a run of another configuration, or another process is working in the folder.
     """
     if rank_zero_only.rank:
-        return _sweep() or Path(os.environ[INHERITED])
+        return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
-    check_writable(f"output_dir={cfg.output_dir}", Path(cfg.output_dir or "outputs"))
+    check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
     folder = Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
@@ -62,6 +62,7 @@ def open_run(cfg: DictConfig) -> Path:
     file.write_text(config)
     write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
     os.environ[INHERITED] = str(folder)
+    launch.announce(folder)
     return folder
 
 
@@ -74,6 +75,21 @@ def add_settings(folder: Path, settings: dict[str, dict[str, Any]]) -> None:
     """
     file = folder / "environment.json"
     write_json(file, {**json.loads(file.read_text()), "methods": settings})
+
+
+def joined() -> bool:
+    """Begin a job. Processes of torchrun and srun wait until the first has opened the run folder.
+
+    Returns:
+        Whether this process takes part; False if the first does the job alone, or has ended with an error.
+    """
+    launch.next_job()
+    if launch.launcher() is None or launch.rank() == 0:
+        return True
+    folder = launch.wait_for_folder()
+    if folder is not None:
+        os.environ[INHERITED] = str(folder)
+    return folder is not None
 
 
 def finished_job(cfg: DictConfig) -> bool:

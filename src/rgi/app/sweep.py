@@ -12,6 +12,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from rgi.app import launch
+
 FOLDER = (
     "RGI_SWEEP"  # environment variable with the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml
 )
@@ -19,14 +21,20 @@ COMMAND = "command.json"  # file in a multirun's folder: its arguments, and whet
 failed_jobs: list[str] = []  # numbers of the failed jobs of this multirun
 
 
-def continue_unfinished(arguments: list[str]) -> None:
-    """Set the folder of a multirun to the newest unfinished multirun with the same arguments, if it exists.
+def name_folder(arguments: list[str]) -> None:
+    """Name the folder of a multirun: the newest unfinished multirun with the same arguments continues, if it exists.
 
     Args:
         arguments: arguments of the command line.
     """
-    if FOLDER in os.environ or not {"-m", "--multirun"} & set(arguments):
+    if not {"-m", "--multirun"} & set(arguments):
         return
+    if FOLDER not in os.environ and launch.rank() == 0:
+        _continue_unfinished(arguments)
+    launch.name_multirun(FOLDER)
+
+
+def _continue_unfinished(arguments: list[str]) -> None:
     unfinished = {"arguments": arguments, "finished": False}
     for file in sorted(Path("outputs/multirun").glob(f"*/{COMMAND}"), reverse=True):
         if json.loads(file.read_text()) == unfinished:
@@ -56,6 +64,8 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Join the tables of all jobs that have a table."""
+        if launch.rank():  # only the first process has the scores
+            return
         import pandas as pd  # imported here, because Hydra makes this callback also for --help
 
         tables = []
@@ -73,6 +83,6 @@ class SweepTable(Callback):
 
     @staticmethod
     def _write(folder: Path, finished: bool) -> None:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # the other processes of `trainer=ddp` run the same jobs
+        if launch.rank() == 0:  # the other processes of `trainer=ddp` run the same jobs
             folder.mkdir(parents=True, exist_ok=True)
             (folder / COMMAND).write_text(json.dumps({"arguments": sys.argv[1:], "finished": finished}) + "\n")

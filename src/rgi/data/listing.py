@@ -140,7 +140,8 @@ def pair_with_masks(images: Mapping[str, Path], masks: Mapping[str, Path], good:
     for name in images:
         if name not in masks and name not in good:
             raise InputError(
-                f"{images[name]}: has no mask; add a mask with the same name ({name}) to the folder of masks"
+                f"{images[name]}: has no mask; add a mask with the same name ({name}) to the folder of masks; the mask "
+                "of a clean image is black"
             )
     for name in masks:
         if name not in images:

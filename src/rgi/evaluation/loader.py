@@ -21,9 +21,10 @@ class TestData(LightningDataModule):
     def __init__(self, images: TestSet, batch_size: int) -> None:
         super().__init__()
         self.images, self.batch_size = images, batch_size
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than clean images
 
     def test_dataloader(self) -> DataLoader:
-        """The test images of this process. Each process needs at least one image."""
+        """The images of this process: at least one for scores, perhaps none for results alone."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         share = range(rank, len(self.images), world)
         return DataLoader(self.images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
