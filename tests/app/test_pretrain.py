@@ -18,6 +18,7 @@ from rgi import SolverConfig, invert, load_gan
 from rgi.app import options
 from rgi.errors import InputError
 from rgi.generators.store import read_card
+from rgi.training import judging
 from rgi.training.small_data import SmallDataTraining
 
 WIDTHS = [4, 4, 2, 2]  # of the progressive family, up to 32 pixels
@@ -239,6 +240,30 @@ def test_a_generator_of_other_images_is_refused(images, tmp_path, monkeypatch, c
     card.write_text(json.dumps({k: v for k, v in json.loads(card.read_text()).items() if k != "training_data"}))
     assert invert_with(other) == 0
     assert f"{generator}: does not say which images it was trained on" in caplog.text
+
+
+@pytest.mark.parametrize("family", ["compact", "progressive"])
+@pytest.mark.parametrize("better", [False, True])
+def test_only_a_better_state_replaces_the_generator_file(family, better, images, tmp_path, monkeypatch):
+    """The state that a training continues from is judged first, and later states must beat it."""
+    generator = tmp_path / "gan.safetensors"
+    monkeypatch.chdir(tmp_path)
+    short = ["judge.every=7", "generator.encoder=null"]
+    assert in_process(monkeypatch, *training(images, generator, *short, "steps=7", family=family)) == 0
+    written = [file.read_bytes() for file in (generator, generator.with_suffix(".json"))]
+    gaps = [0.3, 0.2, 0.25] if better else [0.2, 0.2, 0.3]
+    judged = iter(gaps)
+    monkeypatch.setattr(judging, "inversion_gap", lambda *_: next(judged))
+    command = training(images, generator, *short, "steps=21", f"output_dir={tmp_path / 'on'}", family=family)
+    assert in_process(monkeypatch, *command) == 0
+    rows = (tmp_path / "on/training.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:2] for row in rows] == [[str(7 + 7 * i), str(gap)] for i, gap in enumerate(gaps)]
+    unchanged = [file.read_bytes() for file in (generator, generator.with_suffix(".json"))] == written
+    assert unchanged != better
+    card = read_card(generator)
+    assert card.steps == (14 if better else 7)
+    metrics = json.loads((tmp_path / "on/metrics.json").read_text())
+    assert (metrics["steps"], metrics["steps_trained"]) == (card.steps, 21)
 
 
 def test_two_trainings_cannot_write_the_same_file(images, tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from helpers.steps import Steps, fixed_latents
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
 
 from rgi.errors import InputError
+from rgi.generators.store import Card
 from rgi.training.growing import GrowingTraining
 
 SIZES = {"family": "progressive", "latent_dim": 6, "channels": 3, "resolution": 16, "options": {"widths": [8, 6, 4]}}
@@ -195,6 +196,31 @@ def test_samples_have_the_size_it_has_grown_to(monkeypatch):
         complete.append(training.complete)
     assert sides == [4] * 2 + [8] * 4 + [16] * 4
     assert complete == [False] * 7 + [True] * 3
+
+
+@pytest.mark.parametrize("done", [10, 4, 6, 0])  # in a longer schedule these are early scales, or first steps of scales
+def test_a_finished_generator_goes_on_at_full_resolution(done, monkeypatch):
+    gan = module(steps=10).gan(Card(**SIZES, steps=done))
+    training = module(steps=20, seed=1)
+    training.start_from(gan)
+    before = training.average.module.to_image[-1].weight.clone()
+    assert training.complete
+    assert {training.scale_and_alpha(step) for step in range(20)} == {(2, 0.0)}
+    steps = Steps(training, monkeypatch)
+    assert training.samples(2).equal(gan.generator(fixed_codes()))
+    for _ in range(2):
+        steps.run(torch.rand(4, 3, 16, 16))
+        assert training.complete
+        assert training.samples(2).shape[-1] == 16
+    critic_adam, _ = training.optimizers()
+    assert critic_adam.state[training.critic.conv.weight]["step"] == 2
+    assert not training.average.module.to_image[-1].weight.equal(before)
+    assert not training.average.module.to_image[-1].weight.equal(training.generator.to_image[-1].weight)
+
+
+def fixed_codes() -> torch.Tensor:
+    """The codes of `AdversarialTraining.samples`."""
+    return torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
 
 
 def test_gradients_that_are_not_finite_become_zero():

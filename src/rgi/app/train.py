@@ -62,7 +62,8 @@ class Plan(NamedTuple):
 def pretrain(cfg: DictConfig) -> None:
     """Train or fit a generator on the dataset's clean images and write it, with its card, to ``generator.path``.
 
-    If the file exists, the training continues from it until ``steps``.
+    If the file exists, the training continues from it until ``steps``. The file stays as it is if no later state
+    inverts held-out images better.
     """
     calibration = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
@@ -82,12 +83,16 @@ def pretrain(cfg: DictConfig) -> None:
         gan, report = _train(cfg, plan, clean, held_out, folder)
     if rank_zero_only.rank:
         return
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
-    gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
-    path = store.save_gan(gan, target)
-    measured = {"steps": gan.card.steps, "residuals": gan.card.residuals, "quality": gan.card.quality}
+    if gan is None:
+        log.info("%s: stays as it is, because no later state inverts held-out images better", target)
+        card = store.read_card(target)
+    else:
+        residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
+        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
+        store.save_gan(gan, target)
+    measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
     runs.write_json(folder / "metrics.json", measured | report)
-    print(path)
+    print(target)
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
@@ -158,8 +163,12 @@ def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: Ima
 
 def _train(
     cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Dataset[Tensor], folder: Path
-) -> tuple[GAN, dict[str, Any]]:
-    """Train the generator, then its encoder; returns the best GAN, and numbers for ``metrics.json``."""
+) -> tuple[GAN | None, dict[str, Any]]:
+    """Train the generator, then its encoder.
+
+    Returns:
+        The best GAN, or None if it is the one that the training continued from, and numbers for ``metrics.json``.
+    """
     training, judging = plan.training, cfg.judge
     judge = Judge(
         folder,
@@ -171,6 +180,8 @@ def _train(
     )
     _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
     gan = _best(training, judge, plan.card)
+    if training.continues and gan.card.steps == training.first_step:
+        return None, {"steps_trained": training.steps}
     _keep(gan, folder)
     _add_encoder(cfg, gan, plan.encoder, folder)
     _keep(gan, folder)

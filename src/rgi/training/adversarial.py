@@ -63,7 +63,7 @@ class AdversarialTraining(LightningModule):
         sizes = dict(latent_dim=latent_dim, channels=channels, resolution=resolution)
         self.architecture = {"family": family, **sizes, "options": options}
         self.steps, self.lr, self.betas, self.seed = steps, lr, betas, seed
-        self.first_step = 0
+        self.first_step, self.continues = 0, False
         # In this memory layout, convolutions are up to a sixth faster on a CPU. Tensor cores need this layout.
         networks = (network.to(memory_format=torch.channels_last) for network in build(family, **sizes, **options))
         self.generator, self.critic = networks
@@ -124,7 +124,7 @@ class AdversarialTraining(LightningModule):
             network.load_state_dict(gan.generator.state_dict())
         self.critic.load_state_dict(gan.critic.state_dict())
         self.average.n_averaged.fill_(1)
-        self.first_step = card.steps
+        self.first_step, self.continues = card.steps, True
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         fused = self.device.type in ("cpu", "cuda")

@@ -29,7 +29,8 @@ class GrowingTraining(AdversarialTraining):
 
     The published schedule has 48,000 steps at 4 pixels and 96,000 steps at each further scale, in total 528,000 steps
     up to 128 pixels. Any other number of steps is divided in the same proportions. At each new scale, both Adam
-    optimisers and the averaged generator begin again.
+    optimisers and the averaged generator begin again. A training that continues from a finished one is at the last
+    scale in all its steps.
 
     Args:
         base_options: options of `AdversarialTraining`.
@@ -53,6 +54,8 @@ class GrowingTraining(AdversarialTraining):
 
     def scale_and_alpha(self, step: int) -> tuple[int, float]:
         """Number of the scale (0 is 4x4 pixels) and α in [0,1] at a step."""
+        if self.continues:
+            return self.scales - 1, 0.0
         scale = min(step * self.half_scales // self.steps + 1, self.half_scales) // 2
         if scale == 0:
             return 0, 0.0
@@ -71,7 +74,7 @@ class GrowingTraining(AdversarialTraining):
     def begin_step(self, step: int) -> None:
         """At the first step of a scale, reset both Adam optimisers, and set the average to the current generator."""
         scale, _ = self.scale_and_alpha(step)
-        if step == self.first_step_of_scale(scale):
+        if step == self.first_step_of_scale(scale) and not self.continues:
             for optimizer in self.optimizers(use_pl_optimizer=False):
                 optimizer.state.clear()
             self.average.module.load_state_dict(self.generator.state_dict())

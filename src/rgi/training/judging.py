@@ -67,7 +67,7 @@ class Judge(Callback):
         self.rows = state_dict["rows"]
 
     def on_train_start(self, trainer: Trainer, module: AdversarialTraining) -> None:
-        if module.first_step and not self.rows:  # the first state may remain the best
+        if module.continues and not self.rows:  # the first state may remain the best
             self._measure_and_save(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, module: AdversarialTraining, *_: Any) -> None:
