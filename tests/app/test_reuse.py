@@ -12,7 +12,7 @@ import torch
 from helpers.command_line import in_process
 from helpers.composed import composed
 from helpers.report_page import Page
-from helpers.tiny_sets import write_folder, write_generator
+from helpers.tiny_sets import NETWORK, write_folder, write_generator
 from PIL import Image
 
 from rgi.app.options import find_generator
@@ -184,6 +184,23 @@ def test_a_training_depends_on_its_batches(override, home):
     training = ["experiment=folder_pretrain", "dataset.root=mine/root", "dataset.train=mine/train"]
     before, after = (run_fingerprint(composed(*training, *more)) for more in ((), (override,)))
     assert before != after
+
+
+def test_a_killed_training_is_not_continued_on_other_images(home, monkeypatch, capsys):
+    data = ["dataset.root=mine/root", "dataset.train=mine/train", "dataset.resolution=32", "trainer.accelerator=cpu"]
+    sizes = ["steps=2", "batch_size=4", "checkpoint_every=1", "judge.every=1", "judge.images=2", "judge.samples=16"]
+    network = [f"generator.options.{name}={value}" for name, value in NETWORK.items()]
+    target = ["generator.encoder=null", "generator.path=new.safetensors"]
+    training = ["experiment=folder_pretrain", *data, *sizes, *network, *target]
+    assert in_process(monkeypatch, *training) == 0
+    (run,) = Path("outputs/folder_pretrain").iterdir()
+    for file in (run / "metrics.json", Path("new.safetensors"), Path("new.json")):
+        file.unlink()  # as if killed after the last checkpoint
+    repaint("mine/train/3.png")
+    assert in_process(monkeypatch, *training, f"output_dir={run}") == 1
+    assert "has checkpoints of a training on other images; name another output_dir" in capsys.readouterr().err
+    assert in_process(monkeypatch, *training) == 0
+    assert len(list(Path("outputs/folder_pretrain").iterdir())) == 2
 
 
 def test_image_scores_use_labels_from_before_the_masks_were_resized(home, monkeypatch, caplog):

@@ -51,13 +51,20 @@ def open_run(cfg: DictConfig) -> Path:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
-    folder = Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config) or _fresh(cfg)
+    folder = (
+        Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config, fingerprint) or _fresh(cfg)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
     if file.exists() and decisive_options(file.read_text()) != decisive_options(config):
         raise InputError(f"{folder}: has a run of another configuration (see its config.yaml); name another output_dir")
-    if _stored_fingerprint(folder) != fingerprint:
+    stored = _stored_fingerprint(folder)
+    if stored not in (None, fingerprint) and (folder / "checkpoints").exists():
+        raise InputError(
+            f"{folder}: has checkpoints of a training on other images; name another output_dir, or remove this folder"
+        )
+    if stored != fingerprint:
         (folder / "metrics.json").unlink(missing_ok=True)  # an older run is not the finished state of this one
     file.write_text(config)
     write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
@@ -108,7 +115,7 @@ def run_fingerprint(cfg: DictConfig) -> str:
 
     Files of data count by name, size and time. A training does not depend on the generator that it writes.
     """
-    generator, code = None, code_fingerprint("training")
+    generator = code = None  # a training may be continued by another version of the code, as environment.json tells
     if cfg.task not in TRAINING_TASKS:
         code = code_fingerprint()
         file = find_generator(cfg)
@@ -245,11 +252,13 @@ def _sweep() -> Path | None:
     return folder
 
 
-def _unfinished(cfg: DictConfig, config: str) -> Path | None:
+def _unfinished(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
     """The newest run with this configuration and without metrics, in which no process is working."""
     for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
         folder = file.parent
         same = decisive_options(file.read_text()) == decisive_options(config)
+        if (folder / "checkpoints").exists() and _stored_fingerprint(folder) not in (None, fingerprint):
+            continue  # a training on other images; results of an inversion have fingerprints of their own
         if same and not (folder / "metrics.json").exists() and _lock(folder / LOCK):
             log.info("continuing the unfinished run in %s", folder)
             return folder

@@ -42,13 +42,9 @@ def _content(part: Any) -> bytes:
 
 
 @cache
-def code_fingerprint(*further: str) -> str:
-    """A hash of the code that decides numbers: this package without comments and docstrings, and its libraries.
-
-    Args:
-        further: parts of the package in addition to `DECISIVE`, such as "training".
-    """
-    files = [path for part in (*DECISIVE, *further) for path in sorted([SOURCE / part, *(SOURCE / part).rglob("*.py")])]
+def code_fingerprint() -> str:
+    """A hash of the code that decides numbers: this package without comments and docstrings, and its libraries."""
+    files = [path for part in DECISIVE for path in sorted([SOURCE / part, *(SOURCE / part).rglob("*.py")])]
     trees = {str(path.relative_to(SOURCE)): _without_prose(path) for path in files if path.suffix == ".py"}
     return fingerprint(trees, {name: version(name) for name in LIBRARIES})
 
