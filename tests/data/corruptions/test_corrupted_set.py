@@ -197,7 +197,7 @@ def test_only_clean_images_are_taken(tmp_path):
     assert patches.names == ["scratch/000", "scratch/001", "large/000", "large/001"]
     folders = write_folder(tmp_path / "mine")
     mine = CorruptedSet(Folder(str(folders["root"]), 32, 1), Central(0.25, 0.5, "dark", 0))
-    with pytest.raises(InputError, match=r"dataset\.category=root: no test image is known to be clean"):
+    with pytest.raises(InputError, match=r"dataset\.category=mine-root: no test image is known to be clean"):
         mine.prepare()
 
 
