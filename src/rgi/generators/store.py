@@ -107,10 +107,7 @@ class GAN:
 
 
 def save_gan(gan: GAN, path: str | Path, dtype: torch.dtype = torch.float16) -> Path:
-    """Write weights and card of a GAN.
-
-    Both files are written under temporary names and then renamed. The previous files stay valid after an interruption
-    or on a full disk.
+    """Write weights and card of a GAN, under temporary names first: older files survive a kill and a full disk.
 
     Args:
         gan: GAN to write.
