@@ -17,7 +17,7 @@ from PIL import Image
 
 from rgi.app.options import find_generator
 from rgi.app.runs import run_fingerprint
-from rgi.generators import store
+from rgi.generators import places, store
 from rgi.generators.store import read_card, write_card
 from rgi.inversion.weights import native_bfloat16
 
@@ -225,7 +225,7 @@ def test_a_path_is_a_path_and_a_name_is_a_shipped_name(home):
     def found(path: str) -> Path | None:
         return find_generator(composed("dataset=textures", f"generator.path={path}"))
 
-    shipped = store.SHIPPED / "textures-brick-64.safetensors"
+    shipped = places.SHIPPED / "textures-brick-64.safetensors"
     assert found("textures-brick-64") == shipped
     assert found("textures-brick-64.safetensors") == shipped
     assert found("data/generators/textures-brick-64.safetensors") == shipped  # the default, away from the checkout

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rgi.errors import InputError
-from rgi.generators import build, families, store
+from rgi.generators import build, families, places, store
 from rgi.generators.store import GAN, Card, load_gan, save_gan
 
 SMALL = {"compact": {"width": 2, "max_width": 4}, "progressive": {"widths": [16, 16, 8, 8]}}
@@ -177,14 +177,17 @@ def test_tensors_with_an_unknown_role_are_refused(saved):
 
 
 def test_a_generator_is_found_by_its_name(tmp_path, monkeypatch):
-    shipped, local = tmp_path / "shipped", tmp_path / "work" / "data" / "generators"
+    shipped, own = tmp_path / "shipped", tmp_path / "work" / "data" / "generators"
     save_gan(make(name="shipped"), shipped / "brick-64")
     save_gan(make(name="shipped"), shipped / "grass-64")
-    save_gan(make(name="local"), local / "grass-64")
-    monkeypatch.setattr(store, "SHIPPED", shipped)
+    save_gan(make(name="own"), own / "grass-64")
+    save_gan(make(name="own"), own / "sand-64")
+    save_gan(make(name="trained"), own / "local" / "sand-64")
+    monkeypatch.setattr(places, "SHIPPED", shipped)
     monkeypatch.chdir(tmp_path / "work")
     assert load_gan("brick-64").card.dataset == "shipped"
-    assert load_gan("grass-64").card.dataset == "local"
+    assert load_gan("grass-64").card.dataset == "own"
+    assert load_gan("sand-64").card.dataset == "trained"
     with pytest.raises(InputError, match="gravel-64: no such generator"):
         load_gan("gravel-64")
 

@@ -31,8 +31,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same
 TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
     "encode": "train",
-    "calibrate": "train",
-    "convert": "train",
+    "calibrate": "generator_files",
+    "convert": "generator_files",
     "invert": "solve",
     "predict": "solve",
     "compare": "solve",

@@ -25,7 +25,7 @@ from rgi.data.protocol import ImageSet
 from rgi.data.sets.clean_set import CleanSet
 from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
-from rgi.generators import store
+from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
@@ -33,7 +33,6 @@ from rgi.inversion.result import KINDS
 from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, check, integer, one_of
 
 log = logging.getLogger(__name__)
-DEFAULT_FOLDER = Path("data/generators")
 ABSENT = object()  # default of options that a task does not have
 OPTIONS = {  # options of the tasks; a task has some of these
     "seed": Seed,
@@ -183,13 +182,12 @@ def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
 def find_generator(cfg: DictConfig) -> Path | None:
     """The generator's safetensors file: ``generator.path``, or a shipped file; None if there is no such file.
 
-    A path is a path, and a name without folder is the name of a shipped generator. Only the default folder,
-    ``data/generators``, may lie elsewhere: with the program, if the working directory has none.
+    A path is a path, and a name without folder is the name of a generator, see `rgi.generators.places.named`. The file
+    of a default folder may be a shipped one.
     """
     path = path_option(cfg, "generator.path")
-    shipped = [store.SHIPPED / path.name] if path.parent in (Path(), DEFAULT_FOLDER) else []
-    shipped += [file.with_name(f"{file.name}.safetensors") for file in shipped]
-    return next((file for file in (path, *shipped) if file.is_file()), None)
+    named = places.named(path.name) if path.parent in (Path(), places.DEFAULT, places.LOCAL) else []
+    return next((file for file in (path, *named) if file.is_file()), None)
 
 
 def generator_file(cfg: DictConfig) -> Path:
@@ -263,5 +261,5 @@ def _check_training_data(cfg: DictConfig, card: Card, path: Path, images: ImageS
             f"generator.path={path}: was trained on other images than the training images of this dataset; name the "
             "dataset's own generator, or add generator.other_data=true"
         )
-    if own and not card.training_data and isinstance(images, Folder) and path.parent.resolve() != store.SHIPPED:
+    if own and not card.training_data and isinstance(images, Folder) and not places.is_shipped(path):
         log.warning("%s: does not say which images it was trained on; are they those of this dataset?", path)

@@ -1,4 +1,4 @@
-"""The tasks that make generators: pretrain, encode, calibrate and convert.
+"""The tasks that train: pretrain and encode.
 
 Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
@@ -21,14 +21,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rgi.app import runs
-from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config, training_data
+from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
 from rgi.app.record import close_loggers, method_logger
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
-from rgi.generators import pca, store, zoo
+from rgi.generators import pca, places, store
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import clean_residuals
-from rgi.inversion.config import SolverConfig
+from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.metrics.generative.memorisation import memorisation
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints
 from rgi.training.encoder import EncoderTraining
@@ -37,7 +36,6 @@ from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
-CALIBRATION_IMAGES = 64  # highest number of validation images for the residuals on the card
 PCA_IMAGES = 5000  # highest number of training images; enough for a few hundred components
 UNFINISHED = "generator.safetensors"  # name in the run's folder: the generator before encoder and calibration
 COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
@@ -138,6 +136,7 @@ def _target(cfg: DictConfig) -> Path:
     target = path_option(cfg, "generator.path")
     if target.suffix != ".safetensors":
         raise InputError(f"generator.path={target}: must end in .safetensors; name another file")
+    places.check_own(f"generator.path={target}", target)
     return target
 
 
@@ -255,11 +254,14 @@ def _fit(
 
 
 def encode(cfg: DictConfig) -> None:
-    """Train an encoder for the generator and write it into the generator's file; an older encoder is replaced."""
+    """Train an encoder for the generator and write it into the generator's file; an older encoder is replaced.
+
+    A shipped generator stays as it is: the file with the encoder is a new one in `rgi.generators.places.LOCAL`.
+    """
     if cfg.generator.encoder is None:
         raise InputError("generator.encoder=null: is missing; set it as in conf/generator/compact.yaml")
-    path = generator_file(cfg)
-    gan = store.load_gan(path)
+    file = generator_file(cfg)
+    gan, path = store.load_gan(file), places.own_file(file)
     training = _encoder_training(cfg, gan)
     runs.check_writable(f"generator.path={path}", path.parent)
     folder = runs.open_run(cfg)
@@ -268,24 +270,3 @@ def encode(cfg: DictConfig) -> None:
         store.save_gan(gan, path)
         runs.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
         print(path)
-
-
-def calibrate(cfg: DictConfig) -> None:
-    """Measure the generator's residuals on clean validation images and write them to its card."""
-    config: SolverConfig = solver_config(cfg.solver, "", cfg.task)
-    images = make(cfg, "dataset")
-    prepare(cfg, images)
-    held_out = images.validation()
-    gan, path = generator(cfg, images), generator_file(cfg)
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
-    store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
-    print(f"{path.with_suffix('.json')}: residuals {residuals}")
-
-
-def convert(cfg: DictConfig) -> None:
-    """Convert the authors' checkpoint ``source`` to the safetensors file ``target``."""
-    source, target = path_option(cfg, "source"), path_option(cfg, "target")
-    try:
-        print(zoo.convert(source, target))
-    except OSError as error:
-        raise InputError(f"target={target}: cannot be written ({error.strerror}); name another place") from error

@@ -18,10 +18,10 @@ from torch import nn
 
 from rgi.errors import InputError
 from rgi.generators import build as build_family  # a module with a `build` would be a family
+from rgi.generators import places
 from rgi.generators.encoder import Encoder
 
 log = logging.getLogger(__name__)
-SHIPPED = Path(__file__).parents[3] / "data" / "generators"
 ROLES = ("generator", "critic", "encoder")
 
 
@@ -234,14 +234,14 @@ def find_gan(source: str | Path) -> Path:
     """Path of the safetensors file that `load_gan` opens.
 
     Args:
-        source: path of the file, or name of a GAN in ``data/generators`` of the working directory or of this project.
+        source: path of the file, or name of a GAN, see `rgi.generators.places.named`.
 
     Raises:
         InputError: there is no such file, or the file is not a safetensors file.
     """
     given = Path(source)
-    candidates = [given, *(folder / f"{source}.safetensors" for folder in (Path("data/generators"), SHIPPED))]
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    others = places.named(str(source)) if given.parent == Path() else []
+    path = next((file for file in (given, *others) if file.is_file()), None)
     if path is None:
         raise InputError(f"{source}: no such generator file")
     try:
@@ -256,7 +256,7 @@ def find_gan(source: str | Path) -> Path:
         if head[:1] == b"\x80" or head == b"PK":
             raise InputError(
                 f"{path}: is a pickled checkpoint, which is never loaded; convert it first: "
-                f"python run.py task=convert {shlex.quote(f'source={path}')} target=data/generators/NAME.safetensors"
+                f"python run.py task=convert {shlex.quote(f'source={path}')} target={places.LOCAL}/NAME.safetensors"
             ) from error
         raise InputError(f"{path}: is not a safetensors file ({error}); copy or train it anew") from error
 

@@ -6,6 +6,7 @@ from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
 
+CALIBRATION_IMAGES = 64  # enough images for the residuals on a card
 LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
 
 

@@ -1,0 +1,42 @@
+"""The tasks that write a generator's file without a training: calibrate and convert."""
+
+import dataclasses
+import shutil
+
+from omegaconf import DictConfig
+
+from rgi.app import runs
+from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
+from rgi.data.protocol import stack_images
+from rgi.errors import InputError
+from rgi.generators import places, store, zoo
+from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
+
+
+def calibrate(cfg: DictConfig) -> None:
+    """Measure the generator's residuals on clean validation images and write them to its card.
+
+    A shipped generator stays as it is: file and card are copied to `rgi.generators.places.LOCAL` first.
+    """
+    config = solver_config(cfg.solver, "", cfg.task)
+    images = make(cfg, "dataset")
+    prepare(cfg, images)
+    held_out = images.validation()
+    gan, file = generator(cfg, images), generator_file(cfg)
+    path = places.own_file(file)
+    runs.check_writable(f"generator.path={path}", path.parent)
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
+    if path != file:
+        shutil.copyfile(file, path)
+    store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
+    print(f"{path.with_suffix('.json')}: residuals {residuals}")
+
+
+def convert(cfg: DictConfig) -> None:
+    """Convert the authors' checkpoint ``source`` to the safetensors file ``target``."""
+    source, target = path_option(cfg, "source"), path_option(cfg, "target")
+    places.check_own(f"target={target}", target)
+    try:
+        print(zoo.convert(source, target))
+    except OSError as error:
+        raise InputError(f"target={target}: cannot be written ({error.strerror}); name another place") from error
