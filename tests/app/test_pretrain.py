@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from helpers.command_line import in_process, interrupt, run
+from helpers.command_line import COMMAND, TORCHRUN, in_process, interrupt, run
 from helpers.tiny_sets import ENCODER, LATENT, NETWORK, write_folder, write_mvtec
 from safetensors.torch import load_file
 
@@ -106,11 +106,11 @@ def test_own_features_add_fid_and_kid(images, tmp_path, monkeypatch):
     assert {"kid", "swd", "precision", "recall", "sample_distance", "held_out_distance"} <= quality.keys()
 
 
-def test_two_processes_train_together(images, tmp_path):
+def test_two_processes_of_torchrun_train_together(images, tmp_path):
     """Each process has half of the images. One process writes the files."""
     generator, folder = tmp_path / "gan.safetensors", tmp_path / "run"
-    extra = ["trainer=ddp", "trainer.devices=2", "steps=6", "judge.every=3", f"output_dir={folder}"]
-    done = run(tmp_path, *training(images, generator, *extra))
+    extra = ["trainer=ddp", "steps=6", "judge.every=3", f"output_dir={folder}"]
+    done = run(tmp_path, *training(images, generator, *extra), program=[*TORCHRUN, COMMAND[-1]])
     assert done.stdout.splitlines() == [str(generator)]
     assert "pretrain: 100%" in done.stderr
     assert "Traceback" not in done.stderr

@@ -98,6 +98,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
         assert in_process(monkeypatch, *command, "solver.precision=auto") == 0
         found = json.loads(Path("run/environment.json").read_text())["methods"]["rgi"]
         expected = "bfloat16" if native_bfloat16(torch.device("cpu")) else "float32"
+        threshold = found.pop("threshold")
         assert found.pop("seconds") > 0
         assert found == {
             "mask_penalty": {0.5: 0.03125, 0.9: 0.125}[quantile],
@@ -106,8 +107,14 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
             "device": "cpu",
             "seed": 3,
         }
+    clean = [np.load(file)["map"] for file in Path("run/validation").rglob("*.npz")]
+    assert np.mean(np.concatenate(clean) > threshold) == pytest.approx(0.01, abs=0.002)
     page = Page(Path("run/report.html")).text
-    for words in ("Resolved settings", f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} cpu"):
+    for words in (
+        "Resolved settings",
+        f"{threshold:g}",
+        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} cpu",
+    ):
         assert words in page
 
 

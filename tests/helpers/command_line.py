@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "run.py")]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]  # before a program
 LIMIT = 120  # seconds until a process counts as hanging
 
 
@@ -26,9 +27,11 @@ def environment(home: Path) -> dict[str, str]:
     return inherited | wandb | {"OMP_NUM_THREADS": "1"}
 
 
-def run(home: Path, *overrides: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+def run(
+    home: Path, *overrides: str, cwd: Path | None = None, program: list[str] = COMMAND
+) -> subprocess.CompletedProcess:
     """A command that must succeed."""
-    command = [*COMMAND, *overrides]
+    command = [*program, *overrides]
     done = subprocess.run(
         command, cwd=cwd or home, env=environment(home), capture_output=True, text=True, timeout=LIMIT, check=False
     )

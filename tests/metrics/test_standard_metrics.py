@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score, pr
 
 from rgi.errors import InputError
 from rgi.metrics import curves, standard
+from rgi.metrics.checks import metric_device
 from rgi.metrics.per_image import PerImage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
@@ -241,3 +242,8 @@ def test_masks_that_do_not_fit_are_refused():
             standard.mask_iou(clean, mask)
     with pytest.raises(InputError, match="estimated_mask: holds NaN"):
         standard.mask_iou(clean / 0 * 0, blobs(4))
+
+
+@pytest.mark.parametrize(("device", "computes"), [("cpu", "cpu"), ("cuda:1", "cuda:1"), ("mps", "cpu")])
+def test_metrics_need_a_device_with_float64(device, computes):
+    assert metric_device(torch.device(device)) == torch.device(computes)

@@ -23,6 +23,7 @@ from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
 from rgi.inversion.problem import network_precision, penalty
 from rgi.inversion.solver import invert
+from rgi.metrics.checks import metric_device
 from rgi.metrics.curves import auroc_per_image
 from rgi.metrics.protocols import Scores
 from rgi.metrics.standard import psnr, ssim
@@ -70,7 +71,8 @@ class TestModule(LightningModule):
 
     def resolved(self) -> dict[str, Any]:
         """What stands for the options with the value ``auto``, and other facts about the solved images."""
-        return {"device": str(self.device)}
+        threshold = {} if self.threshold is None else {"threshold": self.threshold}
+        return {"device": str(self.device), **threshold}
 
     def setup(self, stage: str) -> None:
         """Make the metrics only for scoring, because their bins take 0.4 GB."""
@@ -89,6 +91,8 @@ class TestModule(LightningModule):
         kind = self.results.parent.name  # "results" for test images; clean images have a folder of their own
         name = self.method if kind == "results" else f"{self.method}, {kind} images"
         self.fingerprint = self.identity()
+        if self.trainer.testing:
+            self.scores.to(metric_device(self.device))
         self.settings = self.resolved()  # here, because Lightning moves the module to the CPU after its work
         self.bar = tqdm(total=total, desc=name, unit="step", mininterval=1, disable=disable)
 
@@ -115,15 +119,16 @@ class TestModule(LightningModule):
         if batch.mask is not None:
             vanished = batch.defective & ~batch.mask.flatten(1).any(1)
             self.vanished += [name for name, lost in zip(batch.name, vanished, strict=True) if lost]
+        scored = batch.to(metric_device(self.device))
         self.scores.update(
-            anomaly_map=self._stack(results, "map"),
-            restored=self._stack(results, "restored"),
-            observed=batch.observed,
-            paper_map=self._stack(results, "paper_map"),
-            estimated_mask=self._stack(results, "mask") if self.optimises_mask else None,
-            true_mask=batch.mask,
-            clean=batch.clean,
-            defective=batch.defective,
+            anomaly_map=_stack(results, "map", scored),
+            restored=_stack(results, "restored", scored),
+            observed=scored.observed,
+            paper_map=_stack(results, "paper_map", scored),
+            estimated_mask=_stack(results, "mask", scored) if self.optimises_mask else None,
+            true_mask=scored.mask,
+            clean=scored.clean,
+            defective=scored.defective,
         )
 
     def predict_step(self, batch: Batch, index: int) -> list[Result]:
@@ -149,6 +154,8 @@ class TestModule(LightningModule):
     def _solve(self, batch: Batch) -> list[Result]:
         started = time.perf_counter()
         tensors = {"observed": batch.observed, **self.solve(batch)}
+        device = metric_device(self.device)
+        batch, tensors = batch.to(device), {name: tensor.to(device) for name, tensor in tensors.items()}
         tensors["score"] = tensors["map"].amax((1, 2))
         if batch.mask is not None:
             tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(tensors["map"], batch.mask)}
@@ -165,12 +172,6 @@ class TestModule(LightningModule):
             | {"seconds": np.float64(seconds), "category": np.str_(batch.category[i])}
             for i in range(len(batch))
         ]
-
-    def _stack(self, results: list[Result], key: str) -> Tensor | None:
-        """Tensor (B,...) of one array of all results; None if the results have no such array."""
-        if key not in results[0]:
-            return None
-        return torch.from_numpy(np.stack([result[key] for result in results])).to(self.device)
 
 
 class InversionModule(TestModule):
@@ -272,3 +273,10 @@ class BaselineModule(TestModule):
         self.bar.update(len(batch))
         restored = {} if prediction.restored is None else {"restored": prediction.restored}
         return {**restored, "map": prediction.anomaly_map(self.sigma)}
+
+
+def _stack(results: list[Result], key: str, batch: Batch) -> Tensor | None:
+    """Tensor (B,...) of one array of all results on the device of the batch; None if the results do not have it."""
+    if key not in results[0]:
+        return None
+    return torch.from_numpy(np.stack([result[key] for result in results])).to(batch.observed.device)

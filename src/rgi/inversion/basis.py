@@ -42,7 +42,7 @@ def metric_basis(gan: GAN, weights: SharedWeights, dtype: torch.dtype) -> Tensor
             image = weights(z.requires_grad_())
             noise = torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
             (gradient,) = torch.autograd.grad((image * noise).sum(), z)
-            gradient = gradient.double().cpu()
+            gradient = gradient.cpu().double()  # in this order: mps has no float64
             metric += gradient.T @ gradient
         return torch.linalg.eigh(metric).eigenvectors.to(gan.device, dtype)
 

@@ -24,7 +24,7 @@ def clean_residuals(gan: GAN, images: Tensor, config: SolverConfig | None = None
     """
     plain = (config or SolverConfig()).replace(mask="none", tune_generator=False)
     inversion = invert(gan, images, plain)
-    residuals = (inversion.observed - inversion.restored).abs().flatten().double().cpu()
+    residuals = (inversion.observed - inversion.restored).abs().flatten().cpu().double()
     quantiles = _quantiles(residuals)
     return {str(level): float(value) for level, value in zip(LEVELS, quantiles, strict=True)}
 

@@ -89,6 +89,8 @@ class Problem:
                 "[-1, 1]; scale the images, such as pixels / 127.5 - 1",
                 stacklevel=3,
             )
+        if config.precision == "float64" and gan.device.type == "mps":
+            raise InputError("solver.precision=float64: Apple's GPU has no float64; add trainer.accelerator=cpu")
         self.gan, self.config = gan, config
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)

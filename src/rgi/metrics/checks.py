@@ -1,8 +1,14 @@
-"""Checks of the inputs of metrics."""
+"""Checks of the inputs of metrics, and their device."""
 
+import torch
 from torch import Tensor
 
 from rgi.errors import InputError
+
+
+def metric_device(device: torch.device) -> torch.device:
+    """The device to compute metrics on, for images on a device: Apple's GPU (mps) has no float64, so it is the CPU."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def check_images(restored: Tensor, clean: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
+from rgi.metrics.checks import metric_device
 from rgi.metrics.generative.frechet import frechet_and_kernel
 from rgi.metrics.generative.quality import sample_quality
 from rgi.training.adversarial import AdversarialTraining
@@ -98,10 +99,11 @@ class Judge(Callback):
             samples: samples (N,C,H,W) in [-1,1].
         """
         numbers = {"inversion_gap": inversion_gap(module.current_gan(self.card), self.held_out.to(module.device))}
-        real = self.real.to(module.device)
+        device = metric_device(module.device)
+        real, samples = self.real.to(device), samples.to(device)
         numbers |= sample_quality(real, samples)
         if self.features is not None:
-            numbers |= frechet_and_kernel(real, samples, self.features.to(module.device))
+            numbers |= frechet_and_kernel(real, samples, self.features.to(device))
         return numbers
 
 

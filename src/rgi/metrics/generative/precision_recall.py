@@ -39,7 +39,7 @@ def _covered(points: Tensor, cover: Tensor, k: int) -> float:
     # k + 1, because the nearest neighbour of a member is the member itself.
     radius = torch.cat([_distances(part, cover).kthvalue(k + 1).values for part in cover.split(CHUNK)])
     inside = [(_distances(part, cover) <= radius).any(1) for part in points.split(CHUNK)]
-    return torch.cat(inside).double().mean().item()
+    return torch.cat(inside).cpu().double().mean().item()
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
