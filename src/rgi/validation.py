@@ -45,8 +45,8 @@ def _text(value: Any) -> Any:
     """
     text = str(value) if isinstance(value, int | float | os.PathLike) else value
     if isinstance(text, str):
-        sizes = [len(part.encode()) for part in text.split("/")]
-        if "\0" in text or max(sizes) > LONGEST_NAME or sum(sizes) > LONGEST_PATH:
+        longest = max(len(part.encode()) for part in text.split("/"))
+        if not text or "\0" in text or longest > LONGEST_NAME or len(text.encode()) > LONGEST_PATH:
             raise ValueError("is no path")
     return text
 
