@@ -73,23 +73,23 @@ def test_right_values_arrive():
 
 def test_a_subclass_names_the_options_of_its_base():
     with pytest.raises(InputError, match=r"^group.size=0: must be a whole number of at least 1$"):
-        Derived(0.5, size=0, root="")
+        Derived(0.5, size=0, root="x")
     with pytest.raises(InputError, match=r"^group.root: not given; add group.root=\.\.\.$"):
         Derived(0.5, size=1)
 
     with pytest.raises(InputError, match=r"^group.colour: no such option; use one of share, size, root, anything$"):
-        Derived(0.5, size=1, root="", colour="red")
+        Derived(0.5, size=1, root="x", colour="red")
     with pytest.raises(InputError, match=r"^group.colour: no such option; remove it$"):
         WithoutOptions(colour="red")
 
 
 def test_what_has_no_range_is_handed_on_as_it_is():
     tensor = np.zeros(3)
-    assert Base(1, "", tensor).anything is tensor
+    assert Base(1, "x", tensor).anything is tensor
 
 
 def test_a_wrong_call_is_no_wrong_input():
-    for arguments, options in (((1, "", None, 4), {}), ((1, ""), {"size": 2})):
+    for arguments, options in (((1, "x", None, 4), {}), ((1, "x"), {"size": 2})):
         with pytest.raises(TypeError):
             Base(*arguments, **options)
 
@@ -112,7 +112,12 @@ def test_one_value():
         (one_of("a", "b"), ["a", "b"], ["c", None, 1, ["a"]], "one of a, b"),
         (one_of(1, 3), [1, 3], [2, True, 1.0, "1"], "one of 1, 3"),
         (Annotated[one_of(1), Allowed("one"), Allowed("1 alone")], [1], [2], "1 alone"),
-        (Text | None, [None, "", 3], [[], {}], "a name or a path, or null"),
+        (
+            Text | None,
+            [None, "a/b", 3],
+            ["", [], {}, "a\0b", "\udce9", "x" * 256, "x/" * 4000],
+            "a name or a path, or null",
+        ),
         (Name, ["screw", 3], ["", "a/b", None, []], "a plain name, without a slash"),
     ],
 )

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 
 from rgi.errors import InputError
 
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes that file systems allow, less a few for files below a folder
 Target = TypeVar("Target", bound=Callable[..., Any])
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # "3" is not valid for 3, and 1 is not valid for true
 
@@ -38,8 +39,16 @@ def _number(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Convert numbers to text, because YAML parses the folder name 2024 as a number."""
-    return str(value) if isinstance(value, int | float | os.PathLike) else value
+    """Convert numbers to text, because YAML parses the folder name 2024 as a number.
+
+    Accept only text that the operating system takes as a path, which may not exist.
+    """
+    text = str(value) if isinstance(value, int | float | os.PathLike) else value
+    if isinstance(text, str):
+        longest = max(len(part.encode()) for part in text.split("/"))
+        if not text or "\0" in text or longest > LONGEST_NAME or len(text.encode()) > LONGEST_PATH:
+            raise ValueError("is no path")
+    return text
 
 
 def _tuple(value: Any) -> Any:

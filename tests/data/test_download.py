@@ -188,3 +188,100 @@ def test_archives_that_leave_their_folder(places, kind):
     message = refused(home, f"{address}/evil.archive", sha256(path), home / "set")
     assert "cannot be unpacked safely" in message
     assert not list(home.parent.rglob("evil.txt"))
+
+
+def tar_of(path, *entries):
+    """A tar archive of entries with (name, type, target)."""
+    with tarfile.open(path, "w") as file:
+        for name, kind, target in entries:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, target
+            file.addfile(entry)
+    return path
+
+
+def sparse_tar(path):
+    """One byte of data that stands for a file of 1 TiB with a hole."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as file:
+        entry = tarfile.TarInfo("screw/000.png")
+        entry.size = 512
+        entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(2**40)}
+        file.addfile(entry, io.BytesIO(b"1\n0\n1\n".ljust(512, b"\0")))
+    return path
+
+
+def zip_of_zeros(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros.png", bytes(2 * 10**7))
+    return path
+
+
+def zip_that_lies(path):
+    """The same bomb, whose headers promise ten bytes."""
+    content = zip_of_zeros(path).read_bytes()
+    path.write_bytes(content.replace((2 * 10**7).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    return path
+
+
+def encrypted_zip(path):
+    """A zip archive whose entry claims to be encrypted."""
+    content = bytearray(zipped(path, {"a.png": b"x"}).read_bytes())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(header) + flags] |= 1
+    path.write_bytes(content)
+    return path
+
+
+MANY = {f"{number}": b"" for number in range(12)}
+BOMBS = {
+    "tar.gz of zeros": (lambda path: tar(path, {"zeros.png": bytes(2 * 10**7)}, "w:gz"), "100 times as large"),
+    "tar.xz of zeros": (lambda path: tar(path, {"zeros.png": bytes(2 * 10**7)}, "w:xz"), "100 times as large"),
+    "tar.gz with a long name": (lambda path: tar(path, {"x" * 10**7: b""}, "w:gz"), "100 times as large"),
+    "zip of zeros": (zip_of_zeros, "100 times as large"),
+    "zip that lies": (zip_that_lies, "zeros.png"),
+    "sparse tar": (sparse_tar, "neither a file nor a folder"),
+    "tar of many": (lambda path: tar(path, MANY, "w"), "more than 10 entries"),
+    "zip of many": (lambda path: zipped(path, MANY), "more than 10 entries"),
+    "hard link": (lambda path: tar_of(path, ("a", tarfile.LNKTYPE, "../../home")), "'a' is neither a file nor"),
+    "link inside": (lambda path: tar_of(path, ("a", tarfile.SYMTYPE, "b")), "'a' is neither a file nor"),
+    "device": (lambda path: tar_of(path, ("null", tarfile.CHRTYPE, "")), "'null' is neither a file nor"),
+    "pipe": (lambda path: tar_of(path, ("pipe", tarfile.FIFOTYPE, "")), "'pipe' is neither a file nor"),
+    "file as folder": (lambda path: tar(path, {"a": b"x", "a/b": b"y"}, "w"), "a"),
+    "encrypted zip": (encrypted_zip, "encrypted"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_bombs_links_and_devices_are_refused(places, kind, monkeypatch):
+    """The limit on entries is lowered, so that the archive stays small."""
+    monkeypatch.setattr("rgi.data.download.MAX_ENTRIES", 10)
+    address, served, home = places
+    make, words = BOMBS[kind]
+    path = make(served / "bomb.archive")
+    message = refused(home, f"{address}/bomb.archive", sha256(path), home / "set")
+    assert "cannot be unpacked safely" in message
+    assert words in message
+
+
+@pytest.mark.parametrize("kind", ["a.tar.xz", "a.zip"])
+def test_space_for_other_programs_stays_free(places, kind, monkeypatch):
+    """The archive is kept, so that nothing must be downloaded again after the disk has been cleaned."""
+    address, served, home = places
+    path = tar(served / kind, FILES) if kind == "a.tar.xz" else zipped(served / kind, FILES)
+    monkeypatch.setattr("rgi.data.download.RESERVE", 2**60)
+    with pytest.raises(InputError, match=r"No space left .* run the command again to continue"):
+        download(f"{address}/{kind}", sha256(path), home / "set", PAGE)
+    (kept,) = home.iterdir()
+    assert kept.read_bytes() == path.read_bytes()
+
+
+def test_of_two_entries_of_one_name_the_last_counts(places):
+    address, served, home = places
+    path = served / "a.tar"
+    with tarfile.open(path, "w") as file:
+        for data in (b"first", b"last"):
+            entry = tarfile.TarInfo("a.txt")
+            entry.size = len(data)
+            file.addfile(entry, io.BytesIO(data))
+    download(f"{address}/a.tar", sha256(path), home / "set", PAGE)
+    assert content(home / "set") == {"a.txt": b"last"}

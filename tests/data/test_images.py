@@ -245,6 +245,14 @@ def colour_16_bits_tiff(path):
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 14 + len(pixels)) + bits + pixels + directory)
 
 
+def megapixels_190(path):
+    """The header of a PNG of 19000x10000 pixels, without pixels."""
+    data = bytearray(saved(path, NOISE[..., 0]).read_bytes())
+    data[16:24] = struct.pack(">II", 19000, 10000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+
+
 BAD_IMAGES = {
     "text": (lambda path: path.write_text("hello, I am a picture"), "not recognised as an image"),
     "empty": (lambda path: path.write_bytes(b""), "not recognised as an image"),
@@ -256,6 +264,10 @@ BAD_IMAGES = {
     "16 bits of colour in a TIFF": (colour_16_bits_tiff, "8 bits per channel"),
     "32 bits": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.int32)).save(path, "TIFF"), "8-bit"),
     "float": (lambda path: Image.fromarray(NOISE[..., 0].astype(np.float32)).save(path, "TIFF"), "mode F"),
+    "lab": (lambda path: Image.fromarray(NOISE, "LAB").save(path, "TIFF"), "mode LAB"),
+    "gif": (lambda path: Image.fromarray(NOISE).save(path, "GIF"), "not recognised as an image"),
+    "eps": (lambda path: Image.fromarray(NOISE).save(path, "EPS"), "not recognised as an image"),
+    "190 megapixels": (megapixels_190, "too large to be decoded safely"),
     "cmyk": (lambda path: Image.fromarray(NOISE).convert("CMYK").save(path, "JPEG"), "mode CMYK"),
     "rgba": (lambda path: Image.fromarray(NOISE).convert("RGBA").save(path), "alpha"),
     "la": (lambda path: Image.fromarray(NOISE).convert("LA").save(path), "alpha"),
@@ -276,6 +288,14 @@ def test_bad_images_are_refused(tmp_path, kind):
         check_image(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_large_image_is_read_with_a_warning(tmp_path, monkeypatch):
+    """Pillow warns from half the size on that it refuses."""
+    path = saved(tmp_path / "large.png", NOISE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", NOISE[..., 0].size - 1)
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert check_image(path) == (60, 40)
 
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read")

@@ -82,3 +82,20 @@ def test_a_fingerprint_is_that_of_the_files_and_not_of_their_place(tmp_path):
     assert files_fingerprint(copy) != found
     many = first * READ_FILES
     assert files_fingerprint(many) != files_fingerprint(many[:-1])
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    write(tmp_path, 2)
+    (tmp_path / "lost.png").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"lost\.png: is a link to nothing, or no file; repair or remove it"):
+        images_by_stem(tmp_path, "here")
+
+
+@pytest.mark.parametrize("folder", ["00.png", "00.npz"])
+def test_results_of_an_image_and_of_a_folder_cannot_have_one_place(folder, tmp_path):
+    (image,) = write(tmp_path, 1)
+    image.rename(image.with_suffix(".jpg"))
+    (tmp_path / folder).mkdir()
+    write(tmp_path / folder, 1)
+    with pytest.raises(InputError, match=rf"00\.jpg: its results would have the name of the folder {folder}; rename"):
+        images_by_stem(tmp_path, "here")

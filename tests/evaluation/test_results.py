@@ -1,10 +1,13 @@
 """The result format: what is written is read back, and damaged files are refused with a remedy."""
 
+import zipfile
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 from rgi.errors import InputError
-from rgi.evaluation.results import image_rows, load_result, result_path, save_result
+from rgi.evaluation.results import image_rows, load_result, result_path, save_result, stored_fingerprint
 
 RESULT = {
     "map": np.arange(4, dtype=np.float32).reshape(2, 2),
@@ -81,6 +84,26 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
         load_result(tmp_path, "000", ("map",))
     assert str(error.value).startswith(f"{path}: is not a result file")
     assert "remove the file and run the same command again" in str(error.value)
+
+
+def test_no_change_of_a_byte_gets_through(tmp_path):
+    """Whatever NumPy and zipfile raise for a damaged file comes out as an input error."""
+    noise = np.random.default_rng(1).random((8, 8), np.float32)
+    save_result(tmp_path, "000", RESULT | {"map": noise, "fingerprint": np.str_("abc")})
+    path, random = result_path(tmp_path, "000"), np.random.default_rng(0)
+    whole = path.read_bytes()
+    for position, value in zip(random.integers(len(whole), size=400), random.integers(256, size=400), strict=True):
+        path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
+        with suppress(InputError):
+            load_result(tmp_path, "000", ("map",))
+        assert stored_fingerprint(tmp_path, "000") in (None, "", "abc")
+
+
+def test_an_archive_of_other_files_is_refused(tmp_path):
+    with zipfile.ZipFile(result_path(tmp_path, "000"), "w") as file:
+        file.writestr("map", b"no array")
+    with pytest.raises(InputError, match="has no array 'map'"):
+        load_result(tmp_path, "000", ("map",))
 
 
 def test_pickled_objects_are_refused(tmp_path):

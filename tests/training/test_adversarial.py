@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rgi import SolverConfig, invert
 from rgi.errors import InputError
 from rgi.generators.store import Card
-from rgi.training.adversarial import AtomicCheckpoints
+from rgi.training.adversarial import AtomicCheckpoints, read_checkpoint
 from rgi.training.small_data import SmallDataTraining
 
 
@@ -138,3 +138,17 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         AtomicCheckpoints().save_checkpoint({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("content", ["cut", "text", "empty", "another", "list"])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "newest.ckpt"
+    state = {"global_step": 7, "state_dict": {"weight": torch.ones(999)}}
+    torch.save({"another": {"weight": 1}, "list": [1]}.get(content, state), path)
+    if content in ("cut", "text", "empty"):
+        path.write_bytes({"cut": path.read_bytes()[:-300], "text": b"hello", "empty": b""}[content])
+    for mmap in (False, True):
+        with pytest.raises(InputError, match=r"newest\.ckpt: is no checkpoint .* remove the file to begin anew"):
+            read_checkpoint(path, mmap)
+    with pytest.raises(InputError, match="is no checkpoint"):
+        AtomicCheckpoints().load_checkpoint(path, weights_only=True)

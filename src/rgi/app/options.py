@@ -20,7 +20,7 @@ from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.files import FileSet
-from rgi.data.listing import files_fingerprint
+from rgi.data.listing import expanded, files_fingerprint
 from rgi.data.protocol import ImageSet
 from rgi.data.sets.clean_set import CleanSet
 from rgi.data.sets.folder import Folder
@@ -30,11 +30,13 @@ from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
-from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, check, integer, one_of
+from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, Text, check, integer, one_of
 
 log = logging.getLogger(__name__)
 ABSENT = object()  # default of options that a task does not have
 OPTIONS = {  # options of the tasks; a task has some of these
+    "name": Text,
+    "output_dir": Text | None,
     "seed": Seed,
     "batch_size": Count,
     "steps": Count,
@@ -93,11 +95,12 @@ def path_option(cfg: DictConfig, option: str) -> Path:
     """The value of an option as a path.
 
     Raises:
-        InputError: the option is null.
+        InputError: the option is null, or no path.
     """
     value = OmegaConf.select(cfg, option, throw_on_missing=True)
     if value is None:
         raise InputError(f"{option}: not given; add {option}=...")
+    check(option, str(value), Text)
     return Path(str(value))
 
 
@@ -138,7 +141,7 @@ def prepare(cfg: DictConfig, images: ImageSet) -> None:
     if rank_zero_only.rank == 0:
         root, output = OmegaConf.select(cfg, "dataset.root"), Path(cfg.output_dir or "outputs")
         # All images below these roots are test images, so the pictures of this run would be the next run's.
-        if isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(Path(root).expanduser().resolve()):
+        if isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(expanded(root).resolve()):
             raise InputError(
                 f"dataset.root={root}: contains the folder of the results ({output}), whose pictures would count as "
                 "images; set output_dir to a folder elsewhere, or move the images to a folder of their own"

@@ -29,7 +29,7 @@ from rgi.generators import pca, places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.metrics.generative.memorisation import memorisation
-from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints
+from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import Judge
 from rgi.training.loader import TrainingData
@@ -201,7 +201,7 @@ def _keep(gan: GAN, folder: Path) -> None:
 def _best(training: AdversarialTraining, judge: Judge, card: Card) -> GAN:
     """The GAN with the lowest inversion gap; the scores of all states are written to ``training.csv``."""
     best = min(judge.rows, key=lambda row: row["inversion_gap"])
-    training.load_state_dict(torch.load(judge.best, map_location="cpu", weights_only=True)["state_dict"])
+    training.load_state_dict(read_checkpoint(judge.best)["state_dict"])
     pd.DataFrame(judge.rows).to_csv(judge.folder / "training.csv", index=False)
     quality = {name: value for name, value in best.items() if name != "step" and not name.endswith("_loss")}
     return training.gan(dataclasses.replace(card, steps=int(best["step"]), quality=quality))
@@ -229,7 +229,7 @@ def _fit(
     kind, batch_size = ("encode", training.batch_size) if name == "encoder" else ("pretrain", cfg.batch_size)
     resumed, logged = (newest if newest.exists() else None), kind
     if resumed is not None:
-        done = torch.load(newest, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+        done = read_checkpoint(newest, mmap=True)["global_step"]
         log.info("continuing from %s, step %d", newest, done)
         logged = f"{kind}_from_{done}"  # Lightning's CSV logger would delete the log of the first part
     checkpoints = ModelCheckpoint(

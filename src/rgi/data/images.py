@@ -16,6 +16,8 @@ from rgi.errors import InputError
 
 MIN_SIDE = 16  # smallest allowed height and width of an image in pixels
 MODES = ("L", "RGB", "1", "P")  # allowed colour modes of Pillow
+# Formats that are decoded, whatever the file's suffix. Pillow would open an EPS file, too, by running Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 # Markers of metadata with an orientation in a PNG file. The metadata may follow the pixels.
 PNG_MARKS = (b"eXIf", b"adobe.xmp", b"profile type exif")
 LOWEST_CLASS = 8  # lowest grey value of a mask that may be a class; noise of JPEG compression is below
@@ -176,16 +178,19 @@ def _grey_areas(values: np.ndarray) -> list[int]:
 def _decode(path: Path) -> Image.Image:
     """The decoded image in its EXIF orientation."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             file.load()
             complaint = _complaint(file, _bits(path, file))
             image = ImageOps.exif_transpose(file)
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: is not recognised as an image; replace or remove the file") from error
+        raise InputError(
+            f"{path}: is not recognised as an image ({', '.join(FORMATS)}); replace or remove the file"
+        ) from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: is too large to be decoded safely ({error}); resize the image") from error
-    except (OSError, SyntaxError, ValueError) as error:  # the type depends on the position of the damage
-        raise InputError(f"{path}: cannot be decoded ({error}); the file is damaged, copy it again") from error
+    except Exception as error:  # the type depends on the format and on the position of the damage
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged, copy it again") from error
     if complaint:
         raise InputError(f"{path}: {complaint}")
     return image

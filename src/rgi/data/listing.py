@@ -5,13 +5,14 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 GENERIC_NAMES = {"all", "data", "image", "images", "imgs", "root", "test", "testing", "tests"}  # of folders
+RESULT_SUFFIXES = (".npz", ".png")  # of the files of results that are named after their image
 READ_FILES = 64  # number of files whose bytes a fingerprint reads
 LONGEST_NAME = 200  # bytes; most file systems allow 255, and names of results are longer than those of images
 
@@ -31,6 +32,11 @@ class Sample:
     image: Path
     mask: Path | None = None
     good: bool = False
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home folder for ``~``; the ``~`` of an unknown user stays, so that the path does not exist."""
+    return Path(os.path.expanduser(path))
 
 
 def folder_name(folder: str | Path) -> str:
@@ -72,10 +78,10 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
         label: text for the folder in error messages, for example ``dataset.root=data``.
 
     Raises:
-        InputError: the folder does not exist or has no images, a subfolder cannot be listed, two files differ only in
-            their suffix, or results could not be stored under the name of a file.
+        InputError: the folder does not exist or has no images, a subfolder cannot be listed, a link leads to nothing,
+            two files differ only in their suffix, or results could not be stored under the name of a file.
     """
-    base = Path(folder).expanduser()
+    base = expanded(folder)
     if not base.is_dir():
         raise InputError(f"{label}: no such folder; correct the path")
     files: dict[str, Path] = {}
@@ -84,6 +90,8 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
         if path.suffix.lower() not in SUFFIXES:
             others += 1
             continue
+        if not path.is_file():
+            raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
         _check_name(path)
         stem = path.relative_to(base).with_suffix("").as_posix()
         if stem in files:
@@ -91,6 +99,7 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
         files[stem] = path
     if not files:
         raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
+    _check_places(files)
     if others:
         log.info("%s: %d images; %d files of other kinds are left out", label, len(files), others)
     return dict(sorted(files.items()))
@@ -111,7 +120,7 @@ def _walk(base: Path) -> Iterator[Path]:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (place / name for name in sorted(names) if not name.startswith(".") and (place / name).is_file())
+        yield from (place / name for name in sorted(names) if not name.startswith("."))
 
 
 def _check_name(path: Path) -> None:
@@ -124,6 +133,14 @@ def _check_name(path: Path) -> None:
             raise InputError(f"{shown}: has a name that is no UTF-8; rename the file") from None
         if length > LONGEST_NAME:
             raise InputError(f"{path}: has a name of {length} bytes; rename the file, {LONGEST_NAME} are possible")
+
+
+def _check_places(files: Mapping[str, Path]) -> None:
+    """Raise an error if a file of results would have the place of a folder: those of ``a.jpg`` and ``a.png/b.jpg``."""
+    folders = {parent for stem in files for parent in PurePosixPath(stem).parents}
+    for folder in folders:
+        if folder.suffix in RESULT_SUFFIXES and (same := files.get(str(folder.with_suffix("")))):
+            raise InputError(f"{same}: its results would have the name of the folder {folder}; rename one of the two")
 
 
 def pair_with_masks(images: Mapping[str, Path], masks: Mapping[str, Path], good: Collection[str] = ()) -> list[Sample]:

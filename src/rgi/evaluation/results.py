@@ -4,6 +4,7 @@
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ COLUMNS = (
     *("category", "score", "objective", "iterations", "evaluations", "seconds", "pixel_auroc", "psnr", "ssim"),
     "defective",
 )
+# Damaged files make NumPy and zipfile fail with many kinds of exceptions.
+READ_ERRORS = (OSError, EOFError, BadZipFile, zlib.error, ValueError, LookupError, RuntimeError)
 
 
 def result_path(folder: Path, name: str) -> Path:
@@ -58,10 +61,10 @@ def load_result(folder: Path, name: str, required: Sequence[str] = (), optional:
             arrays = {key: file[key] for key in wanted}
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; run the same command again to solve this image") from error
-    except (ValueError, EOFError, BadZipFile) as error:
+    except READ_ERRORS as error:
         raise InputError(f"{path}: is not a result file ({error}); {remedy}") from error
     for key in required:
-        if key not in arrays:
+        if not isinstance(arrays.get(key), np.ndarray):  # NumPy returns other contents of a zip archive as bytes
             raise InputError(f"{path}: has no array {key!r}; {remedy}")
     return arrays
 

@@ -6,6 +6,7 @@ killed training therefore continues exactly: on a CPU, the results are bitwise e
 
 import copy
 import os
+import pickle
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rgi.errors import InputError
 from rgi.generators import build
 from rgi.generators.store import GAN, Card
+from rgi.generators.zoo import READ_ERRORS
 from rgi.validation import Betas, Count, Positive, Seed, Share, Text, checked
 
 LOG_INTERVAL = 50  # steps between two readings of the losses; each reading makes the CPU wait for the GPU
@@ -239,3 +241,31 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 f"{path}: cannot be written ({error.strerror or error}); free disk space and run the command again to "
                 "continue from the previous checkpoint"
             ) from error
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """Read a checkpoint of a training with PyTorch's restricted unpickler, on the CPU.
+
+    Args:
+        path: checkpoint file.
+        mmap: whether the weights stay on disk until they are used.
+
+    Raises:
+        InputError: the file is damaged, or holds anything else than the state of a training.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if {"global_step", "state_dict"} <= checkpoint.keys():
+            return checkpoint
+    except (pickle.UnpicklingError, *READ_ERRORS) as error:
+        raise _no_checkpoint(path) from error
+    raise _no_checkpoint(path)
+
+
+def _no_checkpoint(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is no checkpoint of a training, or damaged; nothing of it was run; remove the file to begin anew"
+    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rgi.data.files import Channels, FileSet, Resolution
-from rgi.data.listing import Sample, images_by_stem, pair_with_masks
+from rgi.data.listing import Sample, expanded, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
@@ -55,7 +55,7 @@ class CategorySet(FileSet):
 
     def _home(self) -> Path:
         """The category's folder."""
-        root = Path(self.root).expanduser()
+        root = expanded(self.root)
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; {self.source}")
         home = root / self.category

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rgi.data.batch import Batch
 from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, TestImages
-from rgi.data.listing import Sample, images_by_stem
+from rgi.data.listing import Sample, expanded, images_by_stem
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 
@@ -77,7 +77,7 @@ class CleanSet(FileSet):
         Raises:
             InputError: the folder does not exist or has no images, or two images have the same stem.
         """
-        root = Path(self.root).expanduser()
+        root = expanded(self.root)
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; download the images from {self.page}")
         folder = root / self.subfolder

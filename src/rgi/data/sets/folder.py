@@ -4,7 +4,7 @@ from itertools import permutations
 from pathlib import Path
 
 from rgi.data.files import Channels, FileSet, Resolution
-from rgi.data.listing import Sample, folder_name, images_by_stem, pair_with_masks
+from rgi.data.listing import Sample, expanded, folder_name, images_by_stem, pair_with_masks
 from rgi.errors import InputError
 from rgi.validation import Name, Text, checked
 
@@ -60,7 +60,7 @@ class Folder(FileSet):
         The one exception: ``train`` may be the root itself, whose images are then trained and tested on.
         """
         options = {"root": self.root, "masks": self.masks, "train": self.clean}
-        folders = {option: Path(folder).expanduser().resolve() for option, folder in options.items() if folder}
+        folders = {option: expanded(folder).resolve() for option, folder in options.items() if folder}
         for (option, inner), (other, outer) in permutations(folders.items(), 2):
             same_images = {option, other} == {"root", "train"} and inner == outer
             if inner.is_relative_to(outer) and not same_images:

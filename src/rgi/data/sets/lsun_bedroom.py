@@ -7,6 +7,7 @@ SHA-256 of the archive.
 
 from pathlib import Path
 
+from rgi.data.listing import expanded
 from rgi.data.sets.clean_set import CleanSet
 from rgi.errors import InputError
 
@@ -32,7 +33,7 @@ class LSUNBedroom(CleanSet):
         Raises:
             InputError: ``root`` has an LMDB database, or `CleanSet.files` raises an error.
         """
-        root = Path(self.root).expanduser()
+        root = expanded(self.root)
         database = next((path.parent for pattern in ("data.mdb", "*/data.mdb") for path in root.glob(pattern)), None)
         if database is not None:
             raise InputError(

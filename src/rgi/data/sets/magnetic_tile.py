@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution
-from rgi.data.listing import Sample
+from rgi.data.images import FORMATS
+from rgi.data.listing import Sample, expanded
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 
@@ -87,7 +88,7 @@ class MagneticTile(FileSet):
 
     def _tiles(self, defective: bool) -> list[list[Path]]:
         """The photographs of each tile with (or without) a defect, sorted by number."""
-        root = Path(self.root).expanduser()
+        root = expanded(self.root)
         if not root.is_dir():
             raise InputError(f"dataset.root={self.root}: no such folder; download the magnetic tiles from {PAGE}")
         photographs = []
@@ -122,7 +123,7 @@ def _number(path: Path) -> int:
 def _marks_something(mask: Path) -> bool:
     """Whether a mask has a value above 127; True for damaged files, which `check_mask` reports."""
     try:
-        with Image.open(mask) as file:
+        with Image.open(mask, formats=FORMATS) as file:
             return bool(np.asarray(file.convert("L")).max() > 127)
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # the type depends on the position of the damage
         return True

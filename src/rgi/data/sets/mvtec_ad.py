@@ -3,10 +3,9 @@
 Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 """
 
-from pathlib import Path
-
 from rgi.data.download import download
 from rgi.data.files import Channels, Resolution
+from rgi.data.listing import expanded
 from rgi.data.sets.category_set import CategorySet
 from rgi.validation import Name, Switch, Text, checked
 
@@ -57,7 +56,7 @@ class MVTecAD(CategorySet):
         Raises:
             InputError: the download fails, or `FileSet.prepare` raises an error.
         """
-        home = Path(self.root).expanduser() / self.category
+        home = expanded(self.root) / self.category
         if self.download and self.category in CATEGORIES and not home.is_dir():
             download(ARCHIVE, SHA256, home.parent, PAGE)
         super().prepare()

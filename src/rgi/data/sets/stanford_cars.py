@@ -14,6 +14,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from rgi.data.images import Box
+from rgi.data.listing import expanded
 from rgi.data.sets.clean_set import CleanSet
 from rgi.errors import InputError
 
@@ -61,7 +62,7 @@ class StanfordCars(CleanSet):
 
     @property
     def _annotations(self) -> Path:
-        return Path(self.root).expanduser() / ANNOTATIONS
+        return expanded(self.root) / ANNOTATIONS
 
     @cached_property
     def _boxes(self) -> dict[str, Box] | None:
