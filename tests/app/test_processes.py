@@ -109,7 +109,9 @@ SMALL_BASELINES = {  # quick options of each baseline
     "autoencoder": "{latent_dim: 4, steps: 4}",
     "mean_image": "{}",
     "padim": "{dimensions: 8}",
+    "padim_imagenet": "{dimensions: 8}",
     "patchcore": "{patches: 20}",
+    "patchcore_imagenet": "{patches: 20}",
     "pca": "{components: 4}",
     "robust_pca": "{components: 4}",
 }

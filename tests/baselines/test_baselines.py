@@ -179,10 +179,19 @@ def test_unknown_names_and_options_are_refused():
 
 def test_map():
     scores = torch.rand(2, 9, 9)
-    found = Prediction(torch.zeros(2, 1, 9, 9), None, scores, 0.0)
+    found = Prediction(torch.zeros(2, 1, 9, 9), None, scores, None, 0.0)
     assert found.anomaly_map() is scores
     expected = torch.stack([torch.from_numpy(ndimage.gaussian_filter(one.numpy(), 1.5)) for one in scores])
     torch.testing.assert_close(found.anomaly_map(sigma=1.5), expected)
     for sigma in (-1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="sigma"):
             found.anomaly_map(sigma)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dataset_is_fitted_like_its_images(name):
+    """The images are no multiple of the part that is in memory at a time."""
+    images = clean_images(70)
+    one, other = small(name).fit(images), small(name).fit(list(images))
+    assert one.fitted_shape == other.fitted_shape == (1, 32, 32)
+    assert torch.equal(one.predict(images[:3]).scores, other.predict(images[:3]).scores)

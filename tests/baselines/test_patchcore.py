@@ -1,11 +1,13 @@
 import numpy as np
+import pytest
 import torch
 from helpers.patterns import clean_images
 from scipy.spatial.distance import cdist
 from torch.nn.functional import avg_pool2d, interpolate
 
 from rgi.baselines import patchcore
-from rgi.baselines.patchcore import PatchCore, greedy_coreset, nearest_distance
+from rgi.baselines.features import embed
+from rgi.baselines.patchcore import PatchCore, greedy_coreset, image_score, nearest
 
 
 def halves(images):
@@ -65,5 +67,33 @@ def test_small_distances_keep_their_digits():
     random = torch.Generator().manual_seed(0)
     bank = 1000 + torch.randn(50, 20, generator=random)
     queries = bank[:7] + 1e-2
-    torch.testing.assert_close(nearest_distance(queries, bank), torch.full((7,), 1e-2 * 20**0.5), rtol=2e-2, atol=0)
-    assert torch.equal(nearest_distance(bank, bank), torch.zeros(50))
+    distance, index = nearest(queries, bank)
+    torch.testing.assert_close(distance, torch.full((7,), 1e-2 * 20**0.5), rtol=2e-2, atol=0)
+    assert index.tolist() == list(range(7))
+    assert torch.equal(nearest(bank, bank)[0], torch.zeros(50))
+
+
+def test_the_score_of_an_image_is_the_papers():
+    """Equation (7) as it is written, in float64."""
+    clean, observed = clean_images(6), clean_images(9, seed=1)[-3:]
+    baseline = PatchCore(halves, patches=60).fit(clean)
+    bank = baseline.bank.double().numpy()
+    found = baseline.predict(observed)
+    (joint,) = embed(halves, observed, mode="bilinear", neighbourhood=3)
+    for image, score in zip(joint.double().numpy(), found.image_scores, strict=True):
+        distances = cdist(image.reshape(3, -1).T, bank)
+        patch = distances.min(1).argmax()
+        member = distances[patch].argmin()
+        around = cdist(bank[member][None], bank)[0].argsort()[:9]
+        weight = 1 - np.exp(distances[patch, member]) / np.exp(distances[patch, around]).sum()
+        assert score.item() == pytest.approx(weight * distances[patch, member], rel=1e-4)
+
+
+def test_a_patch_in_a_crowd_counts_for_less_than_a_lonely_one():
+    crowd, lonely = torch.zeros(12, 2), torch.tensor([[9.0, 0.0]])
+    bank = torch.cat([crowd + torch.arange(12)[:, None] * 1e-3, lonely, lonely + 40])
+    scores = []
+    for patch in (torch.tensor([[0.0, 3.0]]), torch.tensor([[9.0, 3.0]])):
+        scores.append(image_score(patch, *nearest(patch, bank), bank).item())
+    assert scores[0] < 0.95 * scores[1] < 3
+    assert image_score(patch, *nearest(patch, lonely), lonely) == 3

@@ -26,7 +26,10 @@ CONF = Path(__file__).parents[3] / "conf"
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
-BASELINES = ("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore")  # files of conf/baseline
+BASELINES = (  # files of conf/baseline
+    *("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore"),
+    *("padim_imagenet", "patchcore_imagenet"),
+)
 SOLVERS = {"anogan": "anogan", "rgi": "rgi", "rrgi": "r_rgi"}  # names in experiments, and files of conf/solver
 INPAINTERS = {
     "yeh": "yeh",
@@ -64,6 +67,8 @@ def grid() -> dict[str, dict[str, Any]]:
             )
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
+    for method in BASELINES:
+        experiments[f"folder_{method}"] = _content({}, dataset="folder", baseline=method)
     for dataset in INPAINTING:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():

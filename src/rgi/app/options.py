@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rgi.app import launch
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
+from rgi.baselines.imagenet import imagenet_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.files import FileSet
 from rgi.data.listing import expanded, files_fingerprint
@@ -174,11 +175,14 @@ def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: Ima
 
 
 def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
-    """The baseline before its fit; ``baseline.features`` selects the features of the critic or of a timm network."""
+    """The baseline before its fit; ``baseline.features`` is critic, imagenet, or the name of a timm network."""
     features = cfg.baseline.get("features")
     if features is None:
         return make(cfg, "baseline")
-    network = critic_features(generator(cfg, images)) if features == "critic" else timm_features(str(features))
+    if features == "critic":
+        network = critic_features(generator(cfg, images))
+    else:
+        network = imagenet_features() if features == "imagenet" else timm_features(str(features))
     return make(cfg, "baseline", features=network)
 
 

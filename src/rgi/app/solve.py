@@ -15,11 +15,12 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
+from torch.utils.data import Subset
 
 from rgi.app import runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
 from rgi.app.record import finish_logger, long_form, method_logger, write_page
-from rgi.data.protocol import ImageSet, stack_images
+from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
 from rgi.evaluation.loader import TestData
@@ -158,7 +159,7 @@ def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(stack_images(clean, BASELINE_IMAGES).to(device))
+        learned = unfitted.fit(Subset(clean, evenly_spaced(len(clean), BASELINE_IMAGES)), device)
         log.info("%s: fitted in %.1f s", method, learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 

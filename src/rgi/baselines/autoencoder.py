@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from rgi.baselines.base import Baseline, progress_bar
+from rgi.baselines.base import Baseline, CleanImages, progress_bar
 from rgi.errors import InputError
 from rgi.generators import compact
 from rgi.generators.encoder import Encoder
@@ -48,7 +48,8 @@ class Autoencoder(Baseline):
         self.steps, self.batch_size, self.lr, self.seed = steps, batch_size, lr, seed
         self.network: nn.Sequential | None = None
 
-    def _fit(self, images: Tensor) -> None:
+    def _fit(self, clean: CleanImages) -> None:
+        images = clean.stacked()
         _, channels, height, resolution = images.shape
         if height != resolution:
             raise InputError(f"images {tuple(images.shape)}: must be square; crop or resize the images")

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from rgi.baselines.base import Baseline
+from rgi.baselines.base import Baseline, CleanImages
 from rgi.validation import checked
 
 
@@ -20,7 +20,8 @@ class MeanImage(Baseline):
         super().__init__()
         self.register_buffer("mean", None)
 
-    def _fit(self, images: Tensor) -> None:
+    def _fit(self, clean: CleanImages) -> None:
+        images = clean.stacked()
         self.mean = images.mean(0)
 
     def _restore(self, observed: Tensor) -> Tensor:

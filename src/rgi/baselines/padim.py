@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline
+from rgi.baselines.base import Baseline, CleanImages, progress_bar
 from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.errors import InputError
 from rgi.validation import Count, Positive, Seed, checked
@@ -47,14 +47,11 @@ class PaDiM(Baseline):
         for name in ("channels", "mean", "whitening"):
             self.register_buffer(name, None)
 
-    def _fit(self, images: Tensor) -> None:
-        _, available, *self.grid = next(embed(self.features, images[:1])).shape
+    def _fit(self, images: CleanImages) -> None:
+        _, available, *self.grid = next(embed(self.features, images.first())).shape
         drawn = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))[: self.dimensions]
         self.channels = drawn.sort().values.to(images.device)
-        # Two passes over the features: all features do not fit into memory, and one pass would lose precision.
-        self.mean = sum(part.sum(1, keepdim=True) for part in self._positions(images)) / len(images)
-        centred = (part - self.mean for part in self._positions(images))
-        covariance = sum(part.mT @ part for part in centred) / (len(images) - 1)
+        covariance = self._mean_and_covariance(images)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(0)
         if not variance.mean() > ROUNDING * self.mean.square().mean():
             raise InputError("images: the features of all images are all the same; fit PaDiM to different images")
@@ -62,6 +59,26 @@ class PaDiM(Baseline):
         factor = torch.linalg.cholesky(covariance + ridge.diag())
         identity = torch.eye(len(ridge), device=images.device).expand_as(factor)
         self.whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
+
+    def _mean_and_covariance(self, images: CleanImages) -> Tensor:
+        """Set the means (P,1,D), and return the covariances (P,D,D); the features of an image are computed once.
+
+        Sums of squares about zero would lose precision. These are about the mean of the first images.
+        """
+        total = squares = centre = None
+        bar = progress_bar(len(images), "padim", "image")
+        for part in (features for images_part in images.parts() for features in self._positions(images_part)):
+            if centre is None:
+                centre = part.mean(1, keepdim=True)
+                total, squares = torch.zeros_like(centre), centre.new_zeros(len(centre), *2 * centre.shape[2:])
+            centred = part - centre
+            total += centred.sum(1, keepdim=True)
+            squares += centred.mT @ centred
+            bar.update(part.shape[1])
+        bar.close()
+        offset = total / len(images)
+        self.mean = centre + offset
+        return (squares - len(images) * offset.mT @ offset) / (len(images) - 1)
 
     def _positions(self, images: Tensor) -> Iterator[Tensor]:
         """Yield features (P,n,D) at the P positions of n images at a time."""

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rgi.baselines.base import Baseline, progress_bar
+from rgi.baselines.base import Baseline, CleanImages, progress_bar
 from rgi.baselines.features import Features, embed, upsample_scores
 from rgi.validation import Count, Seed, checked
 
 NEIGHBOURHOOD = 3  # side of a patch in positions of the feature map
+NEIGHBOURS = 9  # members of the bank that weight the score of an image; the authors' code has this number
 
 
 class PatchCore(Baseline):
     """Pixel scores from the distance between the features e and the nearest features in the bank; no restoration.
 
     The bank contains features of clean images from all positions. `greedy_coreset` selects the bank from random
-    candidates, because the features of all patches do not fit into memory. The paper also weights the score of an image
-    by the density of the bank. This weight is left out: the score of an image is the maximum of its map, as for all
-    methods here.
+    candidates, because the features of all patches do not fit into memory. The score of an image is the paper's, see
+    `image_score`.
 
     Args:
         features: feature extractor, see `rgi.baselines.features`. The paper uses stages 2 and 3 of a residual network.
@@ -51,12 +51,12 @@ class PatchCore(Baseline):
         self.projection, self.seed = projection, seed
         self.register_buffer("bank", None)
 
-    def _fit(self, images: Tensor) -> None:
+    def _fit(self, images: CleanImages) -> None:
         random = torch.Generator().manual_seed(self.seed)
-        positions = next(self._embed(images[:1]))[0, 0].numel()
+        positions = next(self._embed(images.first()))[0, 0].numel()
         drawn = torch.randperm(len(images) * positions, generator=random)[: self.candidates].sort().values
         rows_of_parts, first = [], 0
-        for part in self._embed(images):
+        for part in (features for images_part in images.parts() for features in self._embed(images_part)):
             rows = part.permute(0, 2, 3, 1).flatten(0, 2)
             inside = drawn[(drawn >= first) & (drawn < first + len(rows))]
             rows_of_parts.append(rows[(inside - first).to(rows.device)])
@@ -67,13 +67,15 @@ class PatchCore(Baseline):
     def _embed(self, images: Tensor) -> Iterator[Tensor]:
         return embed(self.features, images, mode="bilinear", neighbourhood=NEIGHBOURHOOD)
 
-    def _score(self, observed: Tensor, restored: None) -> Tensor:
-        distances = [
-            nearest_distance(image.flatten(1).T, self.bank).view(image.shape[1:])
-            for part in self._embed(observed)
-            for image in part
-        ]
-        return upsample_scores(torch.stack(distances), *observed.shape[2:])
+    def _score(self, observed: Tensor, restored: None) -> tuple[Tensor, Tensor]:
+        maps, scores = [], []
+        for part in self._embed(observed):
+            for image in part:
+                patches = image.flatten(1).T
+                distance, index = nearest(patches, self.bank)
+                maps.append(distance.view(image.shape[1:]))
+                scores.append(image_score(patches, distance, index, self.bank))
+        return upsample_scores(torch.stack(maps), *observed.shape[2:]), torch.stack(scores)
 
 
 def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Generator) -> Tensor:
@@ -104,8 +106,30 @@ def greedy_coreset(points: Tensor, count: int, projection: int, random: torch.Ge
     return chosen
 
 
-def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
-    """Distance of each query to the nearest row of a bank: (Q,).
+def image_score(patches: Tensor, distance: Tensor, index: Tensor, bank: Tensor) -> Tensor:
+    """Score of an image, a scalar: equation (7) of the paper.
+
+    The patch with the highest distance decides. Its distance counts for less where the bank is dense: if the
+    neighbours of its nearest member are about as near to the patch as that member.
+
+    Args:
+        patches: features (Q,D) of the image.
+        distance: distance (Q,) of each patch to the nearest member of the bank.
+        index: position (Q,) of this member.
+        bank: features (N,D).
+    """
+    worst = distance.argmax()
+    if len(bank) == 1:
+        return distance[worst]
+    member = bank[index[worst]]
+    neighbours = (bank - member).norm(dim=1).topk(min(NEIGHBOURS, len(bank)), largest=False).indices
+    around = (patches[worst] - bank[neighbours]).norm(dim=1)
+    weight = 1 - 1 / (around - distance[worst]).exp().sum()
+    return weight.clamp(min=0) * distance[worst]
+
+
+def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of each query to the nearest row of a bank, (Q,), and the position of this row, (Q,).
 
     Args:
         queries: features (Q,D).
@@ -114,5 +138,5 @@ def nearest_distance(queries: Tensor, bank: Tensor) -> Tensor:
     # A matrix product finds the nearest row fast, but is inexact for small distances. Compute the distance again.
     centre = bank.mean(0)
     points = bank - centre
-    nearest = (points.square().sum(1) / 2 - (queries - centre) @ points.T).argmin(1)
-    return (queries - bank[nearest]).norm(dim=1)
+    index = (points.square().sum(1) / 2 - (queries - centre) @ points.T).argmin(1)
+    return (queries - bank[index]).norm(dim=1), index

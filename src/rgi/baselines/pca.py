@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from rgi.baselines.base import Baseline
+from rgi.baselines.base import Baseline, CleanImages
 from rgi.errors import InputError
 from rgi.generators import pca
 from rgi.validation import Count, Seed, checked
@@ -32,7 +32,8 @@ class PCA(Baseline):
         self.register_buffer("mean", None)
         self.register_buffer("basis", None)
 
-    def _fit(self, images: Tensor) -> None:
+    def _fit(self, clean: CleanImages) -> None:
+        images = clean.stacked()
         limit = min(len(images) - 1, images[0].numel())
         if self.components > limit:
             raise InputError(

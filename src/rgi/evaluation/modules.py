@@ -63,7 +63,10 @@ class TestModule(LightningModule):
 
     @abstractmethod
     def solve(self, batch: Batch) -> dict[str, Tensor]:
-        """Solve a batch; returns tensors with one row per image: the anomaly ``map`` (B,H,W) and further estimates."""
+        """Solve a batch; returns tensors with one row per image: the anomaly ``map`` (B,H,W) and further estimates.
+
+        One of these may be the ``score`` of the image (B,); by default, it is the highest value of the map.
+        """
 
     @abstractmethod
     def identity(self) -> str:
@@ -122,6 +125,7 @@ class TestModule(LightningModule):
         scored = batch.to(metric_device(self.device))
         self.scores.update(
             anomaly_map=_stack(results, "map", scored),
+            image_score=_stack(results, "score", scored),
             restored=_stack(results, "restored", scored),
             observed=scored.observed,
             paper_map=_stack(results, "paper_map", scored),
@@ -156,7 +160,7 @@ class TestModule(LightningModule):
         tensors = {"observed": batch.observed, **self.solve(batch)}
         device = metric_device(self.device)
         batch, tensors = batch.to(device), {name: tensor.to(device) for name, tensor in tensors.items()}
-        tensors["score"] = tensors["map"].amax((1, 2))
+        tensors.setdefault("score", tensors["map"].amax((1, 2)))
         if batch.mask is not None:
             tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(tensors["map"], batch.mask)}
             tensors["defective"] = batch.defective
@@ -272,7 +276,8 @@ class BaselineModule(TestModule):
         prediction = self.baseline.predict(batch.observed)
         self.bar.update(len(batch))
         restored = {} if prediction.restored is None else {"restored": prediction.restored}
-        return {**restored, "map": prediction.anomaly_map(self.sigma)}
+        score = {} if prediction.image_scores is None else {"score": prediction.image_scores}
+        return {**restored, **score, "map": prediction.anomaly_map(self.sigma)}
 
 
 def _stack(results: list[Result], key: str, batch: Batch) -> Tensor | None:

@@ -111,6 +111,7 @@ class Scores(nn.Module):
         true_mask: Tensor | None = None,
         clean: Tensor | None = None,
         defective: Tensor | None = None,
+        image_score: Tensor | None = None,
     ) -> None:
         """Add a batch.
 
@@ -125,6 +126,7 @@ class Scores(nn.Module):
             true_mask: true mask (B,1,H,W) in {0,1}, 1 = corrupted; or None.
             clean: clean images (B,C,H,W); or None.
             defective: labels (B,) of bool, decided before the mask was resized; None takes them from the mask.
+            image_score: score (B,) of each image; None for the highest value of its map.
 
         Raises:
             InputError: a metric refuses the shape or the values of an argument.
@@ -141,7 +143,7 @@ class Scores(nn.Module):
             "explained": explained,
             "true_mask": true_mask,
             "clean": clean,
-            "image_score": anomaly_map.amax((1, 2)),
+            "image_score": anomaly_map.amax((1, 2)) if image_score is None else image_score,
             "image_label": true_mask.amax((1, 2, 3)) if defective is None and true_mask is not None else defective,
         }
         images = []
