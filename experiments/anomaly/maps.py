@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from rgi.app.options import generator, make
 from rgi.data.protocol import evenly_spaced
-from rgi.evaluation.clean_images import clean_statistics, padim_map
+from rgi.evaluation.clean_images import clean_statistics, extractor, padim_map
 from rgi.evaluation.results import Result, load_result
 from rgi.inversion.maps import FeatureMap
 from rgi.metrics.standard import PixelCurve
@@ -59,7 +59,9 @@ def score_maps(run: Path, feature_maps: dict[tuple[str, ...], FeatureMap]) -> li
     if key not in feature_maps:
         training = images.train()
         chosen = evenly_spaced(len(training), len(inversions))
-        feature_maps[key] = padim_map(generator(cfg, images), training, chosen, cfg.seed, device)
+        feature_maps[key] = padim_map(
+            extractor(generator(cfg, images), cfg.map.features), training, chosen, cfg.seed, device
+        )
     clean = clean_statistics(inversions, feature_maps[key], device)
     tests = load_results(results)
     observed, restored, mask, truth = (

@@ -108,7 +108,7 @@ def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
     try:
         if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
-            learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.seed)
+            learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.map.features, cfg.seed)
         if loop is Trainer.test:
             fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
         loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
@@ -146,7 +146,7 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
     """Functions that make the modules of the solvers, after checks of generator and images."""
     gan = generator(cfg, images)
     check_methods(cfg, configs, images, gan)
-    check_clean_images(cfg.map.kind, images, gan)
+    check_clean_images(cfg.map.kind, cfg.map.features, images, gan)
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
     options = {"map_kind": cfg.map.kind, "sigma": cfg.map.sigma, "seed": cfg.seed}
     return {name: partial(InversionModule, gan, config, name, **options) for name, config in configs.items()}

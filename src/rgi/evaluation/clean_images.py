@@ -1,16 +1,17 @@
 """Statistics of clean images, which a run computes before it solves test images.
 
-Statistics of residuals normalise the anomaly map. PaDiM on features of the critic adds a second map. Validation images
+Statistics of residuals normalise the anomaly map. PaDiM on features of a network adds a second map. Validation images
 define a threshold. The run's own method solves the clean images, and their results are kept beside the results of the
 test images.
 """
 
 import torch
 from pytorch_lightning import Trainer
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
 
 from rgi.baselines.features import critic_features
+from rgi.baselines.imagenet import imagenet_features
 from rgi.baselines.padim import PaDiM
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.protocol import ImageSet, evenly_spaced
@@ -30,16 +31,33 @@ FEATURE_IMAGES = 1000  # highest number of images for the fit of PaDiM; its auth
 THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 
 
-def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
-    """Check the clean images and the critic for `learn_from_clean_images` before work starts.
+def extractor(gan: GAN, features: str) -> nn.Module:
+    """The feature extractor of a combined map.
+
+    Args:
+        gan: GAN with the critic.
+        features: "critic" or "imagenet".
+
+    Raises:
+        InputError: the critic has no features, or the extra ``features`` is not installed.
+    """
+    try:
+        return imagenet_features() if features == "imagenet" else critic_features(gan)
+    except InputError as error:
+        raise InputError(f"map.features={features}: {error}, or set map.kind=normalised") from error
+
+
+def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: GAN) -> None:
+    """Check the clean images and the features for `learn_from_clean_images` before work starts.
 
     Args:
         kind: kind of anomaly map, see `rgi.inversion.result.Inversion.anomaly_map`; None for the paper's map.
+        features: features of a combined map, see `extractor`.
         images: dataset with clean training images.
         gan: GAN with the critic.
 
     Raises:
-        InputError: the clean images are missing or too few, or the critic has no features.
+        InputError: the clean images are missing or too few, or there are no such features.
     """
     if kind not in KINDS_FROM_CLEAN:
         return
@@ -49,15 +67,12 @@ def check_clean_images(kind: str | None, images: ImageSet, gan: GAN) -> None:
             f"map.kind={kind}: needs at least {MIN_CLEAN_IMAGES} clean training images, and there are {count}; "
             "add some, or set map.kind=residual"
         )
-    try:
-        if kind == "combined":
-            critic_features(gan)
-    except InputError as error:
-        raise InputError(f"map.kind=combined: {error}, or set map.kind=normalised") from error
+    if kind == "combined":
+        extractor(gan, features)
 
 
 def learn_from_clean_images(
-    module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int, seed: int
+    module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int, features: str, seed: int
 ) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
@@ -69,6 +84,7 @@ def learn_from_clean_images(
         trainer: trainer that runs the module.
         images: dataset with clean training images.
         batch_size: number of images in a batch.
+        features: features of a combined map, see `extractor`.
         seed: seed of PaDiM.
     """
     clean, kind = images.train(), module.map_kind
@@ -76,15 +92,17 @@ def learn_from_clean_images(
     module.map_kind = None  # no statistics exist yet
     results = _solve(module, trainer, "clean", [clean[i] for i in chosen], images.category, batch_size)
     module.map_kind = kind
-    feature_map = padim_map(module.gan, clean, chosen, seed, module.device) if kind == "combined" else None
+    feature_map = None
+    if kind == "combined":
+        feature_map = padim_map(extractor(module.gan, features), clean, chosen, seed, module.device)
     module.clean = clean_statistics(results, feature_map, module.device)
 
 
-def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
-    """An anomaly map of PaDiM on features of the critic, with the options of conf/baseline/padim.yaml.
+def padim_map(features: nn.Module, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
+    """An anomaly map of PaDiM, with the options of conf/baseline/padim.yaml.
 
     Args:
-        gan: GAN with a critic.
+        features: feature extractor.
         clean: dataset of clean images (C,H,W).
         excluded: positions of the clean images that are not used.
         seed: seed of PaDiM's choice of channels.
@@ -94,8 +112,8 @@ def padim_map(gan: GAN, clean: Dataset, excluded: list[int], seed: int, device: 
         A function from images (B,C,H,W) to scores (B,H,W).
     """
     rest = sorted(set(range(len(clean))) - set(excluded))
-    chosen = torch.stack([clean[rest[i]] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
-    padim = PaDiM(critic_features(gan), seed=seed).fit(chosen.to(device))
+    chosen = Subset(clean, [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
+    padim = PaDiM(features, seed=seed).fit(chosen, device)
     return lambda images: padim.predict(images).scores
 
 
