@@ -180,6 +180,8 @@ def _decode(path: Path) -> Image.Image:
             file.load()
             complaint = _complaint(file, _bits(path, file))
             image = ImageOps.exif_transpose(file)
+    except PermissionError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is not recognised as an image; replace or remove the file") from error
     except Image.DecompressionBombError as error:
