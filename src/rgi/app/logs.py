@@ -18,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, WandbLogger
-from pytorch_lightning.loggers.logger import DummyLogger
 
 from rgi.app import runs
 from rgi.app.options import make
@@ -59,10 +58,11 @@ def check_logger(cfg: DictConfig) -> None:
         )
 
 
-def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
-    """Create the configured logger for one method or training; its failures are only noted, see `raise_failures`.
+def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger | None:
+    """Create the logger for one method or training; None with ``logger=null``, or if the logger cannot be made.
 
-    In W&B, each method is a run, and the group is the dataset.
+    Failures of the logger are only noted, see `raise_failures`. In W&B, each method is a run, and the group is the
+    dataset.
 
     Args:
         cfg: configuration of the run.
@@ -70,8 +70,6 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
         folder: folder of the run.
     """
     logger = None if cfg.get("logger") is None else _attempt(method, _make_logger, cfg, method, folder)
-    if logger is None:
-        return DummyLogger()
     for name in CALLS:
         if hasattr(logger, name):
             setattr(logger, name, partial(_attempt, method, getattr(logger, name)))
@@ -92,6 +90,8 @@ def log_method(
         settings: resolved settings of the method by name; W&B's configuration holds them as ``resolved``.
     """
     logger = method_logger(cfg, method, folder)
+    if logger is None:
+        return
     logger.log_metrics(scores)
     if isinstance(logger, WandbLogger):
         logger.log_hyperparams({"resolved": settings})

@@ -239,7 +239,7 @@ def _fit(
     trainer = make(
         cfg,
         "trainer",
-        logger=logs.method_logger(cfg, logged, folder),
+        logger=logs.method_logger(cfg, logged, folder) or False,
         max_steps=training.steps - training.steps_done,
         callbacks=[checkpoints, TrainingProgress(kind, batch_size), *callbacks],
         plugins=[AtomicCheckpoints()],
