@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 
 from rgi.errors import InputError
-from rgi.validation import Allowed, Betas, Count, Name, Positive, Share, Switch, Text, check, checked, number, one_of
+from rgi.validation import (
+    Allowed,
+    Betas,
+    Count,
+    Name,
+    Positive,
+    Share,
+    Switch,
+    Text,
+    check,
+    checked,
+    number,
+    one_of,
+    typed,
+)
 
 
 @checked("group")
@@ -47,13 +61,13 @@ class WithoutOptions:
         ({"rate": 0}, "group.rate=0: must be a number above 0"),
         ({"rate": float("inf")}, "group.rate=inf: must be a number above 0"),
         ({"rate": "1"}, "group.rate=1: must be a number above 0"),
-        ({"rate": True}, "group.rate=True: must be a number above 0"),
+        ({"rate": True}, "group.rate=true: must be a number above 0"),
         ({"steps": 0}, "group.steps=0: must be a whole number of at least 1, or null"),
         ({"steps": 2.0}, "group.steps=2.0: must be a whole number of at least 1, or null"),
         ({"word": "three"}, "group.word=three: must be one of one, two"),
         ({"penalty": "large"}, "group.penalty=large: must be a number above 0, or auto"),
         ({"switch": 1}, "group.switch=1: must be true or false"),
-        ({"betas": [0.5, 1]}, r"group.betas=\[0.5, 1\]: must be two numbers of at least 0 and below 1"),
+        ({"betas": [0.5, 1]}, r"group.betas=\[0.5,1\]: must be two numbers of at least 0 and below 1"),
         ({"betas": [0.5]}, r"group.betas=\[0.5\]: must be two numbers"),
         ({"betas": 0.5}, "group.betas=0.5: must be two numbers"),
         ({"colour": 1}, "group.colour: no such option; use one of rate, steps, word, penalty, switch, betas"),
@@ -127,4 +141,22 @@ def test_ranges(annotation, right, wrong, words):
     for value in wrong:
         with pytest.raises(InputError) as error:
             check("option", value, annotation)
-        assert str(error.value) == f"option={value}: must be {words}"
+        assert str(error.value) == f"option={typed(value)}: must be {words}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (1, "1"),
+        (0.5, "0.5"),
+        ("None", "None"),
+        ([None, True, ["a"]], "[null,true,[a]]"),
+        ((), "[]"),
+        ({"a": None, "b": [1]}, "{a:null,b:[1]}"),
+    ],
+)
+def test_messages_show_values_as_they_are_typed(value, text):
+    assert typed(value) == text

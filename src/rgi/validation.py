@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -127,7 +127,7 @@ def check(option: str, value: Any, annotation: Any) -> None:
     try:
         TypeAdapter(annotation, config=STRICT).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"{option}={value}: must be {allowed(annotation)}") from error
+        raise InputError(f"{option}={typed(value)}: must be {allowed(annotation)}") from error
 
 
 def allowed(annotation: Any) -> str:
@@ -142,6 +142,17 @@ def allowed(annotation: Any) -> str:
     if kind in (Union, types.UnionType):
         return ", or ".join(map(allowed, parts))
     return getattr(annotation, "__name__", str(annotation))
+
+
+def typed(value: Any) -> str:
+    """A value as a user types it on the command line, such as null for None."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{typed(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(typed, value)) + "]"
+    return str(value)
 
 
 def _validated(constructor: Callable[..., None], group: str) -> Callable[..., None]:
@@ -163,7 +174,7 @@ def _validated(constructor: Callable[..., None], group: str) -> Callable[..., No
                 raise InputError(f"{group}.{name}: not given; add {group}.{name}=...") from error
             given = signature.bind_partial(self, *args, **kwargs).arguments  # raises TypeError for too many arguments
             name = list(signature.parameters)[name] if isinstance(name, int) else name
-            raise InputError(f"{group}.{name}={given[name]}: must be {allowed(annotations[name])}") from error
+            raise InputError(f"{group}.{name}={typed(given[name])}: must be {allowed(annotations[name])}") from error
 
     return construct
 

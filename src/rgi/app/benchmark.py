@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
 from rgi.app import launch, runs
-from rgi.app.options import make
+from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
 from rgi.errors import InputError
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
@@ -90,7 +90,7 @@ def _rows(cfg: DictConfig) -> list[Row]:
     for option, remedy in (("seed=", "benchmark.seeds=[0]"), ("experiment=", "benchmark.sets or benchmark.methods")):
         if any(each.startswith(option) for each in typed):
             raise InputError(f"{option}...: a benchmark sets this option for each row; use {remedy} instead")
-    if hydra.runtime.choices.logger == "wandb":
+    if hydra.runtime.choices.get("logger") == "wandb":
         typed.append(f"logger.group={hydra.runtime.choices.benchmark}")
     return [
         Row(f"{each.experiment}_{method}", (*each.options, *table.options, *typed), seed)
@@ -134,6 +134,7 @@ def _composed(row: Row) -> Iterator[DictConfig]:
         hydra.set_config(cfg)
         with open_dict(cfg):
             del cfg["hydra"]
+        expand_home(cfg)
         yield cfg
     except HydraException as error:
         reason = str(error).partition("Available options")[0]  # the list of options is long
@@ -157,12 +158,13 @@ def _run(row: Row, folder: Path) -> dict[Row, str]:
     """Run a row. Returns the row and the reason if the run has failed, else an empty dictionary."""
     command = [sys.executable, sys.argv[0], *row.overrides, f"output_dir={folder}"]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode == 0 and (folder / "metrics.json").exists():
+    complete = (folder / "metrics.json").exists()
+    if complete and done.returncode == 0:
         return {}
     lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
     reason = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1]).removeprefix("error: ")
     log.warning("%s: failed: %s", " ".join(row.overrides), reason)
-    return {row: reason}
+    return {} if complete else {row: reason}  # only the log of a complete run can have failed
 
 
 def _write(folder: Path, name: str, folders: dict[Row, Path], failed: dict[Row, str]) -> Path:

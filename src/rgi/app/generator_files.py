@@ -39,4 +39,6 @@ def convert(cfg: DictConfig) -> None:
     try:
         print(zoo.convert(source, target))
     except OSError as error:
+        if str(error.filename) == str(source):
+            raise
         raise InputError(f"target={target}: cannot be written ({error.strerror}); name another place") from error

@@ -8,6 +8,7 @@ import errno
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -24,7 +25,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import grid, launch, sweep
+from rgi.app import arguments, grid, launch, sweep
 from rgi.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
@@ -51,14 +52,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     grid.register()
-    sweep.name_folder(sys.argv[1:])
     sweep.failed_jobs.clear()
     try:
+        sys.argv[1:] = arguments.prepare(sys.argv[1:])
+        sweep.name_folder(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(grid.CONF), config_name="config")(run_task)()
-    except HydraException as error:
+    except (InputError, HydraException, OmegaConfBaseException) as error:
         if "debug=true" in sys.argv:
             raise
-        _refuse(_explain(error))
+        _refuse(_explain(error) if isinstance(error, HydraException) else str(error))
     except Stopped as stop:
         if launch.rank() == 0:  # only the first process of `trainer=ddp`
             print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
@@ -71,7 +73,7 @@ def main() -> None:
 
 def run_task(cfg: DictConfig) -> None:
     """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
-    from rgi.app import options, record, runs, trainer
+    from rgi.app import logs, options, runs, trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Lightning logs advertisements at the level INFO.
@@ -86,12 +88,14 @@ def run_task(cfg: DictConfig) -> None:
             raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
+        options.expand_home(cfg)
         options.check_options(cfg)
         trainer.check_trainer(cfg)
+        logs.check_logger(cfg)
         if not runs.finished_job(cfg):
             getattr(importlib.import_module(f"rgi.app.{module}"), cfg.task)(cfg)
     except Exception as error:
-        if cfg.debug:
+        if cfg.debug is True:
             raise
         message = _message(error)
         job = sweep.current_job()
@@ -105,7 +109,8 @@ def run_task(cfg: DictConfig) -> None:
         sweep.failed_jobs.append(job)
     finally:
         launch.announce(None)
-        record.close_loggers()
+        logs.close_loggers()
+        logs.failures.clear()
         runs.close_run()
 
 
@@ -115,6 +120,8 @@ def _message(error: Exception) -> str | None:
         return f"{error.full_key}: not given; add {error.full_key}=..."
     if isinstance(error, InputError | OmegaConfBaseException):
         return " ".join(str(error).split())
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: no permission to read or write it; ask its owner for permission, or name a copy"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return (
             f"{error.filename or 'output'}: cannot be written ({error.strerror}); make room, and run the command again"
@@ -146,12 +153,27 @@ def _explain(error: HydraException) -> str:
     """Message for an error that Hydra found in the command line."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = error.missing_cfg_file.partition("/")
+        if group == "hydra":  # its groups have a name of two parts, and ours have choices of two parts
+            group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: no such choice; use one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
-        example = "'dataset.root=\"photos (1)\"'"
-        return f"{error.override}: is not option=value; put values with special characters in inner quotes: {example}"
+        return f"{error.override}: is not option=value; {_remedy(error.override)}"
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n", str(error))
+    if ambiguous:
+        remedy = _remedy(ambiguous[1])
+        return f"{ambiguous[1]}: a comma separates values; add -m for one run for each value; or {remedy}"
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         given = next((argument for argument in sys.argv if argument.startswith(cause.full_key)), cause.full_key)
-        return f"{given}: no such option; run `python run.py --cfg job` to see all options"
+        # Hydra first composes a multirun without the choices that it sweeps.
+        swept = f"; if a swept choice has this option, type ++{given}" if {"-m", "--multirun"} & {*sys.argv} else ""
+        return f"{given}: no such option; run `python run.py --cfg job` to see all options{swept}"
     return str(error)
+
+
+def _remedy(argument: str) -> str:
+    """What to type instead of an argument that Hydra does not understand."""
+    quoted = arguments.in_quotes(argument)
+    if quoted is None:
+        return "run `python run.py --help` for examples, and `python run.py --cfg job` for all options"
+    return f"put a value with special characters in quotes: {quoted}"

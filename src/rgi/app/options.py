@@ -1,6 +1,7 @@
 """Objects from the composed configuration, with checks; error messages name the options of the command line."""
 
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -31,18 +32,25 @@ from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
-from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, Text, check, integer, one_of
+from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, Text, check, integer, one_of, typed
 
 log = logging.getLogger(__name__)
 ABSENT = object()  # default of options that a task does not have
+PATHS = (
+    *("output_dir", "generator.path", "dataset.root", "dataset.masks", "dataset.train", "corruption.masks"),
+    *("source", "target", "run"),
+)
 OPTIONS = {  # options of the tasks; a task has some of these
     "name": Text,
     "output_dir": Text | None,
+    "debug": Switch,
     "seed": Seed,
     "batch_size": Count,
     "steps": Count,
     "checkpoint_every": Count,
     "judge.every": Count,
+    "logger.offline": Switch,
+    "logger.name": Text | None,
     "judge.images": Count,
     "judge.samples": integer(16),
     "generator.latent_dim": Count,
@@ -52,6 +60,21 @@ OPTIONS = {  # options of the tasks; a task has some of these
     "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
     "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, at least 0 and below 1")] | None,
 }
+
+
+def expand_home(cfg: DictConfig) -> None:
+    """Replace a leading ``~`` in all paths by the home folder, as a shell does.
+
+    Raises:
+        InputError: there is no such home folder.
+    """
+    for name in PATHS:
+        value = OmegaConf.select(cfg, name)
+        if isinstance(value, str) and value.startswith("~"):
+            path = os.path.expanduser(value)
+            if path == value:
+                raise InputError(f"{name}={value}: no such home folder; write ./{value} for a folder of this name")
+            OmegaConf.update(cfg, name, path)
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -77,8 +100,11 @@ def make(cfg: DictConfig, group: str, **settings: Any) -> Any:
     Raises:
         InputError: an option of the group is wrong.
     """
+    options = OmegaConf.select(cfg, group)
+    if OmegaConf.is_dict(options) and "_target_" not in options:
+        raise InputError(f"{group}: has options but no _target_; choose one of conf/{group.partition('.')[0]}")
     try:
-        return instantiate(OmegaConf.select(cfg, group), **settings)
+        return instantiate(options, **settings)
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
@@ -119,7 +145,7 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
     """
     place = f"methods.{method}" if task == "compare" else "solver"
     if not OmegaConf.is_dict(solver):
-        raise InputError(f"{place}={solver}: must be a group of solver options; add +solver@methods.{method}=rgi")
+        raise InputError(f"{place}={typed(solver)}: must be solver options; add +solver@methods.{method}=rgi")
     try:
         options = OmegaConf.to_container(solver, resolve=True)
     except InterpolationKeyError as error:

@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch.utils.data import Subset
 
-from rgi.app import runs
+from rgi.app import logs, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
-from rgi.app.record import finish_logger, long_form, method_logger, write_page
+from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
@@ -28,6 +28,7 @@ from rgi.evaluation.memory import PeakMemory
 from rgi.evaluation.modules import BaselineModule, InversionModule, TestModule
 from rgi.evaluation.results import image_rows
 from rgi.inversion.config import SolverConfig
+from rgi.validation import typed
 
 log = logging.getLogger(__name__)
 BASELINE_IMAGES = 5000  # highest number of images for the fit of a baseline
@@ -52,7 +53,7 @@ def predict(cfg: DictConfig) -> None:
 def compare(cfg: DictConfig) -> None:
     """Solve the same test images with several methods, score the results, and compare them in one report."""
     if not cfg.methods:
-        raise InputError(f"methods={cfg.methods}: has no methods; add methods as in conf/experiment/demo.yaml")
+        raise InputError(f"methods={typed(cfg.methods)}: has no methods; add methods as in conf/experiment/demo.yaml")
     _solve(cfg, dict(cfg.methods), Trainer.test)
 
 
@@ -85,22 +86,24 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     settings: dict[str, dict[str, Any]] = {}
     table: list[dict[str, Any]] = []
     for method, module_for in methods.items():
-        logger = method_logger(cfg, method, folder)
         # The solver needs gradients, which Lightning's inference mode would disable.
-        trainer = make(cfg, "trainer", logger=logger, enable_progress_bar=False, inference_mode=False)
+        trainer = make(cfg, "trainer", logger=False, enable_progress_bar=False, inference_mode=False)
         with PeakMemory(trainer.strategy.root_device) as memory:
             module = module_for(folder / "results" / method)
             _run(cfg, trainer, module, images, loop)
         if trainer.is_global_zero:
             rows = image_rows(module.results, images.test().names, method)
-            cost = _cost(rows, memory.peak)
-            scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()} | cost
+            scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
+            scores[method] |= _cost(rows, memory.peak)
             settings[method] = module.settings | {"seed": cfg.seed, "seconds": sum(row["seconds"] for row in rows)}
             table += rows
-            finish_logger(logger, rows, cost, module.results, settings[method])
     if scores:  # empty on all processes except the first
         runs.add_settings(folder, settings)
         _record(cfg, folder, images.category, scores, table)
+        for method in methods:  # when all files are complete, because a logger may fail
+            rows = [row for row in table if row["method"] == method]
+            logs.log_method(cfg, method, folder, scores[method], rows, settings[method])
+        logs.raise_failures(folder)
 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:

@@ -20,9 +20,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rgi.app import runs
+from rgi.app import logs, runs
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
-from rgi.app.record import close_loggers, method_logger
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.generators import pca, places, store
@@ -91,6 +90,7 @@ def pretrain(cfg: DictConfig) -> None:
     measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
     runs.write_json(folder / "metrics.json", measured | report)
     print(target)
+    logs.raise_failures(folder)
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _fit(
     trainer = make(
         cfg,
         "trainer",
-        logger=method_logger(cfg, logged, folder),
+        logger=logs.method_logger(cfg, logged, folder) or False,
         max_steps=training.steps - training.steps_done,
         callbacks=[checkpoints, TrainingProgress(kind, batch_size), *callbacks],
         plugins=[AtomicCheckpoints()],
@@ -250,7 +250,7 @@ def _fit(
     except InputError as error:
         kept = f" (the last good checkpoint is {newest})" if newest.exists() else ""
         raise InputError(f"{error}{kept}") from error
-    close_loggers()  # the next training needs its own logger
+    logs.close_loggers()  # the next training needs its own logger
 
 
 def encode(cfg: DictConfig) -> None:
@@ -270,3 +270,4 @@ def encode(cfg: DictConfig) -> None:
         store.save_gan(gan, path)
         runs.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
         print(path)
+        logs.raise_failures(folder)

@@ -1,9 +1,14 @@
 """Checks of the options of Lightning's trainer."""
 
+from typing import Annotated
+
 from omegaconf import DictConfig
+from pydantic import Field
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
 from rgi.app import launch
 from rgi.errors import InputError
+from rgi.validation import Allowed, AsTuple, Count, Index, check, one_of
 
 REFUSED = {  # switches of Lightning that the tasks do not support, and what to do instead
     "fast_dev_run": "for a short trial, set dataset.test_images and solver.iterations, or steps",
@@ -34,6 +39,17 @@ REFUSED = {  # switches of Lightning that the tasks do not support, and what to 
     "barebones": "remove it",
 }
 
+OPTIONS = {  # options of Lightning whose own error messages do not name them
+    "accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "devices": Annotated[
+        Count
+        | one_of(-1, "auto")
+        | Annotated[str, Field(pattern=r"^\d+(, *\d+)*$")]
+        | Annotated[tuple[Index, ...], AsTuple],
+        Allowed("a number of processes, a list of GPUs such as [0,2], or auto"),
+    ],
+}
+
 
 def check_trainer(cfg: DictConfig) -> None:
     """Check the options of the trainer, and set ``trainer.devices=auto`` to the processes of torchrun or srun.
@@ -47,6 +63,13 @@ def check_trainer(cfg: DictConfig) -> None:
     for option, remedy in REFUSED.items():
         if option in trainer:
             raise InputError(f"trainer.{option}: is not supported; {remedy}")
+    for option, annotation in OPTIONS.items():
+        if option in trainer:
+            check(f"trainer.{option}", trainer[option], annotation)
+    kinds = {"gpu": (CUDAAccelerator, MPSAccelerator), "cuda": (CUDAAccelerator,), "mps": (MPSAccelerator,)}
+    wanted = kinds.get(trainer.get("accelerator"))
+    if wanted and not any(kind.is_available() for kind in wanted):
+        raise InputError(f"trainer.accelerator={trainer.accelerator}: PyTorch finds none; use cpu or auto")
     if launch.launcher() is not None:
         _join_launcher(trainer)
 

@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 from rgi.errors import InputError
 from rgi.generators import compact, progressive
 from rgi.generators.store import GAN
+from rgi.validation import typed
 
 Features = Callable[[Tensor], list[Tensor]]
 CHUNK = 32  # images per call of the extractor
@@ -42,7 +43,7 @@ def critic_features(gan: GAN, levels: Sequence[int] | None = None) -> nn.Module:
     depth = len(maps.stages)
     levels = range(depth) if levels is None else levels
     if not levels or not set(levels) <= set(range(depth)):
-        raise InputError(f"levels={list(levels)}: the critic has levels 0 to {depth - 1}; choose at least one of these")
+        raise InputError(f"levels={typed(levels)}: the critic has levels 0 to {depth - 1}; choose at least one")
     return _Selected(maps, levels)
 
 

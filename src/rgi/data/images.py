@@ -182,6 +182,8 @@ def _decode(path: Path) -> Image.Image:
             file.load()
             complaint = _complaint(file, _bits(path, file))
             image = ImageOps.exif_transpose(file)
+    except PermissionError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path}: is not recognised as an image ({', '.join(FORMATS)}); replace or remove the file"

@@ -104,6 +104,8 @@ def _read(path: Path) -> dict[str, Any]:
         refused = match.group(1) if match else ", ".join(_foreign_globals(path))
         reason = f"names {refused}" if refused else "is damaged"
         raise InputError(f"{wrong}: its pickle {reason}; nothing of it was run; fetch it anew") from error
+    except PermissionError:
+        raise
     except READ_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{wrong}, or incomplete ({reason}); fetch it anew") from error

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rgi.data.corruptions.corruption import Corruption, FillImages
 from rgi.errors import InputError
-from rgi.validation import Allowed, AsTuple, Positive, Seed, checked, one_of
+from rgi.validation import Allowed, AsTuple, Positive, Seed, checked, one_of, typed
 
 MIN_AREA, MAX_AREA = 0.005, 0.06  # smallest and largest share of the image
 DOWN = np.array([1, 0])
@@ -175,9 +175,9 @@ class Defects(Corruption):
     def __init__(self, kinds: Kinds, contrast: Contrasts, seed: Seed) -> None:
         super().__init__(seed)
         if len(set(kinds)) < len(kinds):
-            raise InputError(f"corruption.kinds={[*kinds]}: has a kind twice; name each kind once")
+            raise InputError(f"corruption.kinds={typed(kinds)}: has a kind twice; name each kind once")
         if contrast[0] > contrast[1]:
-            raise InputError(f"corruption.contrast={[*contrast]}: is in the wrong order; write the lower number first")
+            raise InputError(f"corruption.contrast={typed(contrast)}: must be in order; write the lower number first")
         self.kinds, self.contrast = kinds, contrast
 
     def __call__(self, clean: Tensor, name: str, fill_images: FillImages) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,8 @@ def read_boxes(path: Path) -> dict[str, Box]:
     try:
         rows = np.atleast_1d(loadmat(path, squeeze_me=True)["annotations"])
         corners = {str(row["fname"]): [int(row[f"bbox_{name}"]) for name in ("x1", "y1", "x2", "y2")] for row in rows}
+    except PermissionError:
+        raise
     # The type of the exception depends on the position of the damage.
     except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError, zlib.error) as error:
         reason = " ".join(str(error).split())

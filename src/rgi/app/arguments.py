@@ -1,0 +1,110 @@
+"""The arguments of the command line before Hydra reads them: what Hydra would misunderstand is rewritten or refused."""
+
+import re
+import shlex
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
+
+from rgi.app import grid
+from rgi.errors import InputError
+
+ABSENT = ("experiment", "benchmark")  # groups that are null unless the command line names a choice
+OPTIONAL = ("corruption", "baseline", "paper", "logger")  # groups that experiments choose, and that may be null
+HYDRA = {  # options of Hydra that would do nothing here: the value that Lightning gives its processes, and the remedy
+    "hydra.run.dir": (".", "set output_dir=..., the folder of the run"),
+    "hydra.output_subdir": (None, "remove it; the folder of the run, output_dir=..., has the configuration"),
+    "hydra.job.chdir": (False, "remove it, and set output_dir=..., the folder of the run"),
+}
+SWEEP = ("hydra.sweep.dir", "hydra.sweep.subdir")  # options of Hydra for the folders of a multirun
+
+
+def prepare(arguments: list[str]) -> list[str]:
+    """The arguments as Hydra must read them.
+
+    ``group=null`` removes a group, as null in `conf/config.yaml` does; Hydra itself accepts null in files only. A
+    leading ``~`` is put in quotes, because Hydra's grammar has another meaning for it.
+
+    Args:
+        arguments: arguments of the command line.
+
+    Raises:
+        InputError: an argument is unknown, or has no effect here.
+        OverrideParseException: an argument is not ``option=value``.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # argparse would print its usage
+    given = parser.parse_intermixed_args(arguments)  # Hydra itself refuses options before flags
+    if given.shell_completion:
+        return arguments
+    parsed = {argument: _parse(argument) for argument in given.overrides}
+    for argument, override in parsed.items():
+        _check_hydra(argument, override, given.multirun)
+    rewritten = (_rewrite(argument, parsed[argument]) for argument in given.overrides)
+    flags = [argument for argument in arguments if argument not in parsed]
+    return [*flags, *(argument for argument in rewritten if argument is not None)]
+
+
+def in_quotes(argument: str) -> str | None:
+    """An argument with its value in quotes, for a shell; None if quotes do not help."""
+    option, given, value = argument.partition("=")
+    quoted = f"{option}={_quoted(value)}"
+    try:
+        OverridesParser.create().parse_overrides([quoted])
+    except OverrideParseException:
+        return None
+    return shlex.quote(quoted) if given and option else None
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}; run `python run.py --hydra-help` to see all flags")
+
+
+def _quoted(value: str) -> str:
+    """A string of Hydra's grammar: it escapes quotes, and backslashes before them."""
+    return '"' + re.sub(r'(\\*)("|$)', lambda end: end[1] * 2 + ('\\"' if end[2] else ""), value) + '"'
+
+
+def _parse(argument: str) -> Override:
+    option, _, value = argument.partition("=")
+    if not re.search(r"[\"'\[{(]", value):  # a part in quotes or in brackets may have any meaning
+        value = re.sub(r"(?<![^,])~[^,]*", lambda home: _quoted(home[0]), value)
+    try:
+        return OverridesParser.create().parse_overrides([f"{option}={value}" if value else argument])[0]
+    except OverrideParseException as error:
+        error.override = argument  # as it was typed
+        raise
+
+
+def _check_hydra(argument: str, override: Override, multirun: bool) -> None:
+    """Refuse options of Hydra that would do nothing."""
+    allowed, remedy = HYDRA.get(override.key_or_group, (None, ""))
+    if remedy and override.value() != allowed:
+        raise InputError(f"{argument}: is not supported; {remedy}")
+    if override.key_or_group in SWEEP and not multirun:
+        raise InputError(f"{argument}: is the folder of a multirun, and there is no -m; set output_dir=... instead")
+
+
+def _rewrite(argument: str, override: Override) -> str | None:
+    """The argument for Hydra; None if Hydra needs none."""
+    group = override.key_or_group
+    groups = {path.name for path in grid.CONF.iterdir() if path.is_dir()}
+    if not (group in groups or group.startswith("hydra/")):
+        return override.input_line
+    value = override.value()
+    if override.is_delete() and group in groups.difference(OPTIONAL, ABSENT):
+        raise InputError(f"{argument}: a run needs this group; remove this argument, or choose with {group}=...")
+    if override.is_delete() and group not in ABSENT:
+        return override.input_line
+    if override.is_choice_sweep() and None in value.list:
+        raise InputError(f"{argument}: null cannot be one of several values; type {group}=null in a run of its own")
+    if value is None and group in ABSENT:
+        return None
+    if value is None and group in OPTIONAL:
+        return f"~{override.get_key_element().lstrip('+')}"
+    if isinstance(value, bool | int | float | None):
+        return f"{override.get_key_element()}={_quoted(argument.partition('=')[2])}"  # Hydra lists all choices
+    return override.input_line
