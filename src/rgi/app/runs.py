@@ -4,22 +4,17 @@ import json
 import logging
 import math
 import os
-import platform
-import subprocess
-import sys
-import tempfile
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.app import launch, sweep
+from rgi.app.environment import environment
 from rgi.app.options import find_generator, make
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
@@ -51,11 +46,11 @@ def open_run(cfg: DictConfig) -> Path:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
-    folder = (
-        Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config, fingerprint) or _fresh(cfg)
-    )
+    folder = _existing(cfg, config, fingerprint) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
+    for part in folder.rglob("*.part"):  # of a killed process
+        part.unlink(missing_ok=True)
     file = folder / "config.yaml"
     if file.exists() and decisive_options(file.read_text()) != decisive_options(config):
         raise InputError(f"{folder}: has a run of another configuration (see its config.yaml); name another output_dir")
@@ -66,7 +61,7 @@ def open_run(cfg: DictConfig) -> Path:
         )
     if stored != fingerprint:
         (folder / "metrics.json").unlink(missing_ok=True)  # an older run is not the finished state of this one
-    file.write_text(config)
+    _write(file, config)
     write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
     os.environ[INHERITED] = str(folder)
     launch.announce(folder)
@@ -172,8 +167,9 @@ def check_writable(option: str, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe = folder / ".writable"  # always the same name: a killed process leaves one that the next removes
+        probe.touch()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{option}: cannot be written ({error.strerror}); name another place") from error
 
@@ -208,8 +204,13 @@ def decisive_options(config: str) -> dict[str, Any]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically; numbers that are not finite become null."""
+    _write(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    part.write_text(text)
     os.replace(part, path)
 
 
@@ -217,30 +218,6 @@ def _finite(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def environment() -> dict[str, str]:
-    """The environment of a run: command, time, commit, device and versions."""
-    packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "device": device,
-        **{name: version(name) for name in packages},
-    }
-
-
-def _commit() -> str:
-    """The commit of the checkout; "unknown" without a checkout or without git."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return git.stdout.strip()
 
 
 def _sweep() -> Path | None:
@@ -252,13 +229,32 @@ def _sweep() -> Path | None:
     return folder
 
 
+def interrupted(cfg: DictConfig) -> Path | None:
+    """The folder of the unfinished run that `open_run` will continue; None if it will begin a run."""
+    if rank_zero_only.rank:
+        return open_run(cfg)
+    folder = _existing(cfg, resolved(cfg), run_fingerprint(cfg))
+    return None if folder is None or (folder / "metrics.json").exists() else folder
+
+
+def _existing(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
+    """The folder that the options name, or that of an unfinished run; None if neither exists."""
+    return Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config, fingerprint)
+
+
 def _unfinished(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
-    """The newest run with this configuration and without metrics, in which no process is working."""
-    for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
-        folder = file.parent
-        same = decisive_options(file.read_text()) == decisive_options(config)
-        if (folder / "checkpoints").exists() and _stored_fingerprint(folder) not in (None, fingerprint):
+    """The newest run with this configuration and without metrics, in which no process is working.
+
+    A run that was killed before it had a configuration also counts.
+    """
+    for folder in sorted(Path("outputs").glob(f"{cfg.name}/*/"), reverse=True):
+        file = folder / "config.yaml"
+        if not file.exists():
+            same = {each.name for each in folder.iterdir()} <= {LOCK, "config.part"}
+        elif (folder / "checkpoints").exists() and _stored_fingerprint(folder) not in (None, fingerprint):
             continue  # a training on other images; results of an inversion have fingerprints of their own
+        else:
+            same = decisive_options(file.read_text()) == decisive_options(config)
         if same and not (folder / "metrics.json").exists() and _lock(folder / LOCK):
             log.info("continuing the unfinished run in %s", folder)
             return folder
