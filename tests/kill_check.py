@@ -25,19 +25,21 @@ def main() -> None:
     parser.add_argument("--only", default="", help="words in the names of the commands to kill, such as rgi")
     parser.add_argument("--from", type=int, default=0, dest="first", help="number of the first trial of each command")
     given = parser.parse_args()
-    started, failed, killed = time.perf_counter(), 0, 0
+    started, failed, killed, late = time.perf_counter(), 0, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         write_home(home)
         start_server()
         trials = Trials(home, given.seed)
         chosen = [case for case in cases(home) if given.only in case.name]
+        if not chosen:
+            sys.exit(f"error: --only={given.only}: no such command; see tests/helpers/killed_commands.py")
         print(f"seed {given.seed}, {given.kills} kills of {len(chosen)} commands", flush=True)
         rounds = ((case, number) for number in count(given.first) for case in chosen if number % case.rounds == 0)
         with tqdm(total=given.kills, unit="kill") as bar:
             for case, number in rounds:
                 verdict = trials.at_random(case, number)
-                failed += bool(verdict.faults)
+                failed, late = failed + bool(verdict.faults), late + verdict.late
                 for line in verdict.lines:
                     killed += 1
                     bar.write(f"{killed:4d}  {case.name} {number}: {line}")
@@ -45,7 +47,8 @@ def main() -> None:
                 bar.update(len(verdict.lines))
                 if killed >= given.kills:
                     break
-    print(f"{killed} kills in {time.perf_counter() - started:.0f} s; {failed} trials failed")
+    print(f"{killed} kills in {time.perf_counter() - started:.0f} s, {late} of them after the end of the work")
+    print(f"FAIL: {failed} trials" if failed else "PASS")
     sys.exit(bool(failed))
 
 

@@ -23,10 +23,12 @@ class Verdict:
     Attributes:
         lines: what happened, one line for each kill.
         faults: what was lost, left over or different; empty for a passed trial.
+        late: whether the run was already finished at its last kill.
     """
 
     lines: list[str]
     faults: list[str]
+    late: bool = False
 
 
 class Trials:
@@ -69,7 +71,7 @@ class Trials:
         expected = self.reference(case)
         folder = self.home / f"{case.name.replace(' ', '_')}-{name}"
         case.prepare(self.home, folder)
-        lines, faults, left = [], [], self.whole[case.name]
+        lines, faults, left, late = [], [], self.whole[case.name], False
         for _ in range(times):
             kill = choose(left)
             lines.append(f"{kill}: ")
@@ -81,7 +83,8 @@ class Trials:
             if kill.whom == "all" and end.status not in (0, -kill.number, 128 + kill.number):
                 faults.append(f"status {end.status} after {kill}\n{_tail(folder)}")
             lines[-1] += f"status {end.status} after {end.seconds:.2f} s"
-            if end.status == 0 or case.is_finished(folder):
+            late = end.status == 0 or case.is_finished(folder)
+            if late:
                 lines[-1] += ", was finished"
                 break
             left = End(0, max(0, left.seconds - end.seconds), max(1, left.operations - end.operations))
@@ -90,7 +93,7 @@ class Trials:
         faults += differences(expected, folder)
         if not faults:
             shutil.rmtree(folder)
-        return Verdict(lines, faults)
+        return Verdict(lines, faults, late)
 
     @staticmethod
     def moment(case: Case, whole: End, rng: random.Random) -> Kill:
