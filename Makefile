@@ -1,10 +1,10 @@
-# make demo | speed | test | gpu-check | setup | lint | format | clean
+# make demo | speed | test | gpu-check | kill-check | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo speed test gpu-check lint format clean
+.PHONY: setup demo speed test gpu-check kill-check lint format clean
 
 setup: $(VENV)/ready
 
@@ -24,6 +24,9 @@ test: setup
 
 gpu-check: setup
 	$(BIN)/python tests/gpu_check.py $(GPU_ARGS)
+
+kill-check: setup
+	$(BIN)/python tests/kill_check.py $(KILL_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

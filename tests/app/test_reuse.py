@@ -112,8 +112,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
     page = Page(Path("run/report.html")).text
     for words in (
         "Resolved settings",
-        f"{threshold:g}",
-        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} cpu",
+        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} {threshold:.6g} cpu",
     ):
         assert words in page
 
@@ -282,3 +281,31 @@ def test_what_is_typed_counts_for_every_row(tmp_path, monkeypatch):
         assert in_process(monkeypatch, *TABLE, f"dataset.seed={seed}", "batch_size=8") == 0
     assert all({f"dataset.seed={seed}", "batch_size=8", "seed=0"} <= {*row} for seed, row in enumerate(commands))
     assert commands[0][-1] != commands[1][-1]  # the folders
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "metrics.json"])
+def test_a_damaged_file_of_a_run_is_named(name, home, monkeypatch, capsys):
+    assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
+    Path("run", name).write_text('{"a": [')
+    commands = [["task=report", "run=run"]]
+    if name != "metrics.json":
+        commands.append(inversion("output_dir=run"))
+    for command in commands:
+        capsys.readouterr()
+        assert in_process(monkeypatch, *command) == 1
+        assert f"error: run/{name}: is damaged" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_that_was_killed_while_it_wrote_its_log_is_not_finished(home, monkeypatch):
+    """The log is written after the results, and again when the command is typed again."""
+    assert in_process(monkeypatch, *inversion()) == 0
+    (folder,) = Path("outputs/folder_rgi").iterdir()
+    before = result_times(folder)
+    Path(folder, ".unlogged").touch()
+    shutil.rmtree(folder / "log")
+    assert in_process(monkeypatch, *inversion()) == 0
+    assert list(Path("outputs/folder_rgi").iterdir()) == [folder]
+    assert result_times(folder) == before
+    assert list((folder / "log").rglob("metrics.csv"))
+    assert in_process(monkeypatch, *inversion()) == 0
+    assert len(list(Path("outputs/folder_rgi").iterdir())) == 2

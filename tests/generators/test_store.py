@@ -99,6 +99,27 @@ def test_edited_weights_are_refused(saved):
         load_gan(saved)
 
 
+def test_a_kill_between_weights_and_card_loses_neither(saved, monkeypatch):
+    """The new weights are in place, and their card has still its temporary name."""
+
+    def kill(source: Path, target: Path) -> None:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        source.rename(target)
+
+    gan = make(name="new", seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.os, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            save_gan(gan, saved)
+    back = load_gan(saved)
+    assert back.card.dataset == "new"
+    store.write_card(back.card, saved)
+    assert load_gan(saved).card == back.card
+    saved.with_suffix(".json.part").write_text('{"sha256": ')  # killed while it wrote the card
+    assert load_gan(saved).card == back.card
+
+
 @pytest.mark.parametrize("kept", [0, 4, 100])
 def test_a_truncated_file_is_refused(saved, kept):
     saved.write_bytes(saved.read_bytes()[:kept])

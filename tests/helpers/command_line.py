@@ -1,5 +1,6 @@
 """The command line as tests use it: in this process, in one of its own, and killed half-way."""
 
+import logging
 import os
 import runpy
 import signal
@@ -64,6 +65,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", [str(ROOT / "run.py"), *arguments])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    streams = logging.root.handlers[:]  # the program adds one for the stderr of this test alone
     try:
         runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
     except SystemExit as end:
@@ -71,6 +73,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
+        logging.root.handlers[:] = streams
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return 0

@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
-from rgi.app import launch, runs
+from rgi.app import launch, run_files, runs
 from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
 from rgi.errors import InputError
@@ -66,7 +66,7 @@ def benchmark(cfg: DictConfig) -> None:
     launch.refuse("task=benchmark", "start it as python run.py, with trainer=ddp")
     name = HydraConfig.get().runtime.choices.benchmark
     folder = Path(cfg.output_dir or f"outputs/benchmark/{name}")
-    runs.check_writable(f"output_dir={folder}", folder)
+    run_files.check_writable(f"output_dir={folder}", folder)
     runs.claim(folder / runs.LOCK, f"{folder}: another process is working in this folder")
     rows = _rows(cfg)
     folders = _folders(rows, folder / "rows")
@@ -151,7 +151,7 @@ def _finished(folder: Path) -> bool:
     if folder.exists():
         with FileLock(folder / runs.LOCK):
             pass
-    return (folder / "metrics.json").exists()
+    return run_files.is_finished(folder)
 
 
 def _run(row: Row, folder: Path) -> dict[Row, str]:

@@ -5,7 +5,7 @@ import shutil
 
 from omegaconf import DictConfig
 
-from rgi.app import runs
+from rgi.app import run_files
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
 from rgi.data.protocol import stack_images
 from rgi.errors import InputError
@@ -24,7 +24,7 @@ def calibrate(cfg: DictConfig) -> None:
     held_out = images.validation()
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
-    runs.check_writable(f"generator.path={path}", path.parent)
+    run_files.check_writable(f"generator.path={path}", path.parent)
     residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
     if path != file:
         shutil.copyfile(file, path)

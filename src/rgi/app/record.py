@@ -1,6 +1,5 @@
 """Records of a run: the tables, and the report page."""
 
-import json
 from math import nan
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from rgi.app import run_files
 from rgi.report.page import MethodResults, write_report
 
 TEXT_COLUMNS = ("method", "name", "kind", "category", "defective")  # columns of per_image.csv without numbers
@@ -55,7 +55,7 @@ def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) ->
     images = pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
     numbers = images.columns.difference(TEXT_COLUMNS)
     images[numbers] = images[numbers].replace("", "nan").astype(float)
-    environment = json.loads((folder / "environment.json").read_text())
+    environment = run_files.read_file(folder / "environment.json")
     settings = environment.pop("methods", {})  # missing in the folders of older versions
     methods = [
         MethodResults(

@@ -1,26 +1,20 @@
 """Run folders: a new folder for each run, or the folder of an interrupted run that continues."""
 
-import json
 import logging
-import math
 import os
-import platform
-import subprocess
-import sys
-import tempfile
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.app import launch, sweep
+from rgi.app.environment import environment
 from rgi.app.options import find_generator, make
+from rgi.app.run_files import check_writable, is_finished, read_file, write_json, write_text
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
 from rgi.errors import InputError
@@ -32,6 +26,7 @@ log = logging.getLogger(__name__)
 # Environment variable with the run folder, for the processes that Lightning starts.
 INHERITED = "RGI_RUN_FOLDER"
 TRAINING_TASKS = ("pretrain", "encode")
+RESULTS = ("results", "clean", "validation")  # folders with the results of images
 LOCK = ".lock"  # name of the lock file in a run folder
 _held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
@@ -51,14 +46,14 @@ def open_run(cfg: DictConfig) -> Path:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
-    folder = (
-        Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config, fingerprint) or _fresh(cfg)
-    )
+    folder = _existing(cfg, config, fingerprint) or _fresh(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
-    if file.exists() and decisive_options(file.read_text()) != decisive_options(config):
+    if file.exists() and read_file(file, decisive_options) != decisive_options(config):
         raise InputError(f"{folder}: has a run of another configuration (see its config.yaml); name another output_dir")
+    for part in (part for name in RESULTS for part in (folder / name).rglob("*.part")):  # of a killed process
+        part.unlink(missing_ok=True)
     stored = _stored_fingerprint(folder)
     if stored not in (None, fingerprint) and (folder / "checkpoints").exists():
         raise InputError(
@@ -66,7 +61,7 @@ def open_run(cfg: DictConfig) -> Path:
         )
     if stored != fingerprint:
         (folder / "metrics.json").unlink(missing_ok=True)  # an older run is not the finished state of this one
-    file.write_text(config)
+    write_text(file, config)
     write_json(folder / "environment.json", {**environment(), "fingerprint": fingerprint})
     os.environ[INHERITED] = str(folder)
     launch.announce(folder)
@@ -81,7 +76,7 @@ def add_settings(folder: Path, settings: dict[str, dict[str, Any]]) -> None:
         settings: for each method, its resolved settings by name, such as λ and the precision of the networks.
     """
     file = folder / "environment.json"
-    write_json(file, {**json.loads(file.read_text()), "methods": settings})
+    write_json(file, {**read_file(file), "methods": settings})
 
 
 def joined() -> bool:
@@ -102,7 +97,7 @@ def joined() -> bool:
 def finished_job(cfg: DictConfig) -> bool:
     """Whether an earlier process has finished this job of a multirun, with the same `run_fingerprint`."""
     folder = _sweep()
-    if cfg.output_dir or folder is None or not (folder / "metrics.json").exists():
+    if cfg.output_dir or folder is None or not is_finished(folder):
         return False
     finished = _stored_fingerprint(folder) == run_fingerprint(cfg)
     if finished:
@@ -143,7 +138,7 @@ def _data_files(cfg: DictConfig) -> list[str]:
 def _stored_fingerprint(folder: Path) -> str | None:
     """The fingerprint of the run that wrote this folder's files."""
     file = folder / "environment.json"
-    return json.loads(file.read_text()).get("fingerprint") if file.exists() else None
+    return read_file(file).get("fingerprint") if file.exists() else None
 
 
 def claim(file: Path, complaint: str) -> None:
@@ -158,24 +153,6 @@ def claim(file: Path, complaint: str) -> None:
     """
     if rank_zero_only.rank == 0 and not _lock(file):
         raise InputError(f"{complaint}; wait for the other process, or name another place")
-
-
-def check_writable(option: str, folder: Path) -> None:
-    """Make a folder and check that it is writable.
-
-    Args:
-        option: option with its value, for the error message.
-        folder: folder to check.
-
-    Raises:
-        InputError: the folder is not writable.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"{option}: cannot be written ({error.strerror}); name another place") from error
 
 
 def close_run() -> None:
@@ -206,43 +183,6 @@ def decisive_options(config: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in neutral}
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically; numbers that are not finite become null."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-    os.replace(part, path)
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def environment() -> dict[str, str]:
-    """The environment of a run: command, time, commit, device and versions."""
-    packages = ("robust-gan-inversion", "torch", "pytorch-lightning", "torchmetrics", "hydra-core")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "device": device,
-        **{name: version(name) for name in packages},
-    }
-
-
-def _commit() -> str:
-    """The commit of the checkout; "unknown" without a checkout or without git."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return git.stdout.strip()
-
-
 def _sweep() -> Path | None:
     """The folder of this job in a multirun; None outside a multirun."""
     if sweep.current_job() is None:
@@ -252,14 +192,33 @@ def _sweep() -> Path | None:
     return folder
 
 
+def interrupted(cfg: DictConfig) -> Path | None:
+    """The folder of the unfinished run that `open_run` will continue; None if it will begin a run."""
+    if rank_zero_only.rank:
+        return open_run(cfg)
+    folder = _existing(cfg, resolved(cfg), run_fingerprint(cfg))
+    return None if folder is None or is_finished(folder) else folder
+
+
+def _existing(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
+    """The folder that the options name, or that of an unfinished run; None if neither exists."""
+    return Path(cfg.output_dir) if cfg.output_dir else _sweep() or _unfinished(cfg, config, fingerprint)
+
+
 def _unfinished(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
-    """The newest run with this configuration and without metrics, in which no process is working."""
-    for file in sorted(Path("outputs").glob(f"{cfg.name}/*/config.yaml"), reverse=True):
-        folder = file.parent
-        same = decisive_options(file.read_text()) == decisive_options(config)
-        if (folder / "checkpoints").exists() and _stored_fingerprint(folder) not in (None, fingerprint):
+    """The newest run with this configuration and without metrics, in which no process is working.
+
+    A run that was killed before it had a configuration also counts.
+    """
+    for folder in sorted(Path("outputs").glob(f"{cfg.name}/*/"), reverse=True):
+        file = folder / "config.yaml"
+        if not file.exists():
+            same = {each.name for each in folder.iterdir()} <= {LOCK, "config.part"}
+        elif (folder / "checkpoints").exists() and _stored_fingerprint(folder) not in (None, fingerprint):
             continue  # a training on other images; results of an inversion have fingerprints of their own
-        if same and not (folder / "metrics.json").exists() and _lock(folder / LOCK):
+        else:
+            same = read_file(file, decisive_options) == decisive_options(config)
+        if same and not is_finished(folder) and _lock(folder / LOCK):
             log.info("continuing the unfinished run in %s", folder)
             return folder
     return None

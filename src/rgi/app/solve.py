@@ -3,7 +3,6 @@
 Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch.utils.data import Subset
 
-from rgi.app import logs, runs
+from rgi.app import logs, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
 from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced
@@ -64,8 +63,10 @@ def report(cfg: DictConfig) -> None:
         raise InputError(f"run={folder}: no such folder; name a run folder such as outputs/<experiment>/<date_time>")
     if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
         raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
-    scores = json.loads((folder / "metrics.json").read_text())
-    config = OmegaConf.load(folder / "config.yaml")
+    scores, config = (
+        run_files.read_file(folder / "metrics.json"),
+        run_files.read_file(folder / "config.yaml", OmegaConf.create),
+    )
     print(write_page(folder, config.name, scores))
 
 
@@ -104,6 +105,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             rows = [row for row in table if row["method"] == method]
             logs.log_method(cfg, method, folder, scores[method], rows, settings[method])
         logs.raise_failures(folder)
+        (folder / run_files.UNLOGGED).unlink()
 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
@@ -141,7 +143,8 @@ def _record(
         shown = {name: values[name] for name in SHOWN if name in values}
         print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
     page = write_page(folder, cfg.name, scores)
-    runs.write_json(folder / "metrics.json", scores)  # last: this file marks the run as finished
+    (folder / run_files.UNLOGGED).touch()
+    run_files.write_json(folder / "metrics.json", scores)  # last: this file marks the run as finished
     print(page)
 
 

@@ -18,6 +18,7 @@ FOLDER = (
     "RGI_SWEEP"  # environment variable with the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml
 )
 COMMAND = "command.json"  # file in a multirun's folder: its arguments, and whether all jobs are finished
+PART = "command.part"  # its temporary name
 failed_jobs: list[str] = []  # numbers of the failed jobs of this multirun
 
 
@@ -35,10 +36,12 @@ def name_folder(arguments: list[str]) -> None:
 
 
 def _continue_unfinished(arguments: list[str]) -> None:
+    """Find the folder of an unfinished multirun, or one that was killed before it had written its arguments."""
     unfinished = {"arguments": arguments, "finished": False}
-    for file in sorted(Path("outputs/multirun").glob(f"*/{COMMAND}"), reverse=True):
-        if json.loads(file.read_text()) == unfinished:
-            os.environ[FOLDER] = file.parent.name
+    for folder in sorted(Path("outputs/multirun").glob("*/"), reverse=True):
+        names = {each.name for each in folder.iterdir()}
+        if names <= {PART} or (COMMAND in names and json.loads((folder / COMMAND).read_text()) == unfinished):
+            os.environ[FOLDER] = folder.name
             return
 
 
@@ -85,4 +88,5 @@ class SweepTable(Callback):
     def _write(folder: Path, finished: bool) -> None:
         if launch.rank() == 0:  # the other processes of `trainer=ddp` run the same jobs
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / COMMAND).write_text(json.dumps({"arguments": sys.argv[1:], "finished": finished}) + "\n")
+            (folder / PART).write_text(json.dumps({"arguments": sys.argv[1:], "finished": finished}) + "\n")
+            os.replace(folder / PART, folder / COMMAND)

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rgi.app import logs, runs
+from rgi.app import logs, run_files, runs
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
@@ -68,27 +68,32 @@ def pretrain(cfg: DictConfig) -> None:
     target = _target(cfg)
     prepare(cfg, images)
     clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
-    if target.exists():
+    published = target.exists() and _published(cfg, target)
+    if target.exists() and not published:
         _continue_from(cfg, plan, target, images)
-    runs.check_writable(f"generator.path={target}", target.parent)
+    run_files.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
     gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
-    folder, report, facts = runs.open_run(cfg), {}, _facts(cfg, images)
-    if plan is not None:
+    folder, facts = runs.open_run(cfg), _facts(cfg, images)
+    if plan is not None and not published:
         plan = plan._replace(card=dataclasses.replace(plan.card, **facts))
-        gan, report = _train(cfg, plan, clean, held_out, folder)
+        gan = _train(cfg, plan, clean, held_out, folder)
     if rank_zero_only.rank:
         return
-    if gan is None:
-        log.info("%s: stays as it is, because no later state inverts held-out images better", target)
+    if gan is None or published:
+        reason = "was written before a kill" if published else "no later state inverts held-out images better"
+        log.info("%s: stays as it is, because %s", target, reason)
         card = store.read_card(target)
+        store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
         residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
         card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
+        _keep(gan, folder)
         store.save_gan(gan, target)
     measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
-    runs.write_json(folder / "metrics.json", measured | report)
+    trained = {} if plan is None else {"steps_trained": plan.training.steps}
+    run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
     logs.raise_failures(folder)
 
@@ -140,6 +145,14 @@ def _target(cfg: DictConfig) -> Path:
     return target
 
 
+def _published(cfg: DictConfig, target: Path) -> bool:
+    """Whether an unfinished run of this configuration has written the existing generator file, and was then killed."""
+    folder = runs.interrupted(cfg)
+    if folder is None or not (folder / UNFINISHED).exists():
+        return False
+    return store.sha256(folder / UNFINISHED) == store.sha256(target)
+
+
 def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: ImageSet) -> None:
     """Load the weights of the existing generator file into the training."""
     exists = f"generator.path={target}: exists already"
@@ -160,14 +173,8 @@ def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: Ima
     log.info("training continues from %s after %d of %d steps", target, gan.card.steps, cfg.steps)
 
 
-def _train(
-    cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Dataset[Tensor], folder: Path
-) -> tuple[GAN | None, dict[str, Any]]:
-    """Train the generator, then its encoder.
-
-    Returns:
-        The best GAN, or None if it is the one that the training continued from, and numbers for ``metrics.json``.
-    """
+def _train(cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Dataset[Tensor], folder: Path) -> GAN | None:
+    """Train the generator, then its encoder; returns the best GAN, or None if the training continued from it."""
     training, judging = plan.training, cfg.judge
     judge = Judge(
         folder,
@@ -180,7 +187,7 @@ def _train(
     _fit(cfg, training, folder, "newest", TrainingData(clean, cfg.batch_size, cfg.steps, cfg.seed), [judge])
     gan = _best(training, judge, plan.card)
     if training.continues and gan.card.steps == training.first_step:
-        return None, {"steps_trained": training.steps}
+        return None
     _keep(gan, folder)
     _add_encoder(cfg, gan, plan.encoder, folder)
     _keep(gan, folder)
@@ -189,7 +196,7 @@ def _train(
             training.samples(judging.samples), stack_images(held_out), stack_images(clean, COMPARED_IMAGES)
         )
         gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
-    return gan, {"steps_trained": training.steps}
+    return gan
 
 
 def _keep(gan: GAN, folder: Path) -> None:
@@ -263,11 +270,11 @@ def encode(cfg: DictConfig) -> None:
     file = generator_file(cfg)
     gan, path = store.load_gan(file), places.own_file(file)
     training = _encoder_training(cfg, gan)
-    runs.check_writable(f"generator.path={path}", path.parent)
+    run_files.check_writable(f"generator.path={path}", path.parent)
     folder = runs.open_run(cfg)
     _add_encoder(cfg, gan, training, folder)
     if rank_zero_only.rank == 0:
         store.save_gan(gan, path)
-        runs.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
+        run_files.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
         print(path)
         logs.raise_failures(folder)

@@ -61,6 +61,8 @@ def load_result(folder: Path, name: str, required: Sequence[str] = (), optional:
             arrays = {key: file[key] for key in wanted}
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; run the same command again to solve this image") from error
+    except PermissionError:
+        raise
     except READ_ERRORS as error:
         raise InputError(f"{path}: is not a result file ({error}); {remedy}") from error
     for key in required:

@@ -1,7 +1,6 @@
 """Storage of a GAN on disk: a safetensors file with weights and a JSON card with the same stem."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
@@ -19,6 +18,7 @@ from torch import nn
 from rgi.errors import InputError
 from rgi.generators import build as build_family  # a module with a `build` would be a family
 from rgi.generators import places
+from rgi.generators.card_file import card_file, sha256
 from rgi.generators.encoder import Encoder
 
 log = logging.getLogger(__name__)
@@ -270,7 +270,7 @@ def read_card(path: Path) -> Card:
     Raises:
         InputError: the card is missing, is not JSON, lacks a required field, or has a wrong value.
     """
-    file = path.with_suffix(".json")
+    file = card_file(path)
     if not file.is_file():
         raise InputError(f"{file}: missing; copy this card to the folder of the generator")
     try:
@@ -290,9 +290,3 @@ def read_card(path: Path) -> Card:
     if not all(isinstance(level, int | float) and 0 <= level < math.inf for level in levels):
         raise InputError(f"{file}: residuals must be numbers of at least 0; copy or train it anew")
     return card
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
