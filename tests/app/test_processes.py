@@ -90,7 +90,7 @@ def test_torchrun_scores_every_method_like_one_process(home, tmp_path, monkeypat
     """Without output_dir, both find the same folder. One process has no clean image, because there is only one."""
     methods = [str(file.relative_to(CONF / "solver").with_suffix("")) for file in (CONF / "solver").rglob("*.yaml")]
     few = {"iterations": 3, "tune_from": 1, "pool_size": 4, "mask_penalty": 0.1}
-    command = ["task=compare", "paper=celeba_central", "dataset=folder", *inversion(home)[1:8], "~solver"]
+    command = ["task=compare", "paper=celeba_central", "dataset=folder", *inversion(home)[1:8]]
     command.append(f"dataset.train={home / 'train'}")
     for method in methods:
         name = method.replace("/", "_")

@@ -11,6 +11,7 @@ from rgi.baselines.base import Prediction
 from rgi.baselines.features import critic_features
 from rgi.errors import InputError
 from rgi.pixels import luminance
+from rgi.validation import typed
 
 SMALL = {
     "autoencoder": {"latent_dim": 4, "width": 4, "max_width": 8, "steps": 60},
@@ -162,7 +163,7 @@ def test_a_fit_that_fails_forgets_the_one_before():
 def test_options_out_of_range_are_refused(name, option):
     features = {} if name in RESTORING else {"features": lambda images: [images]}
     for value in (0, -1, "many", float("nan"), True):
-        with pytest.raises(InputError, match=f"^baseline.{option}={value}: must be "):
+        with pytest.raises(InputError, match=f"^baseline.{option}={typed(value)}: must be "):
             build(name, **features, **{option: value})
 
 

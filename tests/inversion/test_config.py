@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from rgi import SolverConfig
 from rgi.errors import InputError
+from rgi.validation import typed
 
 FIELDS = get_type_hints(SolverConfig, include_extras=True)
 OUT_OF_RANGE = {
@@ -44,7 +45,7 @@ OF_ANOTHER_TYPE = ["nonsense", 1.5 + 1j, [], {}, math.nan, math.inf, np.bool_(Tr
     ("name", "value"), [(name, value) for name, values in OUT_OF_RANGE.items() for value in values]
 )
 def test_numbers_out_of_range_are_refused(name, value):
-    with pytest.raises(InputError, match=rf"^solver\.{name}={re.escape(str(value))}: must be "):
+    with pytest.raises(InputError, match=rf"^solver\.{name}={re.escape(typed(value))}: must be "):
         SolverConfig(**{name: value})
 
 

@@ -41,15 +41,27 @@ def test_a_position_with_large_clean_residuals_is_not_anomalous():
     assert auroc_per_image(residuals, truth).max() < 0.8
 
 
-def test_the_feature_map_is_standardised_by_clean_images():
+@pytest.mark.parametrize("sigma", [0, 1])
+def test_a_combined_map_is_a_weighted_mean_of_standardised_maps(sigma):
     torch.manual_seed(0)
     observed = torch.randn(6, 3, SIZE, SIZE)
     feature_map = lambda images: 100 + 7 * luminance(images)  # noqa: E731
     residuals = torch.rand(6, SIZE, SIZE)
     clean = CleanStatistics(observed[:4], residuals[:4], feature_map)
-    scores = feature_map(observed)
-    expected = clean.z_scores(residuals, 1) + (scores - scores[:4].mean()) / scores[:4].std()
-    torch.testing.assert_close(clean.combined(observed, residuals, 1), torch.nn.functional.softplus(expected))
+    parts = [smooth(each, sigma) for each in (residuals, feature_map(observed))]
+    first, second = ((each - each[:4].mean()) / each[:4].std() for each in parts)
+    expected = torch.nn.functional.softplus((first + 3 * second) / 4)
+    torch.testing.assert_close(clean.combined(observed, residuals, sigma), expected)
+
+
+def test_the_units_of_both_maps_do_not_matter():
+    torch.manual_seed(0)
+    observed, residuals = torch.rand(6, 1, SIZE, SIZE), torch.rand(6, SIZE, SIZE)
+    maps = []
+    for unit in (1, 1000):
+        clean = CleanStatistics(observed[:4], unit * residuals[:4], lambda images, unit=unit: luminance(images) / unit)
+        maps.append(clean.combined(observed, unit * residuals, 1))
+    torch.testing.assert_close(*maps)
 
 
 @pytest.mark.parametrize("kind", ["normalised", "combined"])

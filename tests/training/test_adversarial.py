@@ -15,6 +15,7 @@ from rgi.errors import InputError
 from rgi.generators.store import Card
 from rgi.training.adversarial import AtomicCheckpoints, read_checkpoint
 from rgi.training.small_data import SmallDataTraining
+from rgi.validation import typed
 
 
 def test_latents_depend_on_seed_step_and_process_alone(monkeypatch):
@@ -112,7 +113,7 @@ def test_a_checkpoint_of_another_network_is_refused():
     ],
 )
 def test_options_out_of_range(name, value):
-    with pytest.raises(InputError, match=rf"^generator\.training\.{name}={re.escape(str(value))}: must be "):
+    with pytest.raises(InputError, match=rf"^generator\.training\.{name}={re.escape(typed(value))}: must be "):
         small_training(**{name: value})
 
 

@@ -41,6 +41,7 @@ INPAINTERS = {
 }
 # Options for anomaly maps: the mask ranks only masked pixels, so masking begins at the median of clean residuals.
 MASK_AS_MAP = {"mask_penalty": "auto", "clean_quantile": 0.5}
+BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
 # Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting/study.py.
 MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
@@ -61,7 +62,7 @@ def grid() -> dict[str, dict[str, Any]]:
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = {} if method == "anogan" else MASK_AS_MAP
-            experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver)
+            experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
             experiments[f"reference/{prefix}_{method}"] = _content(
                 {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
             )

@@ -55,8 +55,8 @@ OPTIONS = {  # options of the tasks; a task has some of these
     "judge.samples": integer(16),
     "generator.latent_dim": Count,
     "generator.other_data": Switch,
-    "map.kind": one_of(*KINDS) | None,
-    "map.features": one_of("critic", "imagenet"),
+    "map.kind": one_of("auto", *KINDS) | None,
+    "map.features": one_of("auto", "critic", "imagenet"),
     "map.sigma": Annotated[NotNegative, Allowed("a number of pixels, at least 0")],
     "map.false_positive_rate": Annotated[Share, Allowed("a share of the pixels, at least 0 and below 1")] | None,
 }

@@ -20,16 +20,21 @@ SCORE_COLUMNS = (
     "metric",
     "seed",
     "value",
+    "map",
 )  # columns of table.csv
+OF_RESTORATION = ("psnr", "ssim", "mask_iou")  # beginnings of metrics of the standard protocol that rank no map
 
 
-def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: str) -> pd.DataFrame:
+def long_form(
+    scores: dict[str, dict[str, float]], cfg: DictConfig, category: str, maps: dict[str, str]
+) -> pd.DataFrame:
     """Table of scores with one row per number and the columns `SCORE_COLUMNS`. Tables of several runs can be joined.
 
     Args:
         scores: metrics of each method by name, ``<protocol>/<metric>`` or ``<metric>``.
         cfg: configuration of the run.
         category: category of the dataset.
+        maps: name of each method's anomaly map.
     """
     choices = HydraConfig.get().runtime.choices
     test_set = (choices.dataset, category, choices.get("corruption") or "")
@@ -37,8 +42,18 @@ def long_form(scores: dict[str, dict[str, float]], cfg: DictConfig, category: st
     for method, values in scores.items():
         for name, value in values.items():
             protocol, _, metric = name.rpartition("/")
-            rows.append((*test_set, method, protocol, metric, cfg.seed, value))
+            rows.append((*test_set, method, protocol, metric, cfg.seed, value, _scored_map(name, maps[method])))
     return pd.DataFrame(rows, columns=SCORE_COLUMNS, dtype=object)  # dtype object, because integers must stay integers
+
+
+def _scored_map(name: str, own: str) -> str:
+    """The anomaly map that a metric is of: the method's own, the paper's, or "" for a metric of no map."""
+    protocol, _, metric = name.rpartition("/")
+    if protocol == "reference" and metric.startswith(("auroc", "dice")):
+        return "paper"
+    if protocol != "standard" or metric.startswith(OF_RESTORATION):
+        return ""
+    return "paper" if metric.startswith("paper_map_") else own
 
 
 def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) -> Path:

@@ -21,10 +21,11 @@ from rgi.app.options import baseline, check_methods, generator, image_set, make,
 from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
-from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, check_clean_images, fix_threshold, learn_from_clean_images
+from rgi.evaluation.base import TestModule
+from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, choose_map, fix_threshold, learn_from_clean_images
 from rgi.evaluation.loader import TestData
 from rgi.evaluation.memory import PeakMemory
-from rgi.evaluation.modules import BaselineModule, InversionModule, TestModule
+from rgi.evaluation.modules import BaselineModule, InversionModule
 from rgi.evaluation.results import image_rows
 from rgi.inversion.config import SolverConfig
 from rgi.validation import typed
@@ -100,7 +101,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             table += rows
     if scores:  # empty on all processes except the first
         runs.add_settings(folder, settings)
-        _record(cfg, folder, images.category, scores, table)
+        _record(cfg, folder, images.category, scores, table, settings)
         for method in methods:  # when all files are complete, because a logger may fail
             rows = [row for row in table if row["method"] == method]
             logs.log_method(cfg, method, folder, scores[method], rows, settings[method])
@@ -112,8 +113,8 @@ def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet
     """Solve clean images if the method needs them, then the test images."""
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
     try:
-        if isinstance(module, InversionModule) and cfg.map.kind in KINDS_FROM_CLEAN:
-            learn_from_clean_images(module, trainer, images, cfg.batch_size, cfg.map.features, cfg.seed)
+        if isinstance(module, InversionModule) and module.map_kind in KINDS_FROM_CLEAN:
+            learn_from_clean_images(module, trainer, images, cfg.batch_size)
         if loop is Trainer.test:
             fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
         loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
@@ -132,13 +133,19 @@ def _cost(rows: list[dict[str, Any]], peak_memory: float) -> dict[str, float]:
 
 
 def _record(
-    cfg: DictConfig, folder: Path, category: str, scores: dict[str, dict[str, float]], table: list[dict[str, Any]]
+    cfg: DictConfig,
+    folder: Path,
+    category: str,
+    scores: dict[str, dict[str, float]],
+    table: list[dict[str, Any]],
+    settings: dict[str, dict[str, Any]],
 ) -> None:
     """Write tables and report, and print the scores."""
     # As text: an undefined number is "nan" in the file, and a number that the method does not have is an empty cell.
     texts = [{name: str(value) for name, value in row.items()} for row in table]
     pd.DataFrame(texts).to_csv(folder / "per_image.csv", index=False)
-    long_form(scores, cfg, category).to_csv(folder / "table.csv", index=False, na_rep="nan")
+    maps = {method: values["map"] for method, values in settings.items()}
+    long_form(scores, cfg, category, maps).to_csv(folder / "table.csv", index=False, na_rep="nan")
     for method, values in scores.items():
         shown = {name: values[name] for name in SHOWN if name in values}
         print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
@@ -152,9 +159,9 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
     """Functions that make the modules of the solvers, after checks of generator and images."""
     gan = generator(cfg, images)
     check_methods(cfg, configs, images, gan)
-    check_clean_images(cfg.map.kind, cfg.map.features, images, gan)
+    kind, features = choose_map(cfg.map.kind, cfg.map.features, images, gan)
     OmegaConf.update(cfg, "generator.sha256", gan.card.sha256, force_add=True)
-    options = {"map_kind": cfg.map.kind, "sigma": cfg.map.sigma, "seed": cfg.seed}
+    options = {"map_kind": kind, "features": features, "sigma": cfg.map.sigma, "seed": cfg.seed}
     return {name: partial(InversionModule, gan, config, name, **options) for name, config in configs.items()}
 
 

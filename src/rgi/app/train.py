@@ -22,12 +22,15 @@ from torch.utils.data import Dataset
 
 from rgi.app import logs, run_files, runs
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
+from rgi.baselines import imagenet
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.generators import pca, places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
+from rgi.metrics.checks import metric_device
 from rgi.metrics.generative.memorisation import memorisation
+from rgi.metrics.generative.quality import pretrained_quality
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import Judge
@@ -192,11 +195,20 @@ def _train(cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Datase
     _add_encoder(cfg, gan, plan.encoder, folder)
     _keep(gan, folder)
     if rank_zero_only.rank == 0:
-        copies = memorisation(
-            training.samples(judging.samples), stack_images(held_out), stack_images(clean, COMPARED_IMAGES)
-        )
-        gan.card = dataclasses.replace(gan.card, quality={**gan.card.quality, **copies})
+        samples = training.samples(judging.samples)
+        copies = memorisation(samples, stack_images(held_out), stack_images(clean, COMPARED_IMAGES))
+        quality = gan.card.quality | copies | _imagenet_quality(stack_images(clean, judging.samples), samples)
+        gan.card = dataclasses.replace(gan.card, quality=quality)
     return gan
+
+
+def _imagenet_quality(real: Tensor, samples: Tensor) -> dict[str, float]:
+    """Scores of samples in ImageNet features, which no critic here has seen; none without the extra ``features``."""
+    if not imagenet.is_installed():
+        return {}
+    device = metric_device(samples.device)
+    features = imagenet.PooledFeatures().to(device)
+    return pretrained_quality(real.to(device), samples.to(device), features, imagenet.NAME)
 
 
 def _keep(gan: GAN, folder: Path) -> None:

@@ -28,6 +28,11 @@ TAKEN = (2, 4)  # stages whose maps are the features: an eighth and a sixteenth 
 SMALLEST = 16  # pixels: images below have too little detail to be enlarged to the input
 
 
+def is_installed() -> bool:
+    """Whether the package with the weights is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
 def imagenet_features() -> nn.Module:
     """A feature extractor from EfficientNet-Lite0: maps (B,40,28,28) and (B,112,14,14) of images in [-1,1].
 
@@ -42,6 +47,21 @@ def imagenet_features() -> nn.Module:
     network.load_state_dict(dict(zip(own, _folded(list(_weights().values()), len(own)), strict=True)))
     # On CPUs, this memory layout is faster for depthwise convolutions.
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+class PooledFeatures(nn.Module):
+    """ImageNet features of a whole image: images (N,C,H,W) in [-1,1] to the means (N,152) of all channels.
+
+    Raises:
+        InputError: see `imagenet_features`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = imagenet_features()
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([each.mean((2, 3)) for each in self.maps(image)], 1)
 
 
 def _folded(tensors: list[Tensor], count: int) -> list[Tensor]:

@@ -5,30 +5,64 @@ define a threshold. The run's own method solves the clean images, and their resu
 test images.
 """
 
+import logging
+
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from rgi.baselines.features import critic_features
-from rgi.baselines.imagenet import imagenet_features
+from rgi.baselines.imagenet import imagenet_features, is_installed
 from rgi.baselines.padim import PaDiM
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
+from rgi.evaluation.base import TestModule
 from rgi.evaluation.loader import CleanBatches, TestData
-from rgi.evaluation.modules import InversionModule, TestModule
+from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics, FeatureMap
 from rgi.metrics.thresholds import clean_threshold
 from rgi.pixels import luminance
 
+log = logging.getLogger(__name__)
+AUTO = "auto"
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
 MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
 STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
 FEATURE_IMAGES = 1000  # highest number of images for the fit of PaDiM; its authors use about 250
 THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
+
+
+def choose_map(kind: str | None, features: str, images: ImageSet, gan: GAN) -> tuple[str | None, str]:
+    """The kind of anomaly map and its features, with a choice for each "auto".
+
+    The map is the combined one if there are clean training images, and no test image is corrupted by `CorruptedSet`;
+    else it is the paper's. The features are those of ImageNet if the extra ``features`` is installed.
+
+    Args:
+        kind: kind of anomaly map, or "auto"; None for the paper's.
+        features: "critic", "imagenet" or "auto".
+        images: dataset.
+        gan: GAN with the critic.
+
+    Raises:
+        InputError: clean images or features are missing, see `check_clean_images`.
+    """
+    if features == AUTO:
+        features = "imagenet" if is_installed() else "critic"
+    if kind != AUTO:
+        check_clean_images(kind, features, images, gan)
+        return kind, features
+    try:
+        if not isinstance(images, CorruptedSet):
+            check_clean_images("combined", features, images, gan)
+            return "combined", features
+    except InputError as error:
+        log.info("the anomaly map is the paper's, because there is no combined map: %s", error)
+    return None, features
 
 
 def extractor(gan: GAN, features: str) -> nn.Module:
@@ -71,9 +105,7 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
         extractor(gan, features)
 
 
-def learn_from_clean_images(
-    module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int, features: str, seed: int
-) -> None:
+def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
     Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the other clean
@@ -84,8 +116,6 @@ def learn_from_clean_images(
         trainer: trainer that runs the module.
         images: dataset with clean training images.
         batch_size: number of images in a batch.
-        features: features of a combined map, see `extractor`.
-        seed: seed of PaDiM.
     """
     clean, kind = images.train(), module.map_kind
     chosen = evenly_spaced(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
@@ -94,7 +124,8 @@ def learn_from_clean_images(
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
-        feature_map = padim_map(extractor(module.gan, features), clean, chosen, seed, module.device)
+        network = extractor(module.gan, module.features)
+        feature_map = padim_map(network, clean, chosen, module.pool_seed, module.device)
     module.clean = clean_statistics(results, feature_map, module.device)
 
 

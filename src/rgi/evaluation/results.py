@@ -1,6 +1,6 @@
 """The result files: one ``<name>.npz`` per image, with the arrays and numbers for tables and reports.
 
-`rgi.evaluation.modules` writes the files. Names may contain folders ("<kind>/<stem>").
+`rgi.evaluation.base` writes the files. Names may contain folders ("<kind>/<stem>").
 """
 
 import os

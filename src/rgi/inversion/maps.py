@@ -1,4 +1,4 @@
-"""Anomaly maps in units of the standard deviation of clean residuals."""
+"""Anomaly maps in units of the spread of clean images."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,8 @@ from rgi.pixels import smooth
 NEIGHBOUR_SIGMA = 2.0  # pixels: sigma of the Gaussian that smooths mean and variance over neighbouring positions
 # Share of the mean deviation that is added to all deviations. Otherwise positions with a tiny deviation would dominate.
 DEVIATION_FLOOR = 0.1
+# Weight of the feature map in a combined map; that of the residual is 1. From experiments/anomaly/combination.py.
+FEATURE_WEIGHT = 3.0
 
 FeatureMap = Callable[[Tensor], Tensor]
 """A second anomaly map: images (B,C,H,W) to pixel scores (B,H,W); a higher score means more anomalous."""
@@ -35,9 +37,7 @@ class CleanStatistics:
         if tuple(residuals.shape) != (count, *size) or count < 2:
             raise ValueError(f"residuals {tuple(residuals.shape)}: must be (N,H,W) of N >= 2 images {(count, *size)}")
         self.residuals, self.feature_map = residuals, feature_map
-        if feature_map is not None:
-            scores = feature_map(observed)
-            self.feature_mean, self.feature_deviation = scores.mean(), scores.std()
+        self.features = None if feature_map is None else feature_map(observed)
 
     def z_scores(self, residuals: Tensor, sigma: float) -> Tensor:
         """Smoothed residuals minus the clean mean at the same position, divided by the clean standard deviation there.
@@ -67,12 +67,15 @@ class CleanStatistics:
         return softplus(self.z_scores(residuals, sigma))
 
     def combined(self, observed: Tensor, residuals: Tensor, sigma: float) -> Tensor:
-        """Softplus of the sum of `z_scores` and the feature map, standardised by its clean mean and deviation.
+        """Softplus of a weighted mean of residuals and feature map, each standardised by clean images.
+
+        Mean and standard deviation are those of all pixels of the clean images. The feature map counts
+        `FEATURE_WEIGHT` times.
 
         Args:
             observed: observed images (B,C,H,W).
             residuals: residual maps (B,H,W) of these images without smoothing.
-            sigma: standard deviation of the Gaussian smoothing of the residuals in pixels.
+            sigma: standard deviation of the Gaussian smoothing of both maps in pixels.
 
         Returns:
             Pixel scores (B,H,W) > 0.
@@ -80,7 +83,14 @@ class CleanStatistics:
         Raises:
             ValueError: there is no feature map.
         """
-        if self.feature_map is None:
+        if self.feature_map is None or self.features is None:
             raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with a feature_map")
-        features = (self.feature_map(observed) - self.feature_mean) / self.feature_deviation
-        return softplus(self.z_scores(residuals, sigma) + features)
+        residuals = _standardised(residuals, self.residuals, sigma)
+        features = _standardised(self.feature_map(observed), self.features, sigma)
+        return softplus((residuals + FEATURE_WEIGHT * features) / (1 + FEATURE_WEIGHT))
+
+
+def _standardised(scores: Tensor, clean: Tensor, sigma: float) -> Tensor:
+    """Smoothed scores (B,H,W) minus the mean of smoothed clean scores (N,H,W), divided by their deviation."""
+    clean = smooth(clean, sigma).to(scores)
+    return (smooth(scores, sigma) - clean.mean()) / clean.std().clamp(min=torch.finfo(scores.dtype).tiny)

@@ -10,6 +10,7 @@ LABELS = {
     "precision": "Precision of the networks",
     "seed": "Seed",
     "generator_sha256": "Generator (SHA-256)",
+    "map": "Anomaly map",
     "threshold": "Threshold of the map, from clean images",
     "device": "Device",
     "fit_seconds": "Seconds of the fit",

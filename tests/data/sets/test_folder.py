@@ -7,6 +7,7 @@ from rgi.data.batch import Batch
 from rgi.data.images import read_image
 from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
+from rgi.validation import typed
 
 
 def draw_image(path, seed=0, size=(24, 20)):
@@ -198,7 +199,7 @@ def test_the_test_images_may_be_the_training_images(tree):
     ],
 )
 def test_impossible_options(tree, option, value):
-    with pytest.raises(InputError, match=f"dataset.{option}={value}: must be"):
+    with pytest.raises(InputError, match=f"dataset.{option}={typed(value)}: must be"):
         folder(tree, **{option: value})
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from rgi.metrics.generative.embedding import embed
 from rgi.metrics.generative.kernel_distance import kernel_distance
 from rgi.metrics.generative.precision_recall import precision_recall
-from rgi.metrics.generative.quality import sample_quality
+from rgi.metrics.generative.quality import pretrained_quality, sample_quality
 from rgi.metrics.generative.random_features import RandomFeatures
 from rgi.metrics.generative.sliced_wasserstein import sliced_wasserstein
 
@@ -40,3 +40,13 @@ def test_another_network_may_compute_the_features():
 def test_bfloat16_and_float64_images_have_equal_scores():
     real, fake = images(24, 16).bfloat16(), images(24, 16, seed=1).bfloat16()
     assert sample_quality(real, fake) == sample_quality(real.double(), fake.double())
+
+
+def test_the_quality_in_pretrained_features_is_named_after_the_network():
+    """Samples of the same distribution are near, others are far."""
+    real, same = images(60, seed=0), images(60, seed=1)
+    near, far = (pretrained_quality(real, each, RandomFeatures(real.shape[1]), "net") for each in (same, 0.3 * same))
+    assert list(near) == ["net_frechet", "net_kernel_distance", "net_precision", "net_recall"]
+    assert near["net_frechet"] < far["net_frechet"]
+    assert near["net_kernel_distance"] < far["net_kernel_distance"]
+    assert near["net_precision"] > far["net_precision"]

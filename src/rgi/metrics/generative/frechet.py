@@ -45,13 +45,28 @@ def frechet_and_kernel(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save all extracted features")
         kid = KernelInceptionDistance(_PrecomputedFeatures(sets[0]), subsets=subsets, subset_size=size)
-    fid = FrechetInceptionDistance(_PrecomputedFeatures(sets[0]), normalize=True).to(real.device)
     for embedded, is_real in zip(sets, (True, False), strict=True):
-        fid.update(embedded.double(), real=is_real)
         kid.update(embedded.double(), real=is_real)
     with torch.random.fork_rng(devices=[]):  # torchmetrics draws the subsets with the global generator
         torch.default_generator.manual_seed(seed)
-        return {"fid": fid.compute().item(), "kid": kid.compute()[0].item()}
+        return {"fid": frechet_distance(*sets), "kid": kid.compute()[0].item()}
+
+
+def frechet_distance(real_features: Tensor, fake_features: Tensor) -> float:
+    """Fréchet distance between Gaussians that are fitted to two sets of features (Heusel et al. 2017); 0 is best.
+
+    Args:
+        real_features: features of real images (N,F), not standardised.
+        fake_features: features of generated images (M,F).
+
+    Raises:
+        InputError: the shapes do not fit, a set has fewer than two rows, or a value is NaN or infinite.
+    """
+    check_features(real_features, fake_features, 2)
+    fid = FrechetInceptionDistance(_PrecomputedFeatures(real_features), normalize=True).to(real_features.device)
+    fid.update(real_features.double(), real=True)
+    fid.update(fake_features.double(), real=False)
+    return fid.compute().item()
 
 
 class _PrecomputedFeatures(nn.Module):

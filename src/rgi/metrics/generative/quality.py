@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from rgi.metrics.generative.embedding import Features, embed
+from rgi.metrics.generative.frechet import frechet_distance
 from rgi.metrics.generative.kernel_distance import kernel_distance
 from rgi.metrics.generative.precision_recall import precision_recall
 from rgi.metrics.generative.random_features import RandomFeatures
@@ -50,4 +51,32 @@ def sample_quality(
         "precision": precision,
         "recall": recall,
         "kernel_distance": kernel_distance(*embedded),
+    }
+
+
+def pretrained_quality(real: Tensor, fake: Tensor, features: Features, name: str) -> dict[str, float]:
+    """Fréchet distance, kernel distance, precision and recall of generated images in the features of one network.
+
+    Judge no generator by features that its critic was trained with.
+
+    Args:
+        real: real images (N,C,H,W) in [-1,1]; for the Fréchet distance, N and M must exceed the number of features.
+        fake: generated images (M,C,H,W) in [-1,1].
+        features: network in evaluation mode.
+        name: name of the network, which all keys begin with: numbers of different networks are not comparable.
+
+    Returns:
+        <name>_frechet: 0 is best, see `frechet_distance`; <name>_kernel_distance: around 0 is best.
+        <name>_precision, <name>_recall: in [0,1]; 1 is best.
+
+    Raises:
+        InputError: the shapes do not fit, a set has too few images, or a value is NaN or infinite.
+    """
+    embedded = embed(real, features), embed(fake, features)
+    precision, recall = precision_recall(*embedded)
+    return {
+        f"{name}_frechet": frechet_distance(*embedded),
+        f"{name}_kernel_distance": kernel_distance(*embedded),
+        f"{name}_precision": precision,
+        f"{name}_recall": recall,
     }
