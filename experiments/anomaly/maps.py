@@ -1,88 +1,138 @@
 """python experiments/anomaly/maps.py RUN...: compare the anomaly maps of finished inversions.
 
 The script reads finished runs with ``map.kind=combined`` and skips other runs. It computes the metrics of all kinds of
-anomaly maps with different smoothing, without another inversion. It writes maps.csv.
+anomaly maps with different smoothing and weights, without another inversion. It writes maps.csv.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from tqdm import tqdm
 
 from rgi.app.options import generator, make
 from rgi.data.protocol import evenly_spaced
 from rgi.evaluation.clean_images import clean_statistics, extractor, padim_map
 from rgi.evaluation.results import Result, load_result
-from rgi.inversion.maps import FeatureMap
-from rgi.metrics.standard import PixelCurve
+from rgi.metrics.standard import ImageAUROC, PixelCurve
 from rgi.pixels import luminance, smooth
 
 HERE = Path(__file__).resolve().parent
 SIGMAS = (0, 1, 2, 4)  # pixels
+FEATURES = ("critic", "imagenet")
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # of the feature map in a combination with sigma 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
-COLUMNS = ("dataset", "category", "corruption", "method", "kind", "sigma", "metric", "seed", "value")
+COLUMNS = (
+    "dataset",
+    "category",
+    "corruption",
+    "method",
+    "kind",
+    "features",
+    "weight",
+    "sigma",
+    "metric",
+    "seed",
+    "value",
+)
+Key = tuple[str, str, float | str, int]  # kind, features, weight and sigma of a map
 
 
 def main() -> None:
     """Compute the metrics of the runs from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    rows = []
     runs = [run for run in parser.parse_args().runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
-    feature_maps: dict[tuple[str, ...], FeatureMap] = {}  # methods on the same test set share a feature map
+    rows: list[tuple] = []
+    cache: dict[tuple, dict[str, Tensor]] = {}
     for run in tqdm(runs, unit="run"):
-        rows += score_maps(run, feature_maps)
+        rows += score_maps(run, cache)
         pd.DataFrame(rows, columns=COLUMNS).to_csv(HERE / "maps.csv", index=False)
 
 
-def score_maps(run: Path, feature_maps: dict[tuple[str, ...], FeatureMap]) -> list[tuple]:
+def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
     """Metrics of all anomaly maps of a run.
 
     Args:
         run: folder of the run.
-        feature_maps: feature maps by dataset, category, corruption and seed; the function adds the feature map of the
-            run.
+        cache: feature maps of clean and test images by test set and seed, which methods share; the function adds those
+            of the run.
 
     Returns:
         Rows of maps.csv with the columns `COLUMNS`.
     """
     cfg = OmegaConf.load(run / "config.yaml")
     (results,) = (run / "results").iterdir()
-    corruption = "" if cfg.get("corruption") is None else cfg.corruption._target_.rpartition(".")[2].lower()
+    clean, tests = load_results(run / "clean" / results.name), load_results(results)
+    dataset = cfg.dataset._target_.rpartition(".")[0].rpartition(".")[2]
+    key = (dataset, tests[0]["category"].item(), "", cfg.seed)
+    if key not in cache:
+        cache[key] = feature_maps(cfg, clean, tests)
+    observed, restored, mask, truth = (stacked(tests, name) for name in ("observed", "restored", "mask", "truth"))
+    defective, residual = stacked(tests, "defective"), luminance(observed - restored)
+    rows = []
+    for kind, scores in maps(cache[key], clean, luminance(mask), residual):
+        curve, images = PixelCurve(), ImageAUROC()
+        curve.update(scores, truth)
+        images.update(scores.amax((1, 2)), defective)
+        values = {name: curve.compute()[name] for name in METRICS} | {"image_auroc": images.compute()}
+        rows += [(*key[:3], results.name, *kind, name, cfg.seed, f"{float(values[name]):.4f}") for name in values]
+    return rows
+
+
+def feature_maps(cfg: DictConfig, clean: list[Result], tests: list[Result]) -> dict[str, Tensor]:
+    """PaDiM's maps of the clean images and of the test images, by "clean <features>" and "test <features>"."""
     images = make(cfg, "dataset")
-    identity = (images.name, images.category, corruption, results.name)
-    inversions, device = load_results(run / "clean" / results.name), torch.device("cpu")
-    key = (*identity[:3], cfg.seed)
-    if key not in feature_maps:
-        training = images.train()
-        chosen = evenly_spaced(len(training), len(inversions))
-        feature_maps[key] = padim_map(
-            extractor(generator(cfg, images), cfg.map.features), training, chosen, cfg.seed, device
-        )
-    clean = clean_statistics(inversions, feature_maps[key], device)
-    tests = load_results(results)
-    observed, restored, mask, truth = (
-        torch.stack([torch.from_numpy(each[name]) for each in tests])
-        for name in ("observed", "restored", "mask", "truth")
-    )
-    residual = luminance(observed - restored)
-    maps = {("features", 0): clean.feature_map(observed)}
+    training, gan, found = images.train(), generator(cfg, images), {}
+    chosen = evenly_spaced(len(training), len(clean))
+    for features in FEATURES:
+        score = padim_map(extractor(gan, features), training, chosen, cfg.seed, torch.device("cpu"))
+        for name, part in (("clean", clean), ("test", tests)):
+            found[f"{name} {features}"] = score(stacked(part, "observed"))
+    return found
+
+
+def maps(found: dict[str, Tensor], clean: list[Result], mask: Tensor, residual: Tensor) -> Iterator[tuple[Key, Tensor]]:
+    """Yield all maps (B,H,W) of the test images.
+
+    Args:
+        found: see `feature_maps`.
+        clean: results of the clean images.
+        mask: masks (B,H,W) of the test images.
+        residual: residuals (B,H,W) of the test images.
+    """
+    statistics = clean_statistics(clean, None, torch.device("cpu"))
     for sigma in SIGMAS:
         if mask.any():
-            maps["mask", sigma] = smooth(luminance(mask), sigma)
-        maps["residual", sigma] = smooth(residual, sigma)
-        maps["normalised", sigma] = clean.normalised(residual, sigma)
-        maps["combined", sigma] = clean.combined(observed, residual, sigma)
-    rows = []
-    for (kind, sigma), each in maps.items():
-        curve = PixelCurve()
-        curve.update(each, truth)
-        scores = curve.compute()
-        rows += [(*identity, kind, sigma, metric, cfg.seed, f"{float(scores[metric]):.4f}") for metric in METRICS]
-    return rows
+            yield ("mask", "", "", sigma), smooth(mask, sigma)
+        yield ("residual", "", "", sigma), smooth(residual, sigma)
+        yield ("normalised", "", "", sigma), statistics.normalised(residual, sigma)
+        for name in FEATURES:
+            yield ("features", name, "", sigma), smooth(found[f"test {name}"], sigma)
+    for name in FEATURES:
+        features = standardised(found[f"test {name}"], found[f"clean {name}"])
+        for kind, part in (
+            ("combined", standardised(residual, statistics.residuals)),
+            ("normalised and features", statistics.z_scores(residual, 1)),
+        ):
+            for weight in WEIGHTS:
+                total = part + weight * features
+                yield (kind, name, weight, 1), total - total.amin()
+
+
+def standardised(scores: Tensor, clean: Tensor) -> Tensor:
+    """Scores (B,H,W) with sigma 1, in standard deviations of the clean scores (N,H,W) above their mean."""
+    clean = smooth(clean, 1)
+    return (smooth(scores, 1) - clean.mean()) / clean.std()
+
+
+def stacked(results: list[Result], name: str) -> Tensor:
+    """One array of all results as a tensor (B,...)."""
+    return torch.stack([torch.from_numpy(each[name]) for each in results])
 
 
 def load_results(folder: Path) -> list[Result]:

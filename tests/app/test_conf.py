@@ -32,7 +32,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.app import train
+from rgi.app import solve, train
 from rgi.app.grid import BASELINES, INPAINTERS, INPAINTING, grid
 from rgi.app.grid import SOLVERS as SOLVERS_OF_GRID
 from rgi.app.main import TASKS, run_task
@@ -66,7 +66,9 @@ COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iteratio
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(train, "CALIBRATION_IMAGES", 2)
-    monkeypatch.setattr(clean_images, "THRESHOLD_IMAGES", 2)
+    for limit in ("THRESHOLD_IMAGES", "STATISTICS_IMAGES", "FEATURE_IMAGES"):
+        monkeypatch.setattr(clean_images, limit, 2)
+    monkeypatch.setattr(solve, "BASELINE_IMAGES", 8)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
 
 

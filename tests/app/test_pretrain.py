@@ -143,7 +143,13 @@ def test_a_missing_generator_is_trained_first_on_request(tmp_path, monkeypatch, 
     write_mvtec(tmp_path / "mvtec")
     generator = tmp_path / "gan.safetensors"
     network = [f"generator.latent_dim={LATENT}", f"generator.path={generator}", "generator.encoder=null"]
-    command = ["experiment=mvtec_rrgi", f"dataset.root={tmp_path / 'mvtec'}", "dataset.resolution=32", *network]
+    command = [
+        "experiment=mvtec_rrgi",
+        "map.kind=null",
+        f"dataset.root={tmp_path / 'mvtec'}",
+        "dataset.resolution=32",
+        *network,
+    ]
     command += ["solver.iterations=3", "solver.tune_from=1", "solver.pool_size=8", "trainer.accelerator=cpu"]
     assert in_process(monkeypatch, *command) == 1
     assert "train it with: python run.py experiment=mvtec_pretrain" in refused(capsys)

@@ -37,7 +37,7 @@ def inversion(*overrides: str) -> list[str]:
     """A short inversion of the images."""
     data = ["dataset.root=mine/root", "dataset.masks=mine/masks", "dataset.train=mine/train", "dataset.resolution=32"]
     quick = ["solver.iterations=4", "solver.pool_size=8", "trainer.accelerator=cpu", "generator.path=gan.safetensors"]
-    return ["experiment=folder_rgi", *data, *quick, *overrides]
+    return ["experiment=folder_rgi", "map.kind=null", "map.sigma=0", *data, *quick, *overrides]
 
 
 def repaint(path: str, seed: int = 99) -> None:

@@ -30,10 +30,8 @@ def inversion(home: Path, *overrides: str, iterations: int = STEPS) -> list[str]
     """A command that inverts `IMAGES` images one by one, slowly enough for a kill between two images."""
     generator = f"generator.path={home / 'generator.safetensors'}"
     sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", f"solver.iterations={iterations}"]
-    quick = [
-        "trainer.accelerator=cpu",
-        "map.false_positive_rate=null",
-    ]  # there are more validation images than test images
+    # There are more clean images than test images.
+    quick = ["trainer.accelerator=cpu", "map.false_positive_rate=null", "map.kind=null", "map.sigma=0"]
     return ["experiment=textures_rgi", generator, *quick, *sizes, *overrides]
 
 

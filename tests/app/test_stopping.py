@@ -31,6 +31,8 @@ def inversion(home: Path, *overrides: str) -> list[str]:
     sizes = ["batch_size=1", f"dataset.test_images={IMAGES}", "solver.pool_size=8", "solver.iterations=60"]
     return [
         "experiment=textures_rgi",
+        "map.kind=null",
+        "map.sigma=0",
         generator,
         "map.false_positive_rate=null",
         "trainer.accelerator=cpu",

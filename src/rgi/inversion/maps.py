@@ -11,7 +11,7 @@ from rgi.pixels import smooth
 NEIGHBOUR_SIGMA = 2.0  # pixels: sigma of the Gaussian that smooths mean and variance over neighbouring positions
 # Share of the mean deviation that is added to all deviations. Otherwise positions with a tiny deviation would dominate.
 DEVIATION_FLOOR = 0.1
-# Weight of the feature map in a combined map; that of the residual is 1. From experiments/anomaly/combination.py.
+# Weight of the feature map in a combined map; that of the residual is 1. Compared in experiments/anomaly.
 FEATURE_WEIGHT = 3.0
 
 FeatureMap = Callable[[Tensor], Tensor]
