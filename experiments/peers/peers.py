@@ -101,7 +101,7 @@ def measured(baseline: Baseline, clean: Tensor, observed: Tensor) -> dict[str, n
 
 def score(file: Path) -> dict[str, str | float]:
     """A row of the table: metrics and cost of one method on one set."""
-    images, found = np.load(file.parent / "images.npz"), np.load(file)
+    images, found = np.load(file.parent / "images.npz", allow_pickle=False), np.load(file, allow_pickle=False)
     curve, image_auroc = PixelCurve(), ImageAUROC()
     maps = torch.from_numpy(found["maps"]).float()
     curve.update(maps - maps.min(), torch.from_numpy(images["truth"]))

@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     declare_operators()
     for file in sorted(parser.parse_args().folder.glob("*/images.npz")):
-        images = dict(np.load(file))
+        images = dict(np.load(file, allow_pickle=False))
         for method in ("padim", "patchcore"):
             target = file.with_name(f"anomalib-{method}.npz")
             if not target.exists():

@@ -61,7 +61,7 @@ def test_table_csv_has_all_scores_and_the_reason_of_a_failure(continued):
     scores = json.loads(row.read_text())["pca"]
     with (folder / "table.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    columns = ["dataset", "category", "corruption", "method", "protocol", "metric", "seed", "value"]
+    columns = ["dataset", "category", "corruption", "method", "protocol", "metric", "seed", "value", "map"]
     assert list(lines[0]) == [*columns, "experiment", "reason"]
     (row_table,) = folder.glob("rows/textures_pca-brick-0-*/table.csv")
     with row_table.open(newline="") as file:

@@ -104,6 +104,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
             "mask_penalty": {0.5: 0.03125, 0.9: 0.125}[quantile],
             "precision": expected,
             "generator_sha256": card.sha256,
+            "map": "mask",
             "device": "cpu",
             "seed": 3,
         }
@@ -112,7 +113,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
     page = Page(Path("run/report.html")).text
     for words in (
         "Resolved settings",
-        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} {threshold:.6g} cpu",
+        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} mask {threshold:.6g} cpu",
     ):
         assert words in page
 

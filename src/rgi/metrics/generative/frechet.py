@@ -44,7 +44,9 @@ def frechet_and_kernel(
     size = min(subset_size, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save all extracted features")
-        kid = KernelInceptionDistance(_PrecomputedFeatures(sets[0]), subsets=subsets, subset_size=size)
+        kid = KernelInceptionDistance(
+            _PrecomputedFeatures(sets[0]), subsets=subsets, subset_size=size, sync_on_compute=False
+        )
     for embedded, is_real in zip(sets, (True, False), strict=True):
         kid.update(embedded.double(), real=is_real)
     with torch.random.fork_rng(devices=[]):  # torchmetrics draws the subsets with the global generator
@@ -63,7 +65,9 @@ def frechet_distance(real_features: Tensor, fake_features: Tensor) -> float:
         InputError: the shapes do not fit, a set has fewer than two rows, or a value is NaN or infinite.
     """
     check_features(real_features, fake_features, 2)
-    fid = FrechetInceptionDistance(_PrecomputedFeatures(real_features), normalize=True).to(real_features.device)
+    fid = FrechetInceptionDistance(_PrecomputedFeatures(real_features), normalize=True, sync_on_compute=False).to(
+        real_features.device
+    )
     fid.update(real_features.double(), real=True)
     fid.update(fake_features.double(), real=False)
     return fid.compute().item()
