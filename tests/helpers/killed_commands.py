@@ -35,7 +35,8 @@ class Case:
 
     def is_finished(self, folder: Path) -> bool:
         """Whether the command is finished, so that the same command would begin anew."""
-        if any(folder.glob("outputs/folder_*/*/metrics.json")):
+        runs = [file.parent for file in folder.glob("outputs/folder_*/*/metrics.json")]
+        if any(not (run / ".unlogged").exists() for run in runs):
             return True
         multiruns = (file.read_text() for file in folder.glob("outputs/multirun/*/command.json"))
         return any(text and json.loads(text)["finished"] for text in multiruns)
