@@ -11,6 +11,7 @@ from helpers.tiny_sets import write_folder, write_generator
 
 from rgi import load_gan
 from rgi.app.options import image_set
+from rgi.baselines import imagenet
 from rgi.evaluation import clean_images
 
 SCORED = {  # options: map of the scores
@@ -72,3 +73,9 @@ def test_a_corrupted_set_has_the_papers_map(home):
 def test_a_map_that_was_asked_for_is_never_replaced(home, monkeypatch, capsys):
     assert in_process(monkeypatch, *command("map.kind=combined")) == 1
     assert "dataset.train" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_damaged_network_is_an_error_and_changes_no_map(home, monkeypatch, capsys):
+    monkeypatch.setattr(imagenet, "SHA256", "0" * 64)
+    assert in_process(monkeypatch, *command("dataset.train=train")) == 1
+    assert "is damaged or of another version; install it again" in capsys.readouterr().err.splitlines()[-1]

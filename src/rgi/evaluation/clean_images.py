@@ -39,8 +39,9 @@ THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 def choose_map(kind: str | None, features: str, images: ImageSet, gan: GAN) -> tuple[str | None, str]:
     """The kind of anomaly map and its features, with a choice for each "auto".
 
-    The map is the combined one if there are clean training images, and no test image is corrupted by `CorruptedSet`;
-    else it is the paper's. The features are those of ImageNet if the extra ``features`` is installed.
+    The map is the combined one if there are enough clean training images, and no test image is corrupted by
+    `CorruptedSet`; else it is the paper's. The features are those of ImageNet if the extra ``features`` is installed.
+    Without them, a GAN whose critic has no features has the paper's map, too.
 
     Args:
         kind: kind of anomaly map, or "auto"; None for the paper's.
@@ -53,16 +54,26 @@ def choose_map(kind: str | None, features: str, images: ImageSet, gan: GAN) -> t
     """
     if features == AUTO:
         features = "imagenet" if is_installed() else "critic"
-    if kind != AUTO:
-        check_clean_images(kind, features, images, gan)
-        return kind, features
+    if kind == AUTO:
+        reason = _no_combined_map(features, images, gan)
+        if reason:
+            log.info("the anomaly map is the paper's: %s", reason)
+        kind = None if reason else "combined"
+    check_clean_images(kind, features, images, gan)
+    return kind, features
+
+
+def _no_combined_map(features: str, images: ImageSet, gan: GAN) -> str:
+    """Why there is no combined map; empty if there is one."""
+    if isinstance(images, CorruptedSet):
+        return "its test images are clean images that were corrupted"
     try:
-        if not isinstance(images, CorruptedSet):
-            check_clean_images("combined", features, images, gan)
-            return "combined", features
+        count = len(images.train())
+        if features == "critic":
+            critic_features(gan)
     except InputError as error:
-        log.info("the anomaly map is the paper's, because there is no combined map: %s", error)
-    return None, features
+        return str(error)
+    return "" if count >= MIN_CLEAN_IMAGES else f"there are only {count} clean training images"
 
 
 def extractor(gan: GAN, features: str) -> nn.Module:
