@@ -104,6 +104,8 @@ def test_own_features_add_fid_and_kid(images, tmp_path, monkeypatch):
     quality = read_card(tmp_path / "gan.safetensors").quality
     assert quality["fid"] > 0
     assert {"kid", "swd", "precision", "recall", "sample_distance", "held_out_distance"} <= quality.keys()
+    judged = {"frechet", "kernel_distance", "precision", "recall"}  # by a network that the critic has never seen
+    assert {f"efficientnet_lite0_{name}" for name in judged} <= quality.keys()
 
 
 def test_two_processes_of_torchrun_train_together(images, tmp_path):
