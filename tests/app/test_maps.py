@@ -10,6 +10,7 @@ from helpers.composed import composed
 from helpers.tiny_sets import write_folder, write_generator
 
 from rgi import load_gan
+from rgi.app import runs
 from rgi.app.options import image_set
 from rgi.baselines import imagenet
 from rgi.evaluation import clean_images
@@ -79,3 +80,13 @@ def test_a_damaged_network_is_an_error_and_changes_no_map(home, monkeypatch, cap
     monkeypatch.setattr(imagenet, "SHA256", "0" * 64)
     assert in_process(monkeypatch, *command("dataset.train=train")) == 1
     assert "is damaged or of another version; install it again" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_row_without_the_extra_is_another_row_than_with_it(home, monkeypatch):
+    """Or the scores of one map would be reused for the other."""
+    keys = []
+    for installed in (True, False):
+        monkeypatch.setattr(runs, "is_installed", lambda installed=installed: installed)
+        keys += [runs.run_fingerprint(composed(*command(f"map.features={each}"))) for each in ("auto", "critic")]
+    assert keys[0] != keys[2]
+    assert keys[1] == keys[3]

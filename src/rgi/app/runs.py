@@ -15,6 +15,7 @@ from rgi.app import launch, sweep
 from rgi.app.environment import environment
 from rgi.app.options import find_generator, make
 from rgi.app.run_files import check_writable, is_finished, read_file, write_json, write_text
+from rgi.baselines.imagenet import is_installed
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
 from rgi.errors import InputError
@@ -116,6 +117,8 @@ def run_fingerprint(cfg: DictConfig) -> str:
         file = find_generator(cfg)
         card = None if file is None else store.read_card(file)
         generator = None if card is None else [card.sha256, card.residuals]
+        if OmegaConf.select(cfg, "map.features") == "auto":  # another choice with the extra than without
+            code = [code, is_installed()]
     options = decisive_options(resolved(cfg))
     options.get("generator", {}).pop("sha256", None)  # only a task that has loaded the generator adds it
     return make_fingerprint(code, options, _data_files(cfg), generator)

@@ -64,10 +64,8 @@ def report(cfg: DictConfig) -> None:
         raise InputError(f"run={folder}: no such folder; name a run folder such as outputs/<experiment>/<date_time>")
     if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
         raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
-    scores, config = (
-        run_files.read_file(folder / "metrics.json"),
-        run_files.read_file(folder / "config.yaml", OmegaConf.create),
-    )
+    scores = run_files.read_file(folder / "metrics.json")
+    config = run_files.read_file(folder / "config.yaml", OmegaConf.create)
     print(write_page(folder, config.name, scores))
 
 

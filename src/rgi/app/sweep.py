@@ -1,6 +1,5 @@
 """Multiruns of Hydra: continuing an interrupted multirun, and one table with the scores of all jobs."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,13 +11,13 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rgi.app import launch
+from rgi.app import launch, run_files
 
 FOLDER = (
     "RGI_SWEEP"  # environment variable with the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml
 )
 COMMAND = "command.json"  # file in a multirun's folder: its arguments, and whether all jobs are finished
-PART = "command.part"  # its temporary name
+PART = "command.part"  # its temporary name, see `run_files.write_json`
 failed_jobs: list[str] = []  # numbers of the failed jobs of this multirun
 
 
@@ -40,7 +39,7 @@ def _continue_unfinished(arguments: list[str]) -> None:
     unfinished = {"arguments": arguments, "finished": False}
     for folder in sorted(Path("outputs/multirun").glob("*/"), reverse=True):
         names = {each.name for each in folder.iterdir()}
-        if names <= {PART} or (COMMAND in names and json.loads((folder / COMMAND).read_text()) == unfinished):
+        if names <= {PART} or (COMMAND in names and run_files.read_file(folder / COMMAND) == unfinished):
             os.environ[FOLDER] = folder.name
             return
 
@@ -88,5 +87,4 @@ class SweepTable(Callback):
     def _write(folder: Path, finished: bool) -> None:
         if launch.rank() == 0:  # the other processes of `trainer=ddp` run the same jobs
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / PART).write_text(json.dumps({"arguments": sys.argv[1:], "finished": finished}) + "\n")
-            os.replace(folder / PART, folder / COMMAND)
+            run_files.write_json(folder / COMMAND, {"arguments": sys.argv[1:], "finished": finished})
