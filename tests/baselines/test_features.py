@@ -55,10 +55,11 @@ def test_maps_are_joined_at_the_finest_resolution():
     assert torch.equal(joint[:, :1], coarse.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
-def test_a_neighbourhood_ends_at_the_border():
-    constant = torch.full((1, 1, 4, 4), 2.0)
+def test_a_neighbourhood_has_zeros_outside_the_map():
+    constant = torch.full((1, 1, 4, 4), 9.0)
     (joint,) = embed(lambda x: [x], constant, neighbourhood=3)
-    torch.testing.assert_close(joint, constant)
+    inside = torch.tensor([2.0, 3.0, 3.0, 2.0])  # of three positions
+    torch.testing.assert_close(joint[0, 0], inside[:, None] * inside)
 
 
 @pytest.mark.parametrize(

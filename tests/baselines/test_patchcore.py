@@ -19,7 +19,7 @@ def test_the_map_is_the_nearest_neighbours_distance_when_the_bank_is_everything(
     clean, observed = clean_images(6), clean_images(40, seed=1)[-3:]
 
     def rows(images):
-        maps = [avg_pool2d(x, 3, 1, 1, count_include_pad=False) for x in halves(images)]
+        maps = [avg_pool2d(x, 3, 1, 1) for x in halves(images)]
         joint = torch.cat([maps[0], interpolate(maps[1], (16, 16), mode="bilinear")], 1)
         return joint.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
+from rgi.baselines.kept_features import KeptFeatures
 from rgi.errors import InputError
 from rgi.generators import compact, progressive
 from rgi.generators.store import GAN
@@ -77,25 +78,30 @@ def timm_features(name: str, levels: Sequence[int] = (1, 2, 3), checkpoint: str 
     return _Normalised(network, network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
 
 
-def embed(features: Features, images: Tensor, mode: str = "nearest", neighbourhood: int = 1) -> Iterator[Tensor]:
+def embed(
+    features: Features, images: Tensor, mode: str = "nearest", neighbourhood: int = 1, clean: bool = False
+) -> Iterator[Tensor]:
     """Yield joint features (n,D,h,w) of n images at a time, with all maps at the resolution of the finest map.
 
     Args:
         features: feature extractor.
         images: images (N,C,H,W) in [-1,1].
         mode: interpolation mode for coarser maps, see `torch.nn.functional.interpolate`.
-        neighbourhood: side in positions of the square, an odd number, over which each map is averaged first.
+        neighbourhood: side in positions of the square, an odd number, over which each map is averaged first. Outside
+            the map there are zeros, as in the code of PatchCore's authors.
+        clean: the images are clean images of a fit, which other runs fit, too; see `rgi.baselines.kept_features`.
 
     Raises:
         InputError: the extractor returns values that are not feature maps or not finite.
     """
+    extract = features.kept if clean and isinstance(features, KeptFeatures) else features
     for part in images.split(CHUNK):
-        maps = features(part)
+        maps = extract(part)
         if not maps or not all(x.ndim == 4 and len(x) == len(part) for x in maps):
             raise InputError("features: the extractor returns no list of maps (B,D,h,w); use another extractor")
         size = max(tuple(x.shape[2:]) for x in maps)
         pad = neighbourhood // 2
-        maps = [avg_pool2d(x.float(), neighbourhood, 1, pad, count_include_pad=False) for x in maps]
+        maps = [avg_pool2d(x.float(), neighbourhood, 1, pad) for x in maps]
         # Maps may have the channels-last memory layout of the critic, but later code needs the default layout.
         joint = torch.cat([interpolate(x, size, mode=mode) for x in maps], 1).contiguous()
         if not torch.isfinite(joint).all():

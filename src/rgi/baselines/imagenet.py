@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
+from rgi.baselines.kept_features import KeptFeatures
 from rgi.errors import InputError
 
 NAME = "efficientnet_lite0"
@@ -33,7 +34,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
-def imagenet_features() -> nn.Module:
+def imagenet_features() -> KeptFeatures:
     """A feature extractor from EfficientNet-Lite0: maps (B,40,28,28) and (B,112,14,14) of images in [-1,1].
 
     Images of any size are resized to 224 pixels, and grey images count as colour images. The network is frozen and in
@@ -46,7 +47,8 @@ def imagenet_features() -> nn.Module:
     own = network.state_dict()
     network.load_state_dict(dict(zip(own, _folded(list(_weights().values()), len(own)), strict=True)))
     # On CPUs, this memory layout is faster for depthwise convolutions.
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.requires_grad_(False).to(memory_format=torch.channels_last)
+    return KeptFeatures(network, f"{NAME}-{SHA256[:8]}-{INPUT}").eval()
 
 
 class PooledFeatures(nn.Module):

@@ -48,7 +48,7 @@ class PaDiM(Baseline):
             self.register_buffer(name, None)
 
     def _fit(self, images: CleanImages) -> None:
-        _, available, *self.grid = next(embed(self.features, images.first())).shape
+        _, available, *self.grid = next(embed(self.features, images.first(), clean=True)).shape
         drawn = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))[: self.dimensions]
         self.channels = drawn.sort().values.to(images.device)
         covariance = self._mean_and_covariance(images)
@@ -67,7 +67,9 @@ class PaDiM(Baseline):
         """
         total = squares = centre = None
         bar = progress_bar(len(images), "padim", "image")
-        for part in (features for images_part in images.parts() for features in self._positions(images_part)):
+        for part in (
+            features for images_part in images.parts() for features in self._positions(images_part, clean=True)
+        ):
             if centre is None:
                 centre = part.mean(1, keepdim=True)
                 total, squares = torch.zeros_like(centre), centre.new_zeros(len(centre), *2 * centre.shape[2:])
@@ -80,9 +82,9 @@ class PaDiM(Baseline):
         self.mean = centre + offset
         return (squares - len(images) * offset.mT @ offset) / (len(images) - 1)
 
-    def _positions(self, images: Tensor) -> Iterator[Tensor]:
+    def _positions(self, images: Tensor, clean: bool = False) -> Iterator[Tensor]:
         """Yield features (P,n,D) at the P positions of n images at a time."""
-        for part in embed(self.features, images):
+        for part in embed(self.features, images, clean=clean):
             yield part[:, self.channels].flatten(2).permute(2, 0, 1)
 
     def _score(self, observed: Tensor, restored: None) -> Tensor:

@@ -53,10 +53,10 @@ class PatchCore(Baseline):
 
     def _fit(self, images: CleanImages) -> None:
         random = torch.Generator().manual_seed(self.seed)
-        positions = next(self._embed(images.first()))[0, 0].numel()
+        positions = next(self._embed(images.first(), clean=True))[0, 0].numel()
         drawn = torch.randperm(len(images) * positions, generator=random)[: self.candidates].sort().values
         rows_of_parts, first = [], 0
-        for part in (features for images_part in images.parts() for features in self._embed(images_part)):
+        for part in (features for images_part in images.parts() for features in self._embed(images_part, clean=True)):
             rows = part.permute(0, 2, 3, 1).flatten(0, 2)
             inside = drawn[(drawn >= first) & (drawn < first + len(rows))]
             rows_of_parts.append(rows[(inside - first).to(rows.device)])
@@ -64,8 +64,8 @@ class PatchCore(Baseline):
         candidates = torch.cat(rows_of_parts)
         self.bank = candidates[greedy_coreset(candidates, self.patches, self.projection, random)]
 
-    def _embed(self, images: Tensor) -> Iterator[Tensor]:
-        return embed(self.features, images, mode="bilinear", neighbourhood=NEIGHBOURHOOD)
+    def _embed(self, images: Tensor, clean: bool = False) -> Iterator[Tensor]:
+        return embed(self.features, images, mode="bilinear", neighbourhood=NEIGHBOURHOOD, clean=clean)
 
     def _score(self, observed: Tensor, restored: None) -> tuple[Tensor, Tensor]:
         maps, scores = [], []
