@@ -42,7 +42,7 @@ KEY = ["dataset", "corruption", "part", "variant"]
 PAPER = {"schedule": "constant", "warmup": 0, "betas": (0.9, 0.999), "lr_latent": 0.1, "pool_distribution": "uniform"}
 FORMER = {"lr_latent": 0.2, "betas": (0.9, 0.99), "latent_basis": "standard", "starts": 1}
 BASE = SolverConfig(
-    iterations=100, lr_latent=0.3, betas=(0.8, 0.95), starts=1, precision="auto", tolerance=None, mask_penalty="auto"
+    iterations=100, lr_latent=0.3, betas=(0.8, 0.95), latent_start="pool", starts=1, tolerance=None, mask_penalty="auto"
 )
 ENCODER = BASE.replace(latent_start="encoder")
 TUNED = BASE.replace(tune_generator=True, tune_from=60, warm_moments=False, lr_generator=5e-4, mask_penalty="auto")

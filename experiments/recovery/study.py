@@ -212,6 +212,8 @@ def solver(cell: Cell, settings: Settings) -> SolverConfig:
         lr_latent=LEARNING_RATES[cell.start],
         betas=(0.9, 0.99),
         iterations=settings.iterations,
+        tolerance=None,
+        precision="float32",
     )
 
 

@@ -131,8 +131,9 @@ def test_solver_files_are_valid(name):
     assert dataclasses.asdict(SolverConfig(**solver)).keys() == solver.keys()
 
 
-def test_the_base_solver_equals_the_default_of_the_library():
-    assert SolverConfig(**composed("solver=base").solver) == SolverConfig()
+@pytest.mark.parametrize("name", ["base", "rgi"])
+def test_the_default_of_the_library_is_rgi(name):
+    assert SolverConfig(**composed(f"solver={name}").solver) == SolverConfig()
 
 
 @pytest.mark.parametrize("experiment", [*EXPERIMENTS, *RUN])

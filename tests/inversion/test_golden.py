@@ -41,6 +41,7 @@ def reference(case: dict, precision: str) -> SolverConfig:
         lr_latent=case["lr_z"],
         lr_mask=case["lr_M"],
         lr_generator=case["lr_G"],
+        betas=(0.9, 0.999),
         schedule="constant",
         warmup=0,
         iterations=case["iterations"],

@@ -81,7 +81,7 @@ def test_the_encoder_gives_the_start(changes):
     gan = tiny_gan()
     gan.encoder = Encoder(8, 1, 32, width=2, max_width=4).eval().requires_grad_(False)
     observed = torch.randn(3, 1, 32, 32)
-    result = invert(gan, observed, SolverConfig(iterations=1, lr_latent=1e-30, **changes))
+    result = invert(gan, observed, SolverConfig(iterations=1, lr_latent=1e-30, precision="float32", **changes))
     torch.testing.assert_close(result.latent, gan.encoder(observed))
 
 
@@ -93,7 +93,7 @@ def test_auto_uses_the_better_of_encoder_and_pool(encoder_is_right):
     gan.encoder = Encoder(8, 1, 32, width=2, max_width=4).eval().requires_grad_(False)
     gan.encoder.head.weight.data.zero_()
     gan.encoder.head.bias.data.copy_(guess[0])
-    config = SolverConfig(latent_start="auto", iterations=1, lr_latent=1e-30, starts=2, pool_size=20)
+    config = SolverConfig(iterations=1, lr_latent=1e-30, starts=2, pool_size=20, precision="float32")
     result = invert(gan, gan.generator(truth), config, seed=99 if encoder_is_right else 3)
     torch.testing.assert_close(result.latent, truth)
 

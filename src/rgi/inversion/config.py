@@ -12,7 +12,9 @@ from rgi.validation import Betas, Count, Index, NotNegative, Positive, Share, Sw
 @checked("solver")
 @dataclass(frozen=True)
 class SolverConfig:
-    """Switches and constants of `rgi.invert`; the default is mask-free RGI for any GAN.
+    """Switches and constants of `rgi.invert`; the default is mask-free RGI, as in conf/solver/rgi.yaml.
+
+    The default numbers are the result of experiments/optimiser.
 
     A field that the chosen mask or method does not use is ignored. Steps count from 0. The residual is r = x - G(z).
 
@@ -49,38 +51,38 @@ class SolverConfig:
     """Adam's moments of θ run from step 0 as in the paper; False: from `tune_from`, which saves gradients before."""
     critic_weight: NotNegative = 0.0
     """The weight of the term -D(G(z)); at 0 the critic is never run."""
-    lr_latent: Positive = 0.1
+    lr_latent: Positive = 0.3
     """Adam's rate for z, before the schedule."""
     lr_mask: Positive = 0.1
     """Adam's rate for M, before the schedule."""
     lr_generator: Positive = 1e-5
     """Adam's rate for θ, before the schedule."""
-    betas: Betas = (0.9, 0.999)
+    betas: Betas = (0.8, 0.95)
     """β₁ and β₂ of every Adam."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """All rates fall to 0 as a ``cosine`` over the run, or stay ``constant`` as in the paper."""
     warmup: integer(0) = 5
     """The number of steps over which the rates rise linearly to their values."""
-    iterations: Count = 250
+    iterations: Count = 100
     """The number of steps."""
-    tolerance: NotNegative | None = None
+    tolerance: NotNegative | None = 3e-3
     """An image leaves the batch when its objective fell by less than this fraction in 10 steps, once the schedule has
     fallen to a quarter; None: never."""
     continuation: number(1) = 1.0
     """The λ of ``profiled`` begins this many times larger, and falls geometrically until the middle of the run."""
     latent_basis: Literal["metric", "standard"] = "metric"
     """Adam moves z along the eigenvectors of the generator's mean ``metric``, or along the ``standard`` axes."""
-    latent_start: Literal["pool", "encoder", "given", "auto"] = "pool"
+    latent_start: Literal["pool", "encoder", "given", "auto"] = "auto"
     """z starts from a ``pool``, at the ``encoder``'s guess, as ``given``, or from guess and pool (``auto``)."""
     pool_size: Count = 1000
     """The number of latent codes in the pool."""
     pool_distribution: Literal["normal", "uniform"] = "normal"
     """The pool is drawn from N(0,1), or as in the paper from U(0,1)."""
-    starts: Count = 4
+    starts: Count = 8
     """The number of starts that are tried for each image; the start with the lowest objective continues."""
     trial_steps: Count = 20
     """The number of steps in which all `starts` are tried; they are part of `iterations`."""
-    precision: Literal["float32", "bfloat16", "float64", "auto"] = "float32"
+    precision: Literal["float32", "bfloat16", "float64", "auto"] = "auto"
     """The precision of the networks; ``auto`` is ``bfloat16`` where the device multiplies it natively."""
     compile: Switch = False
     """`torch.compile` fuses the network's kernels, and a GPU replays them as CUDA graphs."""

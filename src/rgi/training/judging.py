@@ -17,7 +17,9 @@ from rgi.metrics.generative.quality import sample_quality
 from rgi.training.adversarial import AdversarialTraining
 
 # Fast enough for a run every few hundred steps. Equal for all generators, so that inversion gaps are comparable.
-PLAIN_INVERSION = SolverConfig(mask="none", iterations=40, lr_latent=0.3, betas=(0.8, 0.95), pool_size=256, starts=1)
+PLAIN_INVERSION = SolverConfig(
+    mask="none", iterations=40, latent_start="pool", pool_size=256, starts=1, tolerance=None, precision="float32"
+)
 
 
 def inversion_gap(gan: GAN, clean: Tensor) -> float:
