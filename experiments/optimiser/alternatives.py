@@ -1,4 +1,4 @@
-"""Optimisers of z that the study compares with the solver: L-BFGS, Gauss-Newton, and Adam with a prior on z.
+"""Optimisers of z that the study compares with the solver: L-BFGS and Gauss-Newton.
 
 An optimiser takes a problem with a profiled mask, z at the start (B,d) and a number of steps. It returns the final z
 (B,d) and the cost per image in generator passes. A backward pass to z counts as one pass.
@@ -13,13 +13,13 @@ from rgi.inversion.problem import Problem
 
 def objective(problem: Problem, z: Tensor) -> Tensor:
     """Objective (B,) with profiled mask at z (B,d)."""
-    return problem.evaluate(problem.network(z))[0]
+    return problem.evaluate(problem.network(z), z)[0]
 
 
-def gradient(problem: Problem, z: Tensor, prior: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Objective (B,) plus ``prior`` |z|²/2, and the gradient of the sum (B,d)."""
+def gradient(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Objective (B,) at z (B,d), and its gradient (B,d)."""
     z = z.detach().requires_grad_()
-    value = objective(problem, z) + prior * z.square().sum(1) / 2
+    value = objective(problem, z)
     (slope,) = torch.autograd.grad(value.sum(), z)
     return value.detach(), slope
 
@@ -92,7 +92,7 @@ def gauss_newton(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float
         jacobian = torch.stack(columns, 2).detach()
         with torch.no_grad():
             image = problem.network(z)
-            weight = (1 - problem.evaluate(image)[1].flatten(1)).square()
+            weight = (1 - problem.evaluate(image, z)[1].flatten(1)).square()
             residual = (problem.observed - image).flatten(1)
             normal = torch.einsum("bnd,bn,bne->bde", jacobian, weight, jacobian)
             right = torch.einsum("bnd,bn->bd", jacobian, weight * residual)
@@ -103,26 +103,3 @@ def gauss_newton(problem: Problem, z: Tensor, steps: int) -> tuple[Tensor, float
             z, value = torch.where(better[:, None], proposed, z), torch.where(better, after, value)
             damping = torch.where(better, damping / 3, damping * 4)
     return z, steps * (2.0 * size + 2)
-
-
-def adam_with_prior(problem: Problem, z: Tensor, steps: int, basis: Tensor, prior: float) -> tuple[Tensor, float]:
-    """Adam in the metric basis on the objective plus ``prior`` |z|²/2.
-
-    The prior term is -log N(z; 0, 1) up to its scale.
-
-    Args:
-        problem: objective of the images.
-        z: start (B,d).
-        steps: number of iterations.
-        basis: orthonormal basis (d,d) of the latent space, in columns.
-        prior: weight of the prior.
-    """
-    config = problem.config
-    code = torch.zeros_like(z)
-    optimizer = torch.optim.Adam([code], betas=config.betas)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = config.lr_latent * config.rate(step)
-        _, slope = gradient(problem, z + code @ basis.T, prior)
-        code.grad = slope @ basis
-        optimizer.step()
-    return z + code @ basis.T, 2.0 * steps

@@ -35,9 +35,9 @@ CONSTANTS = {
 }
 COMMON = {
     "mask_shape": "channel", "warm_moments": True, "lr_latent": 0.1, "lr_mask": 0.1, "lr_generator": 1e-5,
-    "betas": (0.9, 0.999), "schedule": "constant", "warmup": 0, "tolerance": None, "continuation": 1.0,
-    "latent_basis": "standard", "latent_start": "pool", "pool_size": 1000, "pool_distribution": "uniform", "starts": 1,
-    "precision": "float32", "compile": False,
+    "latent_weight": 0.0, "betas": (0.9, 0.999), "schedule": "constant", "warmup": 0, "tolerance": None,
+    "continuation": 1.0, "latent_basis": "standard", "latent_start": "pool", "pool_size": 1000,
+    "pool_distribution": "uniform", "starts": 1, "precision": "float32", "compile": False,
 }  # fmt: skip
 BASELINES = {  # data term, mask, whether the generator is tuned
     "anogan": ("l2", "none", False),

@@ -25,6 +25,7 @@ OUT_OF_RANGE = {
     "freeze_mask_from": [-1],
     "tune_from": [-1],
     "critic_weight": [-1],
+    "latent_weight": [-1],
     "lr_latent": [0, -1],
     "lr_mask": [0],
     "lr_generator": [0],

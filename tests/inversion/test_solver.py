@@ -74,7 +74,8 @@ def test_the_profiled_objective_is_not_above_the_objective_of_a_learned_mask(dat
     assert (profiled.objective <= result.objective + 1e-9).all()
 
 
-def test_least_squares_inversion_of_a_linear_generator_is_its_projection():
+@pytest.mark.parametrize("weight", [0.0, 20.0])
+def test_inversion_of_a_linear_generator_is_ridge_regression(weight):
     """With a linear generator and no mask, the problem is convex and has a closed-form solution."""
     gan = tiny_gan("pca")
     observed = torch.randn(3, 1, 16, 16) * 0.5
@@ -82,10 +83,16 @@ def test_least_squares_inversion_of_a_linear_generator_is_its_projection():
         mean = gan.generator(torch.zeros(1, 6)).double()
         basis = torch.cat([gan.generator(row[None]) for row in torch.eye(6)]).double() - mean
     design, target = basis.flatten(1).T, (observed.double() - mean).flatten(1).T
-    expected = torch.linalg.lstsq(design, target).solution
-    config = SolverConfig(mask="none", precision="float64", iterations=500, tolerance=None, pool_size=50)
+    normal = design.T @ design + weight * torch.eye(6, dtype=torch.float64)
+    expected = torch.linalg.solve(normal, design.T @ target)
+    assert weight == 0 or (expected - torch.linalg.lstsq(design, target).solution).norm() > 0.1
+    config = SolverConfig(
+        mask="none", precision="float64", iterations=500, tolerance=None, pool_size=50, latent_weight=weight
+    )
     result = invert(gan, observed, config)
     torch.testing.assert_close(result.latent, expected.T, atol=1e-4, rtol=1e-3)
+    residual = target - design @ expected
+    torch.testing.assert_close(result.objective, residual.square().sum(0) + weight * expected.square().sum(0))
 
 
 def test_the_clean_image_is_recovered_from_a_near_start():

@@ -73,5 +73,5 @@ def _activation_bytes(problem: Problem) -> int:
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         code = problem.observed.new_zeros(1, problem.gan.card.latent_dim, requires_grad=True)
         image = problem.network.module(code.to(problem.network.dtype)).to(code.dtype)
-        problem.select(torch.tensor([0], device=code.device)).evaluate(image)
+        problem.select(torch.tensor([0], device=code.device)).evaluate(image, code)
     return max(1, sum(sizes.values()))

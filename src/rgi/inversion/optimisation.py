@@ -78,8 +78,9 @@ class Optimisation:
         config = self.config
         if config.tune_generator and step == (0 if config.warm_moments else config.tune_from):
             self._copy_weights()
-        image = self.weights(self._latent())
-        objective, _ = self.problem.evaluate(image, self.mask, config.penalty_factor(step))
+        latent = self._latent()
+        image = self.weights(latent)
+        objective, _ = self.problem.evaluate(image, latent, self.mask, config.penalty_factor(step))
         self.history.append((self.rows, objective.detach()))
         self._set_rates(step)
         leaves = [leaf for group in self.optimizer.param_groups for leaf in group["params"]]
@@ -169,7 +170,7 @@ class Optimisation:
         latent = self._latent()
         tuned = isinstance(self.weights, ImageWeights)
         image = self.weights.full_precision(latent) if tuned else self.problem.full_precision_network(latent)
-        objective, mask = self.problem.evaluate(image, self.mask)
+        objective, mask = self.problem.evaluate(image, latent, self.mask)
         steps = torch.full_like(self.rows, len(self.history))
         results = {"restored": image, "mask": mask, "latent": latent, "objective": objective}
         results |= {"observed": self.problem.observed, "iterations": steps}

@@ -173,7 +173,9 @@ class Problem:
             return codes[nearest_members(images, observed, 1)]
         near = nearest_members(images, observed, SHORTLIST * count)
         part = self.select(rows)
-        objective = torch.stack([part.evaluate(images[column].view_as(observed))[0] for column in near.T], 1)
+        objective = torch.stack(
+            [part.evaluate(images[column].view_as(observed), codes[column])[0] for column in near.T], 1
+        )
         best = objective.argsort(dim=1, stable=True)[:, :count]
         return codes[near.gather(1, best)]
 
@@ -195,11 +197,14 @@ class Problem:
         part.given_mask = None if self.given_mask is None else self.given_mask[rows]
         return part
 
-    def evaluate(self, image: Tensor, learned: Tensor | None = None, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    def evaluate(
+        self, image: Tensor, latent: Tensor, learned: Tensor | None = None, factor: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Objective and mask at restored images.
 
         Args:
             image: G_θ(z), (B,C,H,W).
+            latent: z, (B,d).
             learned: M that Adam optimises, (B,C,H,W) or (B,1,H,W); None for all other masks.
             factor: factor on λ.
 
@@ -213,6 +218,8 @@ class Problem:
             objective = objective + mask_loss(mask, penalty)
         if self.critic:
             objective = objective - self.config.critic_weight * self.critic(image)
+        if self.config.latent_weight:
+            objective = objective + self.config.latent_weight * latent.square().sum(1)
         return objective, mask
 
     def _mask(self, residual: Tensor, learned: Tensor | None, penalty: float) -> Tensor:

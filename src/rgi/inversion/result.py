@@ -21,7 +21,7 @@ class Inversion:
         mask: M, (B,C,H,W); the optimised mask, the given mask for ``given``, zeros for ``none``. A mask by ``adam`` may
             have values outside [0,1].
         latent: latent codes z, (B,d).
-        objective: minimised objective including the critic term, (B,).
+        objective: minimised objective including the terms of critic and code, (B,).
         iterations: number of steps of each image, (B,).
         evaluations: number of forward passes of the generator for each image, (B,). All starts of an image count. The
             pool does not count, because all images share its evaluation.

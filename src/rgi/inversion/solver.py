@@ -33,10 +33,10 @@ def invert(
 
     For each image x, the function minimises over z and, depending on ``config``, over M and θ
 
-        Σ data((1-M) (x - G_θ(z))) + λ |M|_1 - w D(G_θ(z)),
+        Σ data((1-M) (x - G_θ(z))) + λ |M|_1 - w D(G_θ(z)) + v |z|²,
 
-    where data is the square or the absolute value, λ is `mask_penalty` and w is `critic_weight`. Without the critic
-    term this is the objective of Mou et al., ICLR 2023.
+    where data is the square or the absolute value, λ is `mask_penalty`, w is `critic_weight` and v is `latent_weight`.
+    Without the last two terms this is the objective of Mou et al., ICLR 2023.
 
     Args:
         gan: GAN, which stays unchanged; the optimisation runs on its device.
