@@ -6,7 +6,6 @@ The option ``experiment`` selects a generated experiment in the same way as a fi
 
 import dataclasses
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,9 +18,10 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from rgi.data.listing import folder_name
+from rgi.generators import places
 from rgi.inversion.config import SolverConfig
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = places.program_folder("conf")
 # Prefixes of experiments and their datasets.
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")

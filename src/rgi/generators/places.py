@@ -4,7 +4,20 @@ from pathlib import Path
 
 from rgi.errors import InputError
 
-SHIPPED = Path(__file__).parents[3] / "data" / "generators"  # read only: nothing here is ever replaced
+PACKAGE = Path(__file__).parents[1]
+
+
+def program_folder(name: str) -> Path:
+    """A folder of the program: inside the installed package (see setup.py), or in the repository.
+
+    Args:
+        name: path in the repository, such as "conf".
+    """
+    installed = PACKAGE / "files" / name
+    return installed if installed.is_dir() else PACKAGE.parents[1] / name
+
+
+SHIPPED = program_folder("data/generators")  # read only: nothing here is ever replaced
 LOCAL = Path("data/generators/local")  # in the working directory; trainings write here
 DEFAULT = LOCAL.parent
 
