@@ -4,6 +4,7 @@ Hydra composes the configuration. The option ``task`` names a function in a modu
 imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
+import difflib
 import errno
 import importlib
 import logging
@@ -14,10 +15,11 @@ import sys
 import traceback
 import warnings
 from types import FrameType
+from typing import Any
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -155,7 +157,8 @@ def _explain(error: HydraException) -> str:
         group, _, choice = error.missing_cfg_file.partition("/")
         if group == "hydra":  # its groups have a name of two parts, and ours have choices of two parts
             group, _, choice = error.missing_cfg_file.rpartition("/")
-        return f"{group}={choice}: no such choice; use one of {', '.join(error.options)}"
+        near = _nearest(choice, {option: option for option in error.options})
+        return f"{group}={choice}: no such choice; {near}use one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is not option=value; {_remedy(error.override)}"
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n", str(error))
@@ -167,8 +170,31 @@ def _explain(error: HydraException) -> str:
         given = next((argument for argument in sys.argv if argument.startswith(cause.full_key)), cause.full_key)
         # Hydra first composes a multirun without the choices that it sweeps.
         swept = f"; if a swept choice has this option, type ++{given}" if {"-m", "--multirun"} & {*sys.argv} else ""
-        return f"{given}: no such option; run `python run.py --cfg job` to see all options{swept}"
+        key = str(cause.key)
+        beside = OmegaConf.to_container(cause.parent_node) if OmegaConf.is_dict(cause.parent_node) else {}
+        near = _nearest(key, _options(beside, cause.full_key.removesuffix(key)))
+        return f"{given}: no such option; {near}run `python run.py --cfg job` to see all options{swept}"
     return str(error)
+
+
+def _nearest(word: str, known: dict[str, str]) -> str:
+    """A question whether one of up to three similar words was meant; empty without a similar word.
+
+    Args:
+        word: unknown word.
+        known: words, and for each how it must be typed.
+    """
+    found = [known[each] for each in difflib.get_close_matches(word, known, cutoff=0.7)]
+    return f"did you mean {' or '.join(found)}? " if found else ""
+
+
+def _options(content: Any, prefix: str = "") -> dict[str, str]:
+    """Names of all options in a part of the configuration, and how each must be typed."""
+    found: dict[str, str] = {}
+    if isinstance(content, dict):
+        for name, inner in content.items():
+            found |= {str(name): f"{prefix}{name}"} | _options(inner, f"{prefix}{name}.")
+    return found
 
 
 def _remedy(argument: str) -> str:
