@@ -201,7 +201,8 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
     gan = load_gan(last)
     assert 0 < gan.card.steps == metrics["steps"] <= cfg.steps == metrics["steps_trained"]
     assert gan.card.residuals == metrics["residuals"]
-    assert {"inversion_gap", "swd", "precision", "recall", "kernel_distance", "copies"} <= gan.card.quality.keys()
+    scores = {"inversion_gap", "swd", "precision", "recall", "kernel_distance", "copies", "defect_auroc_faint"}
+    assert scores <= gan.card.quality.keys()
     assert (gan.card.channels, gan.card.resolution) == (cfg.dataset.channels, cfg.dataset.resolution)
     assert gan.card.dataset == HydraConfig.get().runtime.choices.dataset
     assert gan.card.category == cfg.dataset.category or (cfg.dataset.category is None and "root" in gan.card.category)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from helpers.patterns import clean_images
 from helpers.tiny_gan import tiny_gan
 from PIL import Image
 
-from rgi.training.judging import inversion_gap, save_sheet
+from rgi.generators import pca
+from rgi.training.judging import defect_aurocs, inversion_gap, save_sheet
 
 
 def test_what_the_generator_makes_has_no_gap_and_what_it_cannot_has_one():
@@ -24,6 +26,18 @@ def test_the_gap_is_a_root_mean_square(monkeypatch):
     gan.generator.forward = lambda z: image + 1e-5 * z[:, :1, None, None]
     clean = torch.stack([image[0] + 0.3, image[0] - 0.1])
     assert inversion_gap(gan, clean) == pytest.approx(((0.09 + 0.01) / 2) ** 0.5, rel=1e-3)
+
+
+def test_defects_stand_out_the_more_the_higher_their_contrast():
+    """Of a generator that knows the clean images; one that explains all images explains the defects, too."""
+    clean = clean_images(60, seed=3)
+    knows = pca.fit(clean[:40], 6)
+    found = defect_aurocs(knows, clean[40:52])
+    assert list(found) == ["defect_auroc_faint", "defect_auroc_plain", "defect_auroc_gross"]
+    assert 0.6 < found["defect_auroc_faint"] < found["defect_auroc_plain"] < found["defect_auroc_gross"]
+    assert found == defect_aurocs(knows, clean[40:52])
+    explains_all = pca.fit(torch.randn(2000, 1, 32, 32, generator=torch.Generator().manual_seed(0)), 1024)
+    assert all(score < found[level] - 0.1 for level, score in defect_aurocs(explains_all, clean[40:52]).items())
 
 
 @pytest.mark.parametrize(("count", "shape"), [(16, (64, 256)), (3, (32, 96)), (20, (64, 256))])

@@ -33,7 +33,7 @@ from rgi.metrics.generative.memorisation import memorisation
 from rgi.metrics.generative.quality import pretrained_quality
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
-from rgi.training.judging import Judge
+from rgi.training.judging import Judge, defect_aurocs, inversion_gap
 from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
@@ -91,7 +91,8 @@ def pretrain(cfg: DictConfig) -> None:
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
         residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
-        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals)
+        judged = _judged(gan, stack_images(held_out, cfg.judge.images))
+        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=judged)
         _keep(gan, folder)
         store.save_gan(gan, target)
     measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
@@ -99,6 +100,12 @@ def pretrain(cfg: DictConfig) -> None:
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
     logs.raise_failures(folder)
+
+
+def _judged(gan: GAN, held_out: Tensor) -> dict[str, float]:
+    """The scores on the card, with those of the inversion of held-out images."""
+    gap = {} if "inversion_gap" in gan.card.quality else {"inversion_gap": inversion_gap(gan, held_out)}
+    return gan.card.quality | gap | defect_aurocs(gan, held_out)
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:

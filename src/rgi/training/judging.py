@@ -1,4 +1,4 @@
-"""Scores of a generator during its training: the quality of samples, and the inversion gap on held-out images."""
+"""Scores of a generator: the quality of samples, the inversion gap, and whether painted defects stand out."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from PIL import Image
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
+from rgi.data.corruptions.defects import PAINTERS, Defects
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
@@ -21,6 +22,8 @@ PLAIN_INVERSION = SolverConfig(
     mask="none", iterations=40, latent_start="pool", pool_size=256, starts=1, tolerance=None, precision="float32"
 )
 
+CONTRASTS = {"faint": (0.3, 1.0), "plain": (1.0, 2.0), "gross": (2.0, 4.0)}  # of painted defects, see `Defects`
+
 
 def inversion_gap(gan: GAN, clean: Tensor) -> float:
     """Root mean square of x - G(z) over clean images after an inversion without mask, in units of pixel values.
@@ -33,6 +36,32 @@ def inversion_gap(gan: GAN, clean: Tensor) -> float:
     """
     result = invert(gan, clean, PLAIN_INVERSION)
     return (result.observed - result.restored).square().mean().sqrt().item()
+
+
+def defect_aurocs(gan: GAN, clean: Tensor) -> dict[str, float]:
+    """Pixel AUROC of painted defects by the residual after an inversion without mask, for each level of contrast.
+
+    The generator must explain clean images and nothing else. A generator that explains defects, too, has a low score,
+    however small its inversion gap is. The residual is smoothed with a sigma of one pixel.
+
+    Args:
+        gan: GAN with the generator.
+        clean: clean images (B,C,H,W) in [-1,1], best held-out ones. Each is painted once for each level.
+
+    Returns:
+        AUROC by the name ``defect_auroc_<level>``, see `CONTRASTS`.
+    """
+    from sklearn.metrics import roc_auc_score  # only this function needs it, and the import takes a second
+
+    kinds, found = tuple(PAINTERS), {}
+    for level, contrast in CONTRASTS.items():
+        paint = Defects(kinds, contrast, seed=0)
+        images = clean.cpu().split(1)
+        painted = [paint(image, f"{kinds[i % len(kinds)]}/{i}", lambda *_: clean) for i, image in enumerate(images)]
+        observed, mask = (torch.cat(parts) for parts in zip(*painted, strict=True))
+        scores = invert(gan, observed, PLAIN_INVERSION).anomaly_map("residual", sigma=1).cpu()
+        found[f"defect_auroc_{level}"] = float(roc_auc_score(mask.flatten() > 0, scores.flatten()))
+    return found
 
 
 class Judge(Callback):
