@@ -275,16 +275,17 @@ def test_calibration_stores_the_residuals_for_an_automatic_penalty(tmp_path, cap
     assert str(tmp_path / "generator.json") in capsys.readouterr().out
 
 
-def test_a_pca_generator_is_fitted_and_inverted(tmp_path):
-    """The commands also work for a family without training and critic."""
-    pca = ["generator=pca", "generator.latent_dim=4", f"generator.path={tmp_path / 'pca.safetensors'}"]
-    run_task(folder_task(tmp_path, "task=pretrain", *pca, f"output_dir={tmp_path / 'fit'}"))
+@pytest.mark.parametrize("family", [["pca"], ["appearance", "generator.options.shapes=2"]])
+def test_a_family_without_training_and_critic_is_fitted_and_inverted(family, tmp_path):
+    name, *options = family
+    fitted = [f"generator={name}", *options, "generator.latent_dim=4", f"generator.path={tmp_path / 'own.safetensors'}"]
+    run_task(folder_task(tmp_path, "task=pretrain", *fitted, f"output_dir={tmp_path / 'fit'}"))
     solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
-    run_task(folder_task(tmp_path, "solver.mask_penalty=auto", *pca, *solver))
+    run_task(folder_task(tmp_path, "solver.mask_penalty=auto", *fitted, *solver))
     assert (tmp_path / "run/report.html").is_file()
 
 
-@pytest.mark.parametrize("generator", ["compact", "pca", "progressive"])
+@pytest.mark.parametrize("generator", ["appearance", "compact", "pca", "progressive"])
 def test_own_folders_have_generator_files_of_their_own(generator):
     """Training and inversion of one folder name the same file; another folder has another one."""
 

@@ -14,7 +14,11 @@ from rgi.errors import InputError
 from rgi.generators import build, families, places, store
 from rgi.generators.store import GAN, Card, load_gan, save_gan
 
-SMALL = {"compact": {"width": 2, "max_width": 4}, "progressive": {"widths": [16, 16, 8, 8]}}
+SMALL = {
+    "compact": {"width": 2, "max_width": 4},
+    "progressive": {"widths": [16, 16, 8, 8]},
+    "appearance": {"shapes": 2},
+}
 
 
 def make(family="compact", name="test", seed=0):
@@ -41,7 +45,7 @@ def rewrite(path, **tensors):
 
 
 def test_only_modules_with_build_are_families():
-    assert {"compact", "progressive", "pca"} <= set(families())
+    assert {"compact", "progressive", "pca", "appearance"} <= set(families())
     assert not {"store", "zoo", "layers"} & set(families())
 
 

@@ -7,7 +7,7 @@ from helpers.tiny_gan import tiny_gan
 from rgi.inversion.weights import ImageWeights, SharedWeights
 
 
-@pytest.mark.parametrize("family", ["compact", "progressive", "pca"])
+@pytest.mark.parametrize("family", ["compact", "progressive", "pca", "appearance"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_copies_equal_separate_networks(family, channels):
     generator = tiny_gan(family, channels=channels).generator.double()

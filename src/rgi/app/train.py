@@ -31,6 +31,7 @@ from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.metrics.checks import metric_device
 from rgi.metrics.generative.memorisation import memorisation
 from rgi.metrics.generative.quality import pretrained_quality
+from rgi.training import alignment
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import Judge, defect_aurocs, inversion_gap
@@ -38,7 +39,8 @@ from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
-PCA_IMAGES = 5000  # highest number of training images; enough for a few hundred components
+FITS = {"pca": pca.fit, "appearance": alignment.fit}  # family to its fit: families that are not trained
+FIT_IMAGES = 5000  # highest number of training images of a fit; enough for a few hundred components
 UNFINISHED = "generator.safetensors"  # name in the run's folder: the generator before encoder and calibration
 COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
 
@@ -67,7 +69,7 @@ def pretrain(cfg: DictConfig) -> None:
     """
     calibration = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    plan = None if cfg.generator.family == "pca" else _plan(cfg, images)
+    plan = None if cfg.generator.family in FITS else _plan(cfg, images)
     target = _target(cfg)
     prepare(cfg, images)
     clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
@@ -77,7 +79,7 @@ def pretrain(cfg: DictConfig) -> None:
     run_files.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
-    gan = pca.fit(stack_images(clean, PCA_IMAGES), cfg.generator.latent_dim, seed=cfg.seed) if plan is None else None
+    gan = _fitted(cfg, clean) if plan is None else None
     folder, facts = runs.open_run(cfg), _facts(cfg, images)
     if plan is not None and not published:
         plan = plan._replace(card=dataclasses.replace(plan.card, **facts))
@@ -100,6 +102,14 @@ def pretrain(cfg: DictConfig) -> None:
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
     logs.raise_failures(folder)
+
+
+def _fitted(cfg: DictConfig, clean: Dataset[Tensor]) -> GAN:
+    """A generator of a family that is fitted, not trained."""
+    generator = cfg.generator
+    return FITS[generator.family](
+        stack_images(clean, FIT_IMAGES), generator.latent_dim, seed=cfg.seed, **generator.options
+    )
 
 
 def _judged(gan: GAN, held_out: Tensor) -> dict[str, float]:

@@ -36,7 +36,8 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
         GAN without critic and encoder.
 
     Raises:
-        InputError: the images have another shape, or NaN or infinite values, or latent_dim is too high or too low.
+        InputError: the images have another shape, or NaN or infinite values, or are all the same, or latent_dim is
+            too high or too low.
     """
     # Only this function needs scikit-learn, whose import takes a second.
     from sklearn.decomposition import PCA
@@ -50,6 +51,8 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
             f"latent_dim={latent_dim}: {count} images of {prod(images.shape[1:])} values have 1 to {most} principal "
             "components; lower latent_dim, or fit more images"
         )
+    if (images == images[:1]).all():
+        raise InputError(f"images: all {count} are the same; fit the generator to different images")
     result = PCA(latent_dim, random_state=seed).fit(images.detach().flatten(1).cpu().numpy())
     generator, _ = build(latent_dim, channels, resolution)
     generator.mean.data.copy_(torch.from_numpy(result.mean_))

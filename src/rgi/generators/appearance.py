@@ -1,0 +1,113 @@
+"""Active appearance models (Cootes, Edwards, Taylor, ECCV 1998): principal components of aligned images, and a warp.
+
+    G(z) = A(z_a) warped by W(z_w),    A = mean + z_a · basis,    W(p) = R(z_r) (p + z_w · shapes)
+
+Here p is a position in the image. R rotates by the angle of the two codes z_r, so z_r ~ N(0,1) has all angles equally
+often; a generator without rotation has no z_r. A shape is a smooth displacement, given at a grid of `CONTROL` times
+`CONTROL` points. The order of the codes is z = (z_r, z_w, z_a).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample, interpolate
+
+from rgi.errors import InputError
+
+CONTROL = 5  # points of the grid of a displacement in each direction, the border included
+
+
+def build(
+    latent_dim: int, channels: int, resolution: int, shapes: int = 16, rotation: bool = False
+) -> tuple["Generator", None]:
+    """A generator with random weights, as a container for weights from a file; there is no critic.
+
+    Args:
+        latent_dim: dimension d of a latent code.
+        channels: number of channels C of an image.
+        resolution: height and width of an image in pixels.
+        shapes: number of codes of the shape.
+        rotation: whether two codes rotate the image by any angle.
+
+    Raises:
+        InputError: no code is left for the appearance.
+    """
+    components = latent_dim - shapes - 2 * rotation
+    if components < 1:
+        raise InputError(f"latent_dim={latent_dim}: must be above {latent_dim - components}, the codes of the warp")
+    return Generator(components, channels, resolution, shapes, rotation), None
+
+
+class Generator(nn.Module):
+    """Generator: latent codes z (B,d) ~ N(0,1) to images (B,C,H,W), nominally in [-1,1].
+
+    Attributes:
+        mean: mean of the aligned images (C,H,W).
+        basis: principal components of the aligned images (k,C,H,W), each scaled by its standard deviation.
+        shapes: displacements (s,2,CONTROL,CONTROL), x before y, in units of half the image's side.
+        rotation: whether the first two codes rotate the image.
+    """
+
+    def __init__(self, components: int, channels: int, resolution: int, shapes: int, rotation: bool) -> None:
+        super().__init__()
+        size = (channels, resolution, resolution)
+        self.rotation, self.latent_dim = rotation, components + shapes + 2 * rotation
+        self.mean = nn.Parameter(torch.zeros(size))
+        self.basis = nn.Parameter(torch.randn(components, *size) / components**0.5)
+        self.shapes = nn.Parameter(torch.randn(shapes, 2, CONTROL, CONTROL) / 20)
+
+    def forward(self, z: Tensor) -> Tensor:
+        warp, codes = z.split([self.latent_dim - len(self.basis), len(self.basis)], 1)
+        image = self.mean + (codes @ self.basis.flatten(1)).unflatten(1, self.mean.shape)
+        exact = torch.promote_types(z.dtype, torch.float32)  # positions need more digits than bfloat16 has
+        positions = self.positions(warp.to(exact))
+        return grid_sample(image.to(exact), positions, "bilinear", "border", False).to(z.dtype)
+
+    def positions(self, warp: Tensor) -> Tensor:
+        """The position in the aligned image of each pixel, (B,H,W,2), x before y; the image is [-1,1]².
+
+        Args:
+            warp: the codes (z_r, z_w), (B,2+s) or (B,s).
+        """
+        size = self.mean.shape[1:]
+        moved = pixel_centres(*size).to(warp) + self.displacement(warp).permute(0, 2, 3, 1)
+        if not self.rotation:
+            return moved
+        return moved @ rotations(warp[:, :2]).mT[:, None]
+
+    def displacement(self, warp: Tensor) -> Tensor:
+        """Displacement (B,2,H,W) of each pixel before the rotation."""
+        coarse = (warp[:, 2 * self.rotation :] @ self.shapes.to(warp).flatten(1)).unflatten(1, (2, CONTROL, CONTROL))
+        return interpolate(coarse, self.mean.shape[1:], mode="bilinear", align_corners=True)
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """Positions (H,W,2) of the pixels, x before y; the image is [-1,1]²."""
+    rows, columns = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), 2)
+
+
+def rotations(codes: Tensor) -> Tensor:
+    """Rotations (B,2,2) by the angles of two codes (B,2)."""
+    cosine, sine = (codes / codes.norm(dim=1, keepdim=True).clamp(min=1e-6)).unbind(1)
+    return torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+
+
+def aligned(generator: Generator, images: Tensor, warp: Tensor, steps: int = 4) -> Tensor:
+    """Undo the warp of images (B,C,H,W); returns images in the positions of the mean.
+
+    Args:
+        generator: generator of the warp.
+        images: images (B,C,H,W).
+        warp: the codes (z_r, z_w) of the images.
+        steps: fixed-point steps for the inverse of the displacement.
+    """
+    centres = pixel_centres(*images.shape[2:]).to(images)
+    if generator.rotation:
+        centres = centres @ rotations(warp[:, :2])[:, None]  # the inverse of a rotation is its transpose
+    else:
+        centres = centres.expand(len(images), *centres.shape)
+    displacement, position = generator.displacement(warp), centres
+    for _ in range(steps):  # of q = p + w(p), for p
+        moved = grid_sample(displacement, position, "bilinear", "border", False)
+        position = centres - moved.permute(0, 2, 3, 1)
+    return grid_sample(images, position, "bicubic", "border", False)

@@ -1,0 +1,77 @@
+"""The active appearance model: what each part of the code does to the image."""
+
+import pytest
+import torch
+from helpers.tiny_gan import tiny_gan
+from torch.nn.functional import interpolate
+
+from rgi.errors import InputError
+from rgi.generators.appearance import CONTROL, Generator, aligned, build
+
+
+def smooth_images(count: int, side: int = 32) -> torch.Tensor:
+    """Random images without fine detail."""
+    coarse = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return interpolate(coarse, (side, side), mode="bicubic", align_corners=True) / 3
+
+
+def model(mean: torch.Tensor, rotation: bool) -> Generator:
+    """One component and two shapes: a shift to the right by two pixels, and a wave."""
+    generator = Generator(1, len(mean), mean.shape[1], 2, rotation)
+    shift = torch.zeros(2, CONTROL, CONTROL)
+    shift[0] = -2 * 2 / mean.shape[1]
+    wave = 0.05 * torch.sin(torch.arange(2 * CONTROL * CONTROL).view(2, CONTROL, CONTROL) * 1.0)
+    generator.load_state_dict({"mean": mean, "basis": mean[None] / 2, "shapes": torch.stack([shift, wave])})
+    return generator.requires_grad_(False)
+
+
+def test_without_a_warp_the_image_is_linear():
+    mean = smooth_images(1)[0]
+    torch.testing.assert_close(model(mean, False)(torch.tensor([[0.0, 0.0, 3.0]]))[0], mean * 2.5)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_two_codes_turn_the_image_by_their_angle(quarters):
+    mean = smooth_images(1)[0]
+    angle = torch.tensor(quarters * torch.pi / 2)
+    codes = 0.7 * torch.stack([angle.cos(), angle.sin()])  # the length of the two codes has no effect
+    image = model(mean, True)(torch.cat([codes, torch.zeros(3)])[None])[0]
+    torch.testing.assert_close(image, mean.rot90(quarters, (1, 2)), rtol=0, atol=1e-5)
+
+
+def test_a_shape_moves_pixels():
+    mean = smooth_images(1)[0]
+    image = model(mean, False)(torch.tensor([[1.0, 0.0, 0.0]]))[0]
+    torch.testing.assert_close(image[:, :, 2:], mean[:, :, :-2], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_alignment_undoes_the_warp(rotation):
+    """Up to the blur of two interpolations, away from the border."""
+    mean = smooth_images(1, 64)[0]
+    generator = model(mean, rotation)
+    warp = torch.tensor([[0.8, 1.5], [-1.0, -0.5]])
+    if rotation:
+        warp = torch.cat([torch.tensor([[1.0, 0.4], [-0.3, 0.8]]), warp], 1)
+    images = generator(torch.cat([warp, torch.zeros(2, 1)], 1))
+    inside = (..., slice(20, 44), slice(20, 44))
+    error = (aligned(generator, images, warp) - mean)[inside].square().mean().sqrt()
+    assert error < 0.03 * (images - mean)[inside].square().mean().sqrt()
+
+
+def test_gradients_are_finite_for_all_codes():
+    generator = tiny_gan("appearance", channels=3).generator
+    codes = torch.cat([torch.zeros(1, 8), torch.randn(3, 8)]).requires_grad_()
+    (gradient,) = torch.autograd.grad(generator(codes).square().sum(), codes)
+    assert gradient.isfinite().all()
+    assert (gradient[1:, :5] != 0).all()
+
+
+def test_images_have_the_type_of_the_codes():
+    generator = tiny_gan("appearance").generator.bfloat16()
+    assert generator(torch.randn(2, 8).bfloat16()).dtype == torch.bfloat16
+
+
+def test_the_warp_leaves_codes_for_the_appearance():
+    with pytest.raises(InputError, match=r"latent_dim=18: must be above 18, the codes of the warp"):
+        build(18, 1, 32, shapes=16, rotation=True)
