@@ -72,6 +72,15 @@ def test_images_have_the_type_of_the_codes():
     assert generator(torch.randn(2, 8).bfloat16()).dtype == torch.bfloat16
 
 
-def test_the_warp_leaves_codes_for_the_appearance():
-    with pytest.raises(InputError, match=r"latent_dim=18: must be above 18, the codes of the warp"):
-        build(18, 1, 32, shapes=16, rotation=True)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shapes": 16, "rotation": True}, "latent_dim=18: must be above 18, the codes of the warp"),
+        ({"shapes": 51}, "shapes=51: must be a whole number from 0 to 50"),
+        ({"shapes": 1.5}, "shapes=1.5: must be a whole number"),
+        ({"rotation": 1}, "rotation=1: must be true or false"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(InputError, match=f"^generator.(options.)?{message}"):
+        build(18, 1, 32, **options)

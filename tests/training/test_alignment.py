@@ -61,7 +61,7 @@ def test_random_codes_give_images_like_the_training_images():
     [
         (
             torch.randn(9, 1, 16, 16),
-            "latent_dim=12: 2 codes are for the warp, and 9 images have at most 8 princip",
+            "^generator.latent_dim=12: 2 codes are for the warp, and 9 images have at most 8 ",
         ),
         (torch.zeros(40, 1, 16, 12), r"images \(40, 1, 16, 12\): must be"),
         (torch.full((40, 1, 16, 16), torch.nan), "must be .* finite"),

@@ -25,7 +25,7 @@ from rgi.app.options import generator_file, make, path_option, prepare, solver_c
 from rgi.baselines import imagenet
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
-from rgi.generators import pca, places, store
+from rgi.generators import build, pca, places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.metrics.checks import metric_device
@@ -34,7 +34,7 @@ from rgi.metrics.generative.quality import pretrained_quality
 from rgi.training import alignment
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
-from rgi.training.judging import Judge, defect_aurocs, inversion_gap
+from rgi.training.judging import Judge, inversion_scores
 from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
@@ -72,7 +72,7 @@ def pretrain(cfg: DictConfig) -> None:
     plan = None if cfg.generator.family in FITS else _plan(cfg, images)
     target = _target(cfg)
     prepare(cfg, images)
-    clean, held_out = images.train(), images.validation()  # too few images raise an error here, before the training
+    clean, held_out = images.train(), images.validation()  # too few images are an error here, before the training
     published = target.exists() and _published(cfg, target)
     if target.exists() and not published:
         _continue_from(cfg, plan, target, images)
@@ -93,8 +93,8 @@ def pretrain(cfg: DictConfig) -> None:
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
         residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
-        judged = _judged(gan, stack_images(held_out, cfg.judge.images))
-        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=judged)
+        quality = inversion_scores(gan, stack_images(held_out, cfg.judge.images)) | gan.card.quality
+        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=quality)
         _keep(gan, folder)
         store.save_gan(gan, target)
     measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
@@ -106,16 +106,9 @@ def pretrain(cfg: DictConfig) -> None:
 
 def _fitted(cfg: DictConfig, clean: Dataset[Tensor]) -> GAN:
     """A generator of a family that is fitted, not trained."""
-    generator = cfg.generator
-    return FITS[generator.family](
-        stack_images(clean, FIT_IMAGES), generator.latent_dim, seed=cfg.seed, **generator.options
-    )
-
-
-def _judged(gan: GAN, held_out: Tensor) -> dict[str, float]:
-    """The scores on the card, with those of the inversion of held-out images."""
-    gap = {} if "inversion_gap" in gan.card.quality else {"inversion_gap": inversion_gap(gan, held_out)}
-    return gan.card.quality | gap | defect_aurocs(gan, held_out)
+    family, options = cfg.generator.family, {"latent_dim": cfg.generator.latent_dim, **cfg.generator.options}
+    build(family, channels=cfg.dataset.channels, resolution=cfg.dataset.resolution, **options)  # checks the options
+    return FITS[family](stack_images(clean, FIT_IMAGES), seed=cfg.seed, **options)
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:

@@ -25,15 +25,21 @@ def build(
         latent_dim: dimension d of a latent code.
         channels: number of channels C of an image.
         resolution: height and width of an image in pixels.
-        shapes: number of codes of the shape.
+        shapes: number of codes of the shape, from 0 to 50.
         rotation: whether two codes rotate the image by any angle.
 
     Raises:
-        InputError: no code is left for the appearance.
+        InputError: no code is left for the appearance, or an option is wrong.
     """
+    if type(shapes) is not int or not 0 <= shapes <= 2 * CONTROL**2:
+        raise InputError(f"generator.options.shapes={shapes}: must be a whole number from 0 to {2 * CONTROL**2}")
+    if type(rotation) is not bool:
+        raise InputError(f"generator.options.rotation={rotation}: must be true or false")
     components = latent_dim - shapes - 2 * rotation
     if components < 1:
-        raise InputError(f"latent_dim={latent_dim}: must be above {latent_dim - components}, the codes of the warp")
+        raise InputError(
+            f"generator.latent_dim={latent_dim}: must be above {latent_dim - components}, the codes of the warp"
+        )
     return Generator(components, channels, resolution, shapes, rotation), None
 
 

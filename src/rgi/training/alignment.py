@@ -47,8 +47,8 @@ def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = Fals
     components = latent_dim - shapes - 2 * rotation
     if components >= count:
         raise InputError(
-            f"latent_dim={latent_dim}: {latent_dim - components} codes are for the warp, and {count} images have at "
-            f"most {count - 1} principal components; lower latent_dim, or fit more images"
+            f"generator.latent_dim={latent_dim}: {latent_dim - components} codes are for the warp, and {count} images "
+            f"have at most {count - 1} principal components; lower latent_dim, or fit more images"
         )
     pca.fit(images, 1, seed=seed)  # checks the images
     first = _first_moment()

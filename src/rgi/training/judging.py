@@ -64,6 +64,11 @@ def defect_aurocs(gan: GAN, clean: Tensor) -> dict[str, float]:
     return found
 
 
+def inversion_scores(gan: GAN, held_out: Tensor) -> dict[str, float]:
+    """The inversion gap of held-out clean images (B,C,H,W) in [-1,1], and the AUROCs of defects painted on them."""
+    return {"inversion_gap": inversion_gap(gan, held_out), **defect_aurocs(gan, held_out)}
+
+
 class Judge(Callback):
     """Callback that regularly saves a sheet of samples and measures the generator.
 
