@@ -55,7 +55,7 @@ def refusal(home, monkeypatch, capfd):
         ("task=benchmark benchmark=null", "benchmark: not given; add benchmark=anomaly"),
         ("solver=null", "solver=null: no such choice; use one of anogan, base, pan, pan_masked, r_rgi, rgi"),
         ("dataset=null", "dataset=null: no such choice; use one of btad, celeba, folder"),
-        ("generator=null", "generator=null: no such choice; use one of compact, pca, progressive"),
+        ("generator=null", "generator=null: no such choice; use one of appearance, compact, pca, progressive"),
         ("trainer=null", "trainer=null: no such choice; use one of auto, ddp"),
         ("task=null", "task=null: no such choice; use one of benchmark, calibrate"),
         ("~dataset", "~dataset: a run needs this group; remove this argument"),

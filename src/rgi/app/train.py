@@ -34,7 +34,7 @@ from rgi.metrics.generative.quality import pretrained_quality
 from rgi.training import alignment
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
-from rgi.training.judging import Judge, inversion_scores
+from rgi.training.judging import Judge, final_quality
 from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
@@ -93,7 +93,7 @@ def pretrain(cfg: DictConfig) -> None:
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
         residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
-        quality = inversion_scores(gan, stack_images(held_out, cfg.judge.images)) | gan.card.quality
+        quality = final_quality(gan, stack_images(held_out, cfg.judge.images))
         card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=quality)
         _keep(gan, folder)
         store.save_gan(gan, target)

@@ -24,6 +24,8 @@ METHOD_LABELS = {
     "autoencoder": "Autoencoder",
     "padim": "PaDiM",
     "patchcore": "PatchCore",
+    "padim_imagenet": "PaDiM, ImageNet",
+    "patchcore_imagenet": "PatchCore, ImageNet",
 }
 
 

@@ -64,9 +64,15 @@ def defect_aurocs(gan: GAN, clean: Tensor) -> dict[str, float]:
     return found
 
 
-def inversion_scores(gan: GAN, held_out: Tensor) -> dict[str, float]:
-    """The inversion gap of held-out clean images (B,C,H,W) in [-1,1], and the AUROCs of defects painted on them."""
-    return {"inversion_gap": inversion_gap(gan, held_out), **defect_aurocs(gan, held_out)}
+def final_quality(gan: GAN, held_out: Tensor) -> dict[str, float]:
+    """The scores on a GAN's card, with the inversion gap if it is missing, and with the AUROCs of painted defects.
+
+    Args:
+        gan: GAN, judged during its training or not.
+        held_out: held-out clean images (B,C,H,W) in [-1,1].
+    """
+    gap = {} if "inversion_gap" in gan.card.quality else {"inversion_gap": inversion_gap(gan, held_out)}
+    return gan.card.quality | gap | defect_aurocs(gan, held_out)
 
 
 class Judge(Callback):
