@@ -9,7 +9,7 @@ often; a generator without rotation has no z_r. A shape is a smooth displacement
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from rgi.errors import InputError
 
@@ -88,8 +88,7 @@ class Generator(nn.Module):
 
 def pixel_centres(height: int, width: int) -> Tensor:
     """Positions (H,W,2) of the pixels, x before y; the image is [-1,1]²."""
-    rows, columns = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
-    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), 2)
+    return affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)[0]
 
 
 def rotations(codes: Tensor) -> Tensor:

@@ -42,8 +42,7 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
     # Only this function needs scikit-learn, whose import takes a second.
     from sklearn.decomposition import PCA
 
-    if images.ndim != 4 or images.shape[2] != images.shape[3] or not torch.isfinite(images).all():
-        raise InputError(f"images {tuple(images.shape)}: must be (N,C,H,W), square and finite; crop or resize them")
+    check_images(images)
     count, channels, _, resolution = images.shape
     most = min(count - 1, prod(images.shape[1:]))
     if not 1 <= latent_dim <= most:
@@ -51,13 +50,26 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
             f"latent_dim={latent_dim}: {count} images of {prod(images.shape[1:])} values have 1 to {most} principal "
             "components; lower latent_dim, or fit more images"
         )
-    if (images == images[:1]).all():
-        raise InputError(f"images: all {count} are the same; fit the generator to different images")
     result = PCA(latent_dim, random_state=seed).fit(images.detach().flatten(1).cpu().numpy())
     generator, _ = build(latent_dim, channels, resolution)
     generator.mean.data.copy_(torch.from_numpy(result.mean_))
     generator.basis.data.copy_(torch.from_numpy(result.components_ * result.explained_variance_[:, None] ** 0.5))
     return GAN(generator, None, None, Card("pca", latent_dim, channels, resolution, dataset=dataset, seed=seed))
+
+
+def check_images(images: Tensor) -> None:
+    """Check the images of a fit.
+
+    Args:
+        images: training images (N,C,H,W).
+
+    Raises:
+        InputError: the images have another shape, or NaN or infinite values, or are all the same.
+    """
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or not torch.isfinite(images).all():
+        raise InputError(f"images {tuple(images.shape)}: must be (N,C,H,W), square and finite; crop or resize them")
+    if len(images) > 1 and (images == images[:1]).all():
+        raise InputError(f"images: all {len(images)} are the same; fit the generator to different images")
 
 
 class Generator(nn.Module):

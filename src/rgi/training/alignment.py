@@ -41,6 +41,7 @@ def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = Fals
     Raises:
         InputError: the images have another shape, or NaN or infinite values, or are too few for the codes.
     """
+    pca.check_images(images)
     count, channels, _, resolution = images.shape
     options = {"shapes": shapes, "rotation": rotation}
     build(latent_dim, channels, resolution, **options)  # checks the number of codes
@@ -50,7 +51,6 @@ def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = Fals
             f"generator.latent_dim={latent_dim}: {latent_dim - components} codes are for the warp, and {count} images "
             f"have at most {count - 1} principal components; lower latent_dim, or fit more images"
         )
-    pca.fit(images, 1, seed=seed)  # checks the images
     first = _first_moment()
     points = len(first)
     model = _model(

@@ -53,10 +53,9 @@ def defect_aurocs(gan: GAN, clean: Tensor) -> dict[str, float]:
     """
     from sklearn.metrics import roc_auc_score  # only this function needs it, and the import takes a second
 
-    kinds, found = tuple(PAINTERS), {}
+    kinds, images, found = tuple(PAINTERS), clean.cpu().split(1), {}
     for level, contrast in CONTRASTS.items():
         paint = Defects(kinds, contrast, seed=0)
-        images = clean.cpu().split(1)
         painted = [paint(image, f"{kinds[i % len(kinds)]}/{i}", lambda *_: clean) for i, image in enumerate(images)]
         observed, mask = (torch.cat(parts) for parts in zip(*painted, strict=True))
         scores = invert(gan, observed, PLAIN_INVERSION).anomaly_map("residual", sigma=1).cpu()
