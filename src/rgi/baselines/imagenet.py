@@ -48,7 +48,9 @@ def imagenet_features() -> KeptFeatures:
     network.load_state_dict(dict(zip(own, _folded(list(_weights().values()), len(own)), strict=True)))
     # On CPUs, this memory layout is faster for depthwise convolutions.
     network.requires_grad_(False).to(memory_format=torch.channels_last)
-    return KeptFeatures(network, f"{NAME}-{SHA256[:8]}-{INPUT}").eval()
+    # Kept maps belong to this code as well as to the weights.
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return KeptFeatures(network, f"{NAME}-{SHA256[:8]}-{code[:8]}").eval()
 
 
 class PooledFeatures(nn.Module):

@@ -20,7 +20,7 @@ class KeptFeatures(nn.Module):
 
     Args:
         network: feature extractor; its maps of an image must not depend on other images.
-        name: name of the network and its weights, a folder in `FOLDER`. Other weights need another name.
+        name: name of the network, a folder in `FOLDER`. Other weights and other code need another name.
     """
 
     def __init__(self, network: nn.Module, name: str) -> None:
