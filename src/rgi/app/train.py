@@ -108,7 +108,26 @@ def _fitted(cfg: DictConfig, clean: Dataset[Tensor]) -> GAN:
     """A generator of a family that is fitted, not trained."""
     family, options = cfg.generator.family, {"latent_dim": cfg.generator.latent_dim, **cfg.generator.options}
     build(family, channels=cfg.dataset.channels, resolution=cfg.dataset.resolution, **options)  # checks the options
-    return FITS[family](stack_images(clean, FIT_IMAGES), seed=cfg.seed, **options)
+    critic = cfg.generator.critic and _critic(cfg.generator.critic, cfg.dataset.channels, cfg.dataset.resolution)
+    gan = FITS[family](stack_images(clean, FIT_IMAGES), seed=cfg.seed, **options, **cfg.generator.fit)
+    if critic:
+        gan.critic, sizes = critic
+        gan.card = dataclasses.replace(gan.card, options=gan.card.options | {"critic": sizes})
+    return gan
+
+
+def _critic(source: str, channels: int, resolution: int) -> tuple[nn.Module, dict[str, int]]:
+    """The critic of a trained GAN, for features; and the options of the compact GAN that it belongs to."""
+    gan = store.load_gan(source)
+    options = gan.card.options if gan.card.family == "compact" else gan.card.options.get("critic")
+    if gan.critic is None or options is None:
+        raise InputError(f"generator.critic={source}: has no critic of a compact GAN; train one, or set null")
+    if (gan.card.channels, gan.card.resolution) != (channels, resolution):
+        raise InputError(
+            f"generator.critic={source}: for {gan.card.resolution} pixels and {gan.card.channels} channels, but the "
+            f"dataset has {resolution} and {channels}; train a compact GAN on the dataset, or set null"
+        )
+    return gan.critic, options
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
-from rgi.inversion.problem import network_precision, penalty
+from rgi.inversion.problem import latent_weight, network_precision, penalty
 from rgi.inversion.solver import invert
 
 
@@ -70,6 +70,7 @@ class InversionModule(TestModule):
     def _automatic(self) -> dict[str, Any]:
         """The options that may be ``auto``, as the solver uses them; λ only with an optimised mask."""
         values: dict[str, Any] = {"mask_penalty": penalty(self.config, self.gan)} if self.optimises_mask else {}
+        values["latent_weight"] = latent_weight(self.config, self.gan)
         return {**values, "precision": network_precision(self.config, self.device)}
 
     def solve(self, batch: Batch) -> dict[str, Tensor]:

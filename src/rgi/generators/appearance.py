@@ -12,14 +12,20 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from rgi.errors import InputError
+from rgi.generators import compact
 
 CONTROL = 5  # points of the grid of a displacement in each direction, the border included
 
 
 def build(
-    latent_dim: int, channels: int, resolution: int, shapes: int = 16, rotation: bool = False
-) -> tuple["Generator", None]:
-    """A generator with random weights, as a container for weights from a file; there is no critic.
+    latent_dim: int,
+    channels: int,
+    resolution: int,
+    shapes: int = 16,
+    rotation: bool = False,
+    critic: dict[str, int] | None = None,
+) -> tuple["Generator", compact.Critic | None]:
+    """A generator with random weights, as a container for weights from a file.
 
     Args:
         latent_dim: dimension d of a latent code.
@@ -27,6 +33,7 @@ def build(
         resolution: height and width of an image in pixels.
         shapes: number of codes of the shape, from 0 to 50.
         rotation: whether two codes rotate the image by any angle.
+        critic: options of the compact GAN whose critic the file keeps; None without a critic.
 
     Raises:
         InputError: no code is left for the appearance, or an option is wrong.
@@ -40,7 +47,8 @@ def build(
         raise InputError(
             f"generator.latent_dim={latent_dim}: must be above {latent_dim - components}, the codes of the warp"
         )
-    return Generator(components, channels, resolution, shapes, rotation), None
+    generator = Generator(components, channels, resolution, shapes, rotation)
+    return generator, None if critic is None else compact.build(1, channels, resolution, **critic)[1]
 
 
 class Generator(nn.Module):

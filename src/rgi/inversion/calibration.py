@@ -16,13 +16,13 @@ def clean_residuals(gan: GAN, images: Tensor, config: SolverConfig | None = None
     Args:
         gan: GAN of the later inversions.
         images: clean images (B,C,H,W) that are not training images of the GAN.
-        config: optimisation of z, as in the later inversions; None means the default. The mask and the tuning of the
-            generator are always switched off.
+        config: optimisation of z, as in the later inversions; None means the default. The mask, the tuning
+            of the generator and the term |z|² are always switched off.
 
     Returns:
         Level as text, such as "0.9", to quantile in units of pixel values, as in `rgi.generators.store.Card.residuals`.
     """
-    plain = (config or SolverConfig()).replace(mask="none", tune_generator=False)
+    plain = (config or SolverConfig()).replace(mask="none", tune_generator=False, latent_weight=0.0)
     inversion = invert(gan, images, plain)
     residuals = (inversion.observed - inversion.restored).abs().flatten().cpu().double()
     quantiles = _quantiles(residuals)

@@ -51,14 +51,18 @@ class SolverConfig:
     """Adam's moments of θ run from step 0 as in the paper; False: from `tune_from`, which saves gradients before."""
     critic_weight: NotNegative = 0.0
     """The weight of the term -D(G(z)); at 0 the critic is never run."""
-    latent_weight: NotNegative = 0.0
-    """The weight of the term |z|², which keeps z where the codes of clean images are (Bora et al., ICML 2017)."""
+    latent_weight: NotNegative | Literal["auto"] = 0.0
+    """The weight of the term |z|², which keeps z where the codes of clean images are (Bora et al., ICML 2017); with
+    ``auto`` the weight follows from the residuals on clean images, see `rgi.inversion.problem.latent_weight`."""
     lr_latent: Positive = 0.3
     """Adam's rate for z, before the schedule."""
     lr_mask: Positive = 0.1
     """Adam's rate for M, before the schedule."""
     lr_generator: Positive = 1e-5
     """Adam's rate for θ, before the schedule."""
+    eps_generator: Positive = 1e-8
+    """Adam's ε for θ. With the paper's 1e-8 Adam moves all weights equally far, also those that act on masked pixels
+    alone; with a larger ε a weight stays whose gradient is far smaller."""
     betas: Betas = (0.8, 0.95)
     """β₁ and β₂ of every Adam."""
     schedule: Literal["constant", "cosine"] = "cosine"

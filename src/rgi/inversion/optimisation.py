@@ -98,7 +98,7 @@ class Optimisation:
     def _copy_weights(self) -> None:
         generator, network = self.problem.gan.generator, self.problem.network
         self.weights = ImageWeights(generator, len(self.code), self.problem.dtype, network.dtype, self.config.compile)
-        self.optimizer.add_param_group({"params": self.weights.parameters})
+        self.optimizer.add_param_group({"params": self.weights.parameters, "eps": self.config.eps_generator})
 
     def _set_rates(self, step: int) -> None:
         """Set the learning rates of a step. Rate 0 stops a variable but still updates the moments of Adam."""

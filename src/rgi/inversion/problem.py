@@ -1,8 +1,10 @@
 """The objective of a batch of images: checks of the arguments, starts of z, evaluation."""
 
 import copy
+import math
 import warnings
 from collections.abc import Callable
+from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,8 @@ from rgi.inversion.weights import SharedWeights, native_bfloat16
 
 FAR = 2.0  # median absolute value: corrupted images may leave [-1, 1], but not most of their pixels
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+PRIOR_QUANTILE = "0.9"  # of the residuals of clean images, from which their spread is estimated
+CORRELATED_PIXELS = 10  # residuals of neighbours are alike: so many pixels count as one; experiments/generators
 SHORTLIST = 8  # nearest members of the pool per start whose objective is evaluated
 
 
@@ -31,18 +35,50 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     """
     if config.mask_penalty != "auto":
         return float(config.mask_penalty)
-    residuals = gan.card.residuals
-    if not residuals:
-        raise InputError(
-            "solver.mask_penalty=auto: the generator's card holds no residuals of clean images; measure them with "
-            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
-        )
+    residuals = _clean_residuals(gan, "mask_penalty")
     if str(config.clean_quantile) not in residuals:
         raise InputError(
             f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(residuals)}; name "
             "one of these"
         )
     return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
+
+
+def latent_weight(config: SolverConfig, gan: GAN) -> float:
+    """The weight of |z|²: the number ``latent_weight``, or, for ``auto``, the value from the card's residuals.
+
+    If residuals are independent and z ~ N(0,1), the most probable z minimises r² + σ² |z|² for normal residuals of
+    deviation σ, and |r| + b/2 |z|² for Laplacian ones of mean b. The residuals of neighbours are not independent, so
+    the weight is `CORRELATED_PIXELS` times as large. σ and b are those whose 0.9 quantile is that of clean images.
+
+    Args:
+        config: solver with ``latent_weight`` and ``data_term``.
+        gan: GAN with a card.
+
+    Raises:
+        InputError: ``latent_weight`` is ``auto``, and the card has no residuals or not the 0.9 quantile.
+    """
+    if config.latent_weight != "auto":
+        return float(config.latent_weight)
+    residuals = _clean_residuals(gan, "latent_weight")
+    if PRIOR_QUANTILE not in residuals:
+        raise InputError(
+            f"solver.latent_weight=auto: the generator's card holds no residual at {PRIOR_QUANTILE}; measure them with "
+            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+        )
+    level, share = residuals[PRIOR_QUANTILE], 1 - float(PRIOR_QUANTILE)
+    if config.data_term == "l2":
+        return CORRELATED_PIXELS * (level / NormalDist().inv_cdf(1 - share / 2)) ** 2
+    return CORRELATED_PIXELS * level / math.log(1 / share) / 2
+
+
+def _clean_residuals(gan: GAN, option: str) -> dict[str, float]:
+    if not gan.card.residuals:
+        raise InputError(
+            f"solver.{option}=auto: the generator's card holds no residuals of clean images; measure them with "
+            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+        )
+    return gan.card.residuals
 
 
 def network_precision(config: SolverConfig, device: torch.device) -> str:
@@ -65,6 +101,7 @@ class Problem:
         observed: images in full precision on the device of the GAN.
         dtype: full precision, the type of the objective, the optimised variables and the results.
         penalty: λ; 0 without an optimised mask.
+        latent_weight: weight of |z|².
         network: generator with shared weights in the precision of the networks.
         full_precision_network: the same generator in full precision.
 
@@ -95,6 +132,7 @@ class Problem:
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
         self.penalty = penalty(config, gan) if config.mask in ("profiled", "adam") else 0.0
+        self.latent_weight = latent_weight(config, gan)
         self.full_precision_network = SharedWeights(gan.generator, self.dtype)
         self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
@@ -218,8 +256,8 @@ class Problem:
             objective = objective + mask_loss(mask, penalty)
         if self.critic:
             objective = objective - self.config.critic_weight * self.critic(image)
-        if self.config.latent_weight:
-            objective = objective + self.config.latent_weight * latent.square().sum(1)
+        if self.latent_weight:
+            objective = objective + self.latent_weight * latent.square().sum(1)
         return objective, mask
 
     def _mask(self, residual: Tensor, learned: Tensor | None, penalty: float) -> Tensor:

@@ -105,8 +105,9 @@ def compile_function(function: Callable[..., Any]) -> Callable[..., Any]:
 def native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware, at least twice as fast as float32.
 
-    These devices are GPUs with compute capability 8 or higher, and CPUs with AVX512-BF16 or AMX.
+    These devices are GPUs with compute capability 8 or higher, and CPUs with AMX. On a CPU with AVX512-BF16 alone, an
+    inversion was slower in bfloat16 than in float32 by 5 to 25 %.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()

@@ -7,6 +7,7 @@ from rgi.report.methods import MethodResults
 
 LABELS = {
     "mask_penalty": "λ",
+    "latent_weight": "Weight of |z|²",
     "precision": "Precision of the networks",
     "seed": "Seed",
     "generator_sha256": "Generator (SHA-256)",

@@ -1,7 +1,7 @@
 """Fit of an active appearance model: warps of the images, and principal components of the aligned images, in turn.
 
-A round finds the codes of all images by inversion, undoes their warps, and takes the principal components anew. The
-first rounds have few components, so that the warp explains what it can.
+A round finds the codes of all images by inversion, and undoes their warps. The next round begins with the principal
+components of the straight images. The rounds have few components, so that the warp explains what it can.
 """
 
 import torch
@@ -14,18 +14,27 @@ from rgi.generators.appearance import CONTROL, Generator, aligned, build
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
+from rgi.training.copies import Flip, with_copies
 
-COMPONENTS = (8, 24, 48, 64)  # principal components in each round; the last result has as many as there are codes
+COMPONENTS = (8, 24, 48)  # principal components in each round after the first, which has the mean or one image alone
 STEPS = 30  # of the inversion in a round
 AFFINE, LOCAL = 0.08, 0.02  # deviations of the first displacements: of affine maps, and of each control point
-KEPT = 0.1  # share of the first displacements' variance in all rounds but the last, so that all directions stay open
+KEPT = 0.1  # share of the first displacements' variance that all rounds keep, so that all directions stay open
 FIRST_WEIGHT, WEIGHT = 0.05, 3.0  # of |z|² in the first round; in others, in units of the mean squared residual
 SOLVER = SolverConfig(
     mask="none", iterations=STEPS, tolerance=None, precision="float32", lr_latent=0.1, pool_size=256, trial_steps=10
 )
 
 
-def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = False, seed: int = 0) -> GAN:
+def fit(
+    images: Tensor,
+    latent_dim: int,
+    shapes: int = 16,
+    rotation: bool = False,
+    copies: int = 0,
+    flip: Flip = "none",
+    seed: int = 0,
+) -> GAN:
     """Fit an active appearance model to images, see `rgi.generators.appearance`.
 
     Args:
@@ -33,7 +42,9 @@ def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = Fals
         latent_dim: number of all codes.
         shapes: number of codes of the shape.
         rotation: whether the images show one object at all angles.
-        seed: seed of the randomised principal component analysis, and of the first angles.
+        copies: number of moved copies of the aligned images that the components describe, too, see `with_copies`.
+        flip: whether the copies are mirrored, see `with_copies`.
+        seed: seed of the randomised principal component analysis, of the first angles, and of the copies.
 
     Returns:
         GAN without critic and encoder.
@@ -45,36 +56,47 @@ def fit(images: Tensor, latent_dim: int, shapes: int = 16, rotation: bool = Fals
     count, channels, _, resolution = images.shape
     options = {"shapes": shapes, "rotation": rotation}
     build(latent_dim, channels, resolution, **options)  # checks the number of codes
-    components = latent_dim - shapes - 2 * rotation
-    if components >= count:
+    warp = shapes + 2 * rotation
+    components = latent_dim - warp
+    if components >= count + copies:
+        found = f"{count} images have" if not copies else f"{count} images and {copies} copies have"
         raise InputError(
-            f"generator.latent_dim={latent_dim}: {latent_dim - components} codes are for the warp, and {count} images "
-            f"have at most {count - 1} principal components; lower latent_dim, or fit more images"
+            f"generator.latent_dim={latent_dim}: {warp} codes are for the warp, and {found} at most "
+            f"{count + copies - 1} principal components; lower latent_dim, or fit more images"
         )
-    first = _first_moment()
-    points = len(first)
-    model = _model(
-        images[0] if rotation else images.mean(0), torch.zeros(1, *images.shape[1:]), first, points, rotation
-    )
-    start, weight = None, FIRST_WEIGHT
-    for number, found in enumerate(tqdm(COMPONENTS, desc="alignment", unit="round", leave=False)):
-        start, residual = _codes(model, images, start, weight, seed)
-        weight = WEIGHT * residual
-        warp = start[:, : 2 * rotation + points]
-        straight = torch.cat([aligned(model, *part) for part in zip(images.split(256), warp.split(256), strict=True)])
-        last = number == len(COMPONENTS) - 1
-        linear = pca.fit(straight, components if last else min(found, components), seed=seed).generator
-        mean, basis = linear.mean.view(images.shape[1:]), linear.basis.view(-1, *images.shape[1:])
-        displacement = warp[:, 2 * rotation :] @ model.shapes.flatten(1)
-        moment = displacement.T @ displacement / count
-        if last:
-            model = _model(mean, basis, moment, shapes, rotation)
-        else:
-            model = _model(mean, basis, moment + KEPT * first, points, rotation)
-            codes = torch.linalg.lstsq(model.shapes.flatten(1).T, displacement.T).solution.T
-            start = torch.cat([warp[:, : 2 * rotation], codes, codes.new_zeros(count, len(basis))], 1)
+    straight, moment = _align(images, components, rotation, seed) if warp else (images, _first_moment())
+    mean, basis = _components(with_copies(straight, copies, flip, seed), components, seed)
+    model = _model(mean, basis, moment, shapes, rotation)
     card = Card("appearance", latent_dim, channels, resolution, options, seed=seed)
     return GAN(model, None, None, card)
+
+
+def _align(images: Tensor, components: int, rotation: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """The images without their warps, and the second moments (n,n) of the displacements."""
+    count, first = len(images), _first_moment()
+    points = len(first)
+    start = images[0] if rotation else images.mean(0)
+    model = _model(start, torch.zeros(1, *images.shape[1:]), first, points, rotation)
+    codes, weight = None, FIRST_WEIGHT
+    for found in tqdm((*COMPONENTS, None), desc="alignment", unit="round", leave=False):
+        codes, residual = _codes(model, images, codes, weight, seed)
+        weight = WEIGHT * residual
+        warp = codes[:, : 2 * rotation + points]
+        straight = torch.cat([aligned(model, *part) for part in zip(images.split(256), warp.split(256), strict=True)])
+        displacement = warp[:, 2 * rotation :] @ model.shapes.flatten(1)
+        moment = displacement.T @ displacement / count
+        if found is not None:
+            mean, basis = _components(straight, min(found, components), seed)
+            model = _model(mean, basis, moment + KEPT * first, points, rotation)
+            shape = torch.linalg.lstsq(model.shapes.flatten(1).T, displacement.T).solution.T
+            codes = torch.cat([warp[:, : 2 * rotation], shape, codes.new_zeros(count, len(basis))], 1)
+    return straight, moment
+
+
+def _components(images: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Mean (C,H,W) and principal components (k,C,H,W) of images."""
+    linear = pca.fit(images, count, seed=seed).generator
+    return linear.mean.view(images.shape[1:]), linear.basis.view(-1, *images.shape[1:])
 
 
 def _first_moment() -> Tensor:

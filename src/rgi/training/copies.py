@@ -1,0 +1,44 @@
+"""Moved copies of images, with which principal components also describe objects at slightly other places and sizes."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+SHIFT = 1 / 16  # largest shift, as a share of the side
+ZOOM = 0.12  # largest change of the size in each direction
+
+Flip = Literal["none", "horizontal", "both"]
+
+
+def with_copies(images: Tensor, count: int, flip: Flip, seed: int) -> Tensor:
+    """Images, and copies of random ones, each shifted, zoomed and mirrored at random.
+
+    Args:
+        images: images (N,C,H,W).
+        count: number of copies n; the border is continued by reflection.
+        flip: whether half of the copies are mirrored: ``none``, ``horizontal``, or in ``both`` directions.
+        seed: seed of all random choices.
+
+    Returns:
+        Images (N+n,C,H,W), the given ones first.
+    """
+    if not count:
+        return images
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.zeros(count, 2, 3)
+    size = 1 + ZOOM * (2 * torch.rand(count, 2, generator=random) - 1)
+    mirrored = torch.where(torch.rand(count, 2, generator=random) < 0.5, -1, 1)
+    axes = {"none": 0, "horizontal": 1, "both": 2}[flip]
+    mirrored[:, axes:] = 1
+    maps[:, 0, 0], maps[:, 1, 1] = (size * mirrored).unbind(1)
+    maps[:, :, 2] = 2 * SHIFT * (2 * torch.rand(count, 2, generator=random) - 1)
+    chosen = torch.randint(len(images), (count,), generator=random)
+    parts = zip(chosen.split(256), maps.split(256), strict=True)
+    return torch.cat([images, *(_moved(images[rows], part.to(images)) for rows, part in parts)])
+
+
+def _moved(images: Tensor, maps: Tensor) -> Tensor:
+    grid = affine_grid(maps, list(images.shape), align_corners=False)
+    return grid_sample(images, grid, "bilinear", "reflection", align_corners=False)
