@@ -29,7 +29,7 @@ def write_generator(path: Path, channels: int = 1, resolution: int = 64, residua
     torch.manual_seed(0)
     sizes = {"latent_dim": LATENT, "channels": channels, "resolution": resolution}
     generator, critic = build("compact", **sizes, **NETWORK)
-    known = {"0.5": 0.3, "0.9": 0.5, "0.95": 0.6} if residuals else {}
+    known = {"0.5": 0.3, "0.9": 0.5, "0.95": 0.6, "0.99": 0.7} if residuals else {}
     return save_gan(GAN(generator, critic, None, Card("compact", **sizes, options=NETWORK, residuals=known)), path)
 
 

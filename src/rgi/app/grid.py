@@ -39,8 +39,9 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
-# Options for anomaly maps: the mask ranks only masked pixels, so masking begins at the median of clean residuals.
-MASK_AS_MAP = {"mask_penalty": "auto", "clean_quantile": 0.5}
+PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are those of clean images
+# Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/robustness.
+MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
 # Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting/study.py.
 MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
@@ -61,7 +62,7 @@ def grid() -> dict[str, dict[str, Any]]:
     experiments = {}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
-            options = {} if method == "anogan" else MASK_AS_MAP
+            options = PRIOR if method == "anogan" else PRIOR | MASKED_DEFECTS
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
             experiments[f"reference/{prefix}_{method}"] = _content(
                 {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
@@ -74,7 +75,7 @@ def grid() -> dict[str, dict[str, Any]]:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():
                 name = f"{dataset}_{corruption}_{method}"
-                options = HOLES.get(solver, {})
+                options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
                 experiments[f"reference/{name}"] = _content(
                     {},

@@ -21,17 +21,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rgi.app import logs, run_files, runs
+from rgi.app.fit import FITS, fitted
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
-from rgi.baselines import imagenet
+from rgi.app.sample_scores import copies_and_imagenet, scores_of_fit
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
-from rgi.generators import build, pca, places, store
+from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
-from rgi.metrics.checks import metric_device
-from rgi.metrics.generative.memorisation import memorisation
-from rgi.metrics.generative.quality import pretrained_quality
-from rgi.training import alignment
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import Judge, final_quality
@@ -39,10 +36,7 @@ from rgi.training.loader import TrainingData
 from rgi.training.progress import TrainingProgress
 
 log = logging.getLogger(__name__)
-FITS = {"pca": pca.fit, "appearance": alignment.fit}  # family to its fit: families that are not trained
-FIT_IMAGES = 5000  # highest number of training images of a fit; enough for a few hundred components
 UNFINISHED = "generator.safetensors"  # name in the run's folder: the generator before encoder and calibration
-COMPARED_IMAGES = 20000  # highest number of training images that samples are compared with, to detect copies
 
 
 class Plan(NamedTuple):
@@ -79,7 +73,7 @@ def pretrain(cfg: DictConfig) -> None:
     run_files.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
-    gan = _fitted(cfg, clean) if plan is None else None
+    gan = fitted(cfg, clean) if plan is None else None
     folder, facts = runs.open_run(cfg), _facts(cfg, images)
     if plan is not None and not published:
         plan = plan._replace(card=dataclasses.replace(plan.card, **facts))
@@ -93,6 +87,9 @@ def pretrain(cfg: DictConfig) -> None:
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
         residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
+        if plan is None:
+            scores = scores_of_fit(gan, clean, held_out, cfg.judge.samples, cfg.seed)
+            gan.card = dataclasses.replace(gan.card, quality=scores)
         quality = final_quality(gan, stack_images(held_out, cfg.judge.images))
         card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=quality)
         _keep(gan, folder)
@@ -102,32 +99,6 @@ def pretrain(cfg: DictConfig) -> None:
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
     logs.raise_failures(folder)
-
-
-def _fitted(cfg: DictConfig, clean: Dataset[Tensor]) -> GAN:
-    """A generator of a family that is fitted, not trained."""
-    family, options = cfg.generator.family, {"latent_dim": cfg.generator.latent_dim, **cfg.generator.options}
-    build(family, channels=cfg.dataset.channels, resolution=cfg.dataset.resolution, **options)  # checks the options
-    critic = cfg.generator.critic and _critic(cfg.generator.critic, cfg.dataset.channels, cfg.dataset.resolution)
-    gan = FITS[family](stack_images(clean, FIT_IMAGES), seed=cfg.seed, **options, **cfg.generator.fit)
-    if critic:
-        gan.critic, sizes = critic
-        gan.card = dataclasses.replace(gan.card, options=gan.card.options | {"critic": sizes})
-    return gan
-
-
-def _critic(source: str, channels: int, resolution: int) -> tuple[nn.Module, dict[str, int]]:
-    """The critic of a trained GAN, for features; and the options of the compact GAN that it belongs to."""
-    gan = store.load_gan(source)
-    options = gan.card.options if gan.card.family == "compact" else gan.card.options.get("critic")
-    if gan.critic is None or options is None:
-        raise InputError(f"generator.critic={source}: has no critic of a compact GAN; train one, or set null")
-    if (gan.card.channels, gan.card.resolution) != (channels, resolution):
-        raise InputError(
-            f"generator.critic={source}: for {gan.card.resolution} pixels and {gan.card.channels} channels, but the "
-            f"dataset has {resolution} and {channels}; train a compact GAN on the dataset, or set null"
-        )
-    return gan.critic, options
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
@@ -224,20 +195,9 @@ def _train(cfg: DictConfig, plan: Plan, clean: Dataset[Tensor], held_out: Datase
     _add_encoder(cfg, gan, plan.encoder, folder)
     _keep(gan, folder)
     if rank_zero_only.rank == 0:
-        samples = training.samples(judging.samples)
-        copies = memorisation(samples, stack_images(held_out), stack_images(clean, COMPARED_IMAGES))
-        quality = gan.card.quality | copies | _imagenet_quality(stack_images(clean, judging.samples), samples)
+        quality = gan.card.quality | copies_and_imagenet(training.samples(judging.samples), clean, held_out)
         gan.card = dataclasses.replace(gan.card, quality=quality)
     return gan
-
-
-def _imagenet_quality(real: Tensor, samples: Tensor) -> dict[str, float]:
-    """Scores of samples in ImageNet features, which no critic here has seen; none without the extra ``features``."""
-    if not imagenet.is_installed():
-        return {}
-    device = metric_device(samples.device)
-    features = imagenet.PooledFeatures().to(device)
-    return pretrained_quality(real.to(device), samples.to(device), features, imagenet.NAME)
 
 
 def _keep(gan: GAN, folder: Path) -> None:
