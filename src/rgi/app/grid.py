@@ -44,11 +44,11 @@ PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are tho
 MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
 # Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting/study.py.
-MASKED_HOLES = {"mask_penalty": "auto", "clean_quantile": 0.95, "mask_shape": "pixel", "mask_closing": 0.8}
+MASKED_HOLES = {"mask_penalty": "auto", "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
 HOLES = {
-    "rgi": MASKED_HOLES,
-    "r_rgi": MASKED_HOLES | TUNED_FAR,
+    "rgi": MASKED_HOLES | {"clean_quantile": 0.95},
+    "r_rgi": MASKED_HOLES | {"clean_quantile": 0.9},  # θ must not learn what the mask leaves out
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }

@@ -14,6 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from rgi.errors import InputError
 from rgi.generators import compact
 
+RIDGE = 1e-3  # weight of |z|² in a guess; it only keeps the equations solvable
 CONTROL = 5  # points of the grid of a displacement in each direction, the border included
 
 
@@ -75,6 +76,12 @@ class Generator(nn.Module):
         exact = torch.promote_types(z.dtype, torch.float32)  # positions need more digits than bfloat16 has
         positions = self.positions(warp.to(exact))
         return grid_sample(image.to(exact), positions, "bilinear", "border", False).to(z.dtype)
+
+    def guess(self, images: Tensor) -> Tensor:
+        """Codes (B,d) of images (B,C,H,W) by least squares, with the warp of z = 0."""
+        basis, moved = self.basis.flatten(1).to(images), (images - self.mean.to(images)).flatten(1)
+        codes = torch.linalg.solve(basis @ basis.T + RIDGE * torch.eye(len(basis)).to(basis), basis @ moved.T).T
+        return torch.cat([codes.new_zeros(len(images), self.latent_dim - len(basis)), codes], 1)
 
     def positions(self, warp: Tensor) -> Tensor:
         """The position in the aligned image of each pixel, (B,H,W,2), x before y; the image is [-1,1]².

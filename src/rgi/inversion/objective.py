@@ -64,8 +64,9 @@ def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: s
         penalty = penalty * residual.shape[1]
         energy = energy.sum(1, keepdim=True)
     if data_term == "l2":
-        # The clamp has the same effect as the maximum with 0, and avoids a division by r = 0.
-        mask = 1 - penalty / (2 * energy.clamp(min=penalty / 2))
+        # The condition has the same effect as the maximum with 0, without its rounding: `close_mask` needs exact zeros.
+        half = penalty / 2
+        mask = torch.where(energy > half, 1 - half / energy, 0.0)
     else:
         mask = (energy > penalty).to(energy.dtype)
     return mask.expand_as(residual)

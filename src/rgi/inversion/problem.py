@@ -184,9 +184,11 @@ class Problem:
                 "solver.latent_start=encoder: this generator comes without an encoder; use pool, or train an encoder "
                 "with `python run.py task=encode generator.path=...`"
             )
-        guess = start == "encoder" or (start == "auto" and encoder is not None and pool is None)
+        least_squares = getattr(self.gan.generator, "guess", None)  # of linear generators
+        known = encoder is not None or least_squares is not None
+        guess = start == "encoder" or (start == "auto" and known and pool is None)
         drawn = 0 if start == "encoder" else (config.starts if config.accelerated else 1) - guess
-        network = self._network(encoder) if guess else None
+        network = self._network(encoder) if guess and encoder is not None else least_squares
         if drawn:
             if pool is None:
                 pool = draw_pool(config.pool_size, self.gan.card.latent_dim, config.pool_distribution, seed)
