@@ -6,7 +6,9 @@ from helpers.inversion_cases import COMMON, corrupted
 from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
+from rgi.generators import build
 from rgi.generators.encoder import Encoder
+from rgi.generators.store import GAN, Card
 from rgi.inversion.start import draw_pool
 
 
@@ -107,3 +109,16 @@ def test_auto_uses_the_pool_if_a_pool_is_given_or_there_is_no_encoder():
     assert invert(gan, observed, config, seed=3).latent.equal(drawn)
     gan.encoder = Encoder(8, 1, 32, width=2, max_width=4).eval().requires_grad_(False)
     torch.testing.assert_close(invert(gan, observed, config, pool=pool).latent, pool[[3, 11]])
+
+
+def test_a_linear_generator_starts_at_the_least_squares_code():
+    """With few steps, the guess is the start that continues, because no member of the pool is as near."""
+    generator, _ = build("appearance", latent_dim=6, channels=1, resolution=16, shapes=0)
+    gan = GAN(generator, None, None, Card("appearance", 6, 1, 16))
+    codes = 2 * torch.randn(3, gan.card.latent_dim)
+    images = gan.generator(codes)
+    torch.testing.assert_close(gan.generator.guess(images), codes, rtol=1e-3, atol=1e-3)
+    config = SolverConfig(mask="none", iterations=1, trial_steps=1, lr_latent=1e-9, precision="float32", pool_size=20)
+    assert (invert(gan, images, config).latent - codes).abs().max() < 1e-2
+    random = invert(gan, images, config.replace(latent_start="pool"))
+    assert (random.latent - codes).abs().max() > 0.1

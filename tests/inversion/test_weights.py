@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.tiny_gan import tiny_gan
 
+from rgi import SolverConfig, invert
 from rgi.inversion.weights import ImageWeights, SharedWeights
 
 
@@ -36,3 +37,19 @@ def test_shared_weights_copy_the_network_only_for_another_precision():
     assert cast.module is not generator
     torch.testing.assert_close(cast(codes.double()), generator(codes).double(), atol=1e-5, rtol=1e-4)
     assert next(generator.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("eps", "moves"), [(1e-8, True), (0.5, False)])
+def test_a_large_epsilon_keeps_weights_that_act_on_masked_pixels(eps, moves):
+    """A pixel that is nearly masked has a tiny gradient, which Adam without ε turns into a full step."""
+    gan = tiny_gan("pca")
+    clean = gan.generator(torch.zeros(1, gan.card.latent_dim))
+    observed = clean.clone()
+    observed[:, :, :4] += 2  # far above the threshold
+    config = SolverConfig(
+        mask_penalty=0.02, tune_generator=True, tune_from=0, warm_moments=False, lr_generator=1e-2, eps_generator=eps,
+        iterations=20, lr_latent=1e-9, latent_start="given", tolerance=None, precision="float32",
+    )  # fmt: skip
+    moved = (invert(gan, observed, config, latent_start=torch.zeros(1, gan.card.latent_dim)).restored - clean).abs()
+    assert (moved[:, :, :4].max() > 0.05) == moves
+    assert moved[:, :, 4:].max() < 1e-3
