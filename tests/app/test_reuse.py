@@ -93,7 +93,13 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
     card = read_card(Path("gan.safetensors"))
     card.residuals.update({"0.5": 0.125, "0.9": 0.25})
     write_card(card, Path("gan.safetensors"))
-    command = inversion("output_dir=run", "solver.mask_penalty=auto", f"solver.clean_quantile={quantile}", "seed=3")
+    command = inversion(
+        "output_dir=run",
+        "solver.mask_penalty=auto",
+        "solver.latent_weight=auto",
+        f"solver.clean_quantile={quantile}",
+        "seed=3",
+    )
     for _ in range(2):
         assert in_process(monkeypatch, *command, "solver.precision=auto") == 0
         found = json.loads(Path("run/environment.json").read_text())["methods"]["rgi"]
@@ -102,6 +108,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
         assert found.pop("seconds") > 0
         assert found == {
             "mask_penalty": {0.5: 0.03125, 0.9: 0.125}[quantile],
+            "latent_weight": pytest.approx(10 * (0.25 / 1.6448536) ** 2),
             "precision": expected,
             "generator_sha256": card.sha256,
             "map": "mask",
@@ -113,7 +120,8 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
     page = Page(Path("run/report.html")).text
     for words in (
         "Resolved settings",
-        f"{found['mask_penalty']:g} {expected} 3 {card.sha256[:12]} mask {threshold:.6g} cpu",
+        f"{found['mask_penalty']:g} {found['latent_weight']:.6g} {expected} 3",
+        f"{card.sha256[:12]} mask {threshold:.6g} cpu",
     ):
         assert words in page
 
