@@ -122,6 +122,8 @@ def test_experiments_of_the_grid_compose(name):
     assert (choices.get("corruption") is not None) == (choices.dataset in INPAINTING)
     if name.startswith("reference/"):
         assert cfg.solver.schedule == "constant"
+        (trained,) = (one for one in EXPERIMENTS if name.startswith(one.removesuffix("pretrain")) and "/" in one)
+        assert cfg.generator.path == composed(f"experiment={trained}").generator.path
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -52,6 +52,7 @@ HOLES = {
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }
+PAPER_RESOLUTION = 128  # of the paper's generators; the patches of textures have 64 pixels
 # Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
 
@@ -64,8 +65,8 @@ def grid() -> dict[str, dict[str, Any]]:
         for method, solver in SOLVERS.items():
             options = PRIOR if method == "anogan" else PRIOR | MASKED_DEFECTS
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
-            experiments[f"reference/{prefix}_{method}"] = _content(
-                {}, dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
+            experiments[f"reference/{prefix}_{method}"] = _reference(
+                dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
             )
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
@@ -77,8 +78,7 @@ def grid() -> dict[str, dict[str, Any]]:
                 name = f"{dataset}_{corruption}_{method}"
                 options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
-                experiments[f"reference/{name}"] = _content(
-                    {},
+                experiments[f"reference/{name}"] = _reference(
                     dataset=dataset,
                     corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
                     solver=f"reference/{solver}",
@@ -93,6 +93,12 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
     if options:
         content["solver"] = options
     return content
+
+
+def _reference(**choices: str) -> dict[str, Any]:
+    """Content of a reference experiment: it reads the generator that the dataset's reference/..._pretrain writes."""
+    content = _content({}, generator="progressive", **choices)
+    return content if choices["dataset"] == "textures" else content | {"dataset": {"resolution": PAPER_RESOLUTION}}
 
 
 class GridSource(ConfigSource):

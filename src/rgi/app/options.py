@@ -257,7 +257,8 @@ def _training_options(cfg: DictConfig) -> list[str]:
     options = [option for option in hydra.overrides.task if option.startswith(groups)]
     if OmegaConf.select(cfg, "dataset.train", default="") is None:
         options.append("dataset.train=FOLDER_OF_CLEAN_IMAGES")
-    return [f"experiment={prefix}_pretrain", *options]
+    reference = "reference/" if str(hydra.runtime.choices.experiment).startswith("reference/") else ""
+    return [f"experiment={reference}{prefix}_pretrain", *options]
 
 
 def generator(cfg: DictConfig, images: ImageSet) -> GAN:
