@@ -37,6 +37,7 @@ from rgi.app.grid import BASELINES, INPAINTERS, INPAINTING, grid
 from rgi.app.grid import SOLVERS as SOLVERS_OF_GRID
 from rgi.app.main import TASKS, run_task
 from rgi.data.sets.textures import Textures
+from rgi.errors import InputError
 from rgi.evaluation import clean_images
 from rgi.report.methods import label
 
@@ -277,7 +278,7 @@ def test_calibration_stores_the_residuals_for_an_automatic_penalty(tmp_path, cap
     assert str(tmp_path / "generator.json") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("family", [["pca"], ["appearance", "generator.options.shapes=2"]])
+@pytest.mark.parametrize("family", [["pca"], ["appearance", "generator.options.shapes=1", "generator.fit.copies=20"]])
 def test_a_family_without_training_and_critic_is_fitted_and_inverted(family, tmp_path):
     name, *options = family
     fitted = [f"generator={name}", *options, "generator.latent_dim=4", f"generator.path={tmp_path / 'own.safetensors'}"]
@@ -285,6 +286,28 @@ def test_a_family_without_training_and_critic_is_fitted_and_inverted(family, tmp
     solver = [f"solver.{name}={value}" for name, value in FASTER.items()]
     run_task(folder_task(tmp_path, "solver.mask_penalty=auto", *fitted, *solver))
     assert (tmp_path / "run/report.html").is_file()
+
+
+def test_a_fitted_generator_keeps_the_critic_of_a_gan(tmp_path):
+    """And its card has the same scores as that of a trained one."""
+    source, own = tmp_path / "gan.safetensors", tmp_path / "own.safetensors"
+    write_generator(source, channels=3, resolution=32)
+    options = [
+        "generator=appearance",
+        "generator.latent_dim=4",
+        "generator.fit.copies=20",
+        f"generator.critic={source}",
+    ]
+    run_task(
+        folder_task(tmp_path, "task=pretrain", *options, f"generator.path={own}", f"output_dir={tmp_path / 'fit'}")
+    )
+    found, expected = load_gan(own), load_gan(source)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert found.critic(images).equal(expected.critic(images))
+    assert {"inversion_gap", "swd", "recall", "copies", "defect_auroc_faint"} <= found.card.quality.keys()
+    options = [*options[:3], f"generator.critic={own}", "generator.path=again.safetensors"]
+    with pytest.raises(InputError, match=r"generator.critic=.*: for 32 pixels and 3 channels"):
+        run_task(folder_task(tmp_path, "task=pretrain", *options, "dataset.resolution=16"))
 
 
 @pytest.mark.parametrize("generator", ["appearance", "compact", "pca", "progressive"])

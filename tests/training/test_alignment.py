@@ -57,6 +57,26 @@ def test_random_codes_give_images_like_the_training_images():
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"copies": -1}, "generator.fit.copies=-1: must be"),
+        ({"flip": "up"}, "generator.fit.flip=up: must be .*horizontal"),
+        ({"copies": 3}, "^generator.latent_dim=12: 9 images and 3 copies have at most 11 "),
+    ],
+)
+def test_wrong_options_of_the_copies_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        fit(torch.randn(9, 1, 16, 16), 12, shapes=0, **options)
+
+
+def test_copies_let_few_images_have_many_components():
+    gan = fit(objects(6, 0.2, seed=0), 20, shapes=0, copies=60)
+    assert gap(gan, objects(8, 0.2, seed=1)) < 0.7 * gap(
+        fit(objects(6, 0.2, seed=0), 5, shapes=0), objects(8, 0.2, seed=1)
+    )
+
+
+@pytest.mark.parametrize(
     ("images", "message"),
     [
         (

@@ -15,6 +15,7 @@ from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
 from rgi.training.copies import Flip, with_copies
+from rgi.validation import Index, check
 
 COMPONENTS = (8, 24, 48)  # principal components in each round after the first, which has the mean or one image alone
 STEPS = 30  # of the inversion in a round
@@ -52,6 +53,8 @@ def fit(
     Raises:
         InputError: the images have another shape, or NaN or infinite values, or are too few for the codes.
     """
+    check("generator.fit.copies", copies, Index)
+    check("generator.fit.flip", flip, Flip)
     pca.check_images(images)
     count, channels, _, resolution = images.shape
     options = {"shapes": shapes, "rotation": rotation}
@@ -59,9 +62,10 @@ def fit(
     warp = shapes + 2 * rotation
     components = latent_dim - warp
     if components >= count + copies:
-        found = f"{count} images have" if not copies else f"{count} images and {copies} copies have"
+        used = f"{warp} codes are for the warp, and " if warp else ""
+        found = f"{count} images and {copies} copies have" if copies else f"{count} images have"
         raise InputError(
-            f"generator.latent_dim={latent_dim}: {warp} codes are for the warp, and {found} at most "
+            f"generator.latent_dim={latent_dim}: {used}{found} at most "
             f"{count + copies - 1} principal components; lower latent_dim, or fit more images"
         )
     straight, moment = _align(images, components, rotation, seed) if warp else (images, _first_moment())

@@ -1,15 +1,15 @@
 """Moved copies of images, with which principal components also describe objects at slightly other places and sizes."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from rgi.validation import one_of
+
 SHIFT = 1 / 16  # largest shift, as a share of the side
 ZOOM = 0.12  # largest change of the size in each direction
 
-Flip = Literal["none", "horizontal", "both"]
+Flip = one_of("none", "horizontal", "both")
 
 
 def with_copies(images: Tensor, count: int, flip: Flip, seed: int) -> Tensor:
