@@ -153,7 +153,8 @@ def test_experiments_run(experiment, tmp_path, capsys):
         overrides += ["batch_size=4", "checkpoint_every=1", f"generator.latent_dim={LATENT}"]
         overrides += ["judge.every=1", "judge.images=2", "judge.samples=16"]
         grows = first.generator.family == "progressive"
-        overrides += ["steps=7", "generator.options.widths=[4,4,2,2]"] if grows else ["steps=2"]
+        widths = "[4,4,2,2,2]" if dataset == "textures" else "[4,4,2,2]"  # of 64 and of 32 pixels
+        overrides += ["steps=9", f"generator.options.widths={widths}"] if grows else ["steps=2"]
         overrides += [f"generator.options.{name}={value}" for name, value in NETWORK.items() if not grows]
         if first.generator.encoder is not None:
             overrides += [f"generator.encoder.{name}={value}" for name, value in ENCODER.items()]
