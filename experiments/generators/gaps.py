@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 from tqdm import tqdm
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.app import grid as experiments
+from rgi.app.grid import compose
 from rgi.app.options import make
 from rgi.data.protocol import stack_images
 from rgi.generators import pca
 
 HERE = Path(__file__).resolve().parent
-CONF = HERE.parents[1] / "conf"
 SETS = {  # generator: options of its dataset
     "magnetic_tile-tile-64": ["dataset=magnetic_tile"],
     "mvtec_ad-screw-64": ["dataset=mvtec_ad"],
@@ -44,30 +42,28 @@ def root_mean_square(residual: Tensor) -> float:
 
 def main() -> None:
     """Measure all generators."""
-    experiments.register()
     rows = []
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for name, options in tqdm(SETS.items()):
-            images, gan = make(compose("config", options), "dataset"), load_gan(name)
-            clean, held_out = stack_images(images.train(), MOST), stack_images(images.validation(), IMAGES)
-            result = invert(gan, held_out, PLAIN)
-            found = root_mean_square(result.observed - result.restored)
-            linear = pca.fit(clean, min(gan.card.latent_dim, len(clean) - 1)).generator
-            centred, (basis, _) = held_out.flatten(1) - linear.mean, torch.linalg.qr(linear.basis.T)
-            projected = root_mean_square(centred - centred @ basis @ basis.T)
-            quality = {key: gan.card.quality.get(key) for key in CARD}
-            rows.append(
-                {
-                    "generator": name,
-                    "family": gan.card.family,
-                    "latent_dim": gan.card.latent_dim,
-                    "gap": found,
-                    "pca_gap": projected,
-                    "ratio": found / projected,
-                    **quality,
-                }
-            )
-            pd.DataFrame(rows).round(4).to_csv(HERE / "gaps.csv", index=False)
+    for name, options in tqdm(SETS.items()):
+        images, gan = make(compose(*options), "dataset"), load_gan(name)
+        clean, held_out = stack_images(images.train(), MOST), stack_images(images.validation(), IMAGES)
+        result = invert(gan, held_out, PLAIN)
+        found = root_mean_square(result.observed - result.restored)
+        linear = pca.fit(clean, min(gan.card.latent_dim, len(clean) - 1)).generator
+        centred, (basis, _) = held_out.flatten(1) - linear.mean, torch.linalg.qr(linear.basis.T)
+        projected = root_mean_square(centred - centred @ basis @ basis.T)
+        quality = {key: gan.card.quality.get(key) for key in CARD}
+        rows.append(
+            {
+                "generator": name,
+                "family": gan.card.family,
+                "latent_dim": gan.card.latent_dim,
+                "gap": found,
+                "pca_gap": projected,
+                "ratio": found / projected,
+                **quality,
+            }
+        )
+        pd.DataFrame(rows).round(4).to_csv(HERE / "gaps.csv", index=False)
 
 
 if __name__ == "__main__":

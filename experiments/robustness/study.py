@@ -13,19 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_dir
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from tqdm import tqdm
 
 from rgi import invert, load_gan
-from rgi.app import grid as experiments
+from rgi.app.grid import compose
 from rgi.app.options import make, solver_config
 from rgi.data.protocol import stack_images
 
 HERE = Path(__file__).resolve().parent
-CONF = HERE.parents[1] / "conf"
 SETS = {  # name in the table: options of the dataset, and generator
     "tile": (["dataset=magnetic_tile"], "magnetic_tile-tile-64"),
     "screw": (["dataset=mvtec_ad"], "mvtec_ad-screw-64"),
@@ -76,28 +74,23 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
-    experiments.register()
     keys = ["set", "area", "contrast", "method"]
     table = pd.DataFrame(columns=[*keys, "pixel_auroc"])
     if arguments.table.exists():
         table = pd.read_csv(arguments.table)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        methods = {
-            name: solver_config(compose("config", [f"experiment=mvtec_{name}"]).solver, name, "invert")
-            for name in METHODS
-        }
-        for name in arguments.sets:
-            options, generator = SETS[name]
-            clean = stack_images(make(compose("config", options), "dataset").validation(), arguments.images)
-            gan = load_gan(generator)
-            for area, contrast, method in tqdm(list(product(AREAS, CONTRASTS, METHODS)), desc=name):
-                if (table[keys] == [name, area, contrast, method]).all(axis="columns").any():
-                    continue
-                observed, masks = painted(clean, area, contrast)
-                scores = invert(gan, observed, methods[method]).anomaly_map("residual", sigma=SIGMA)
-                score = roc_auc_score(masks.flatten(), scores.flatten())
-                table.loc[len(table)] = [name, area, contrast, method, round(score, 4)]
-                table.to_csv(arguments.table, index=False)
+    methods = {name: solver_config(compose(f"experiment=mvtec_{name}").solver, name, "invert") for name in METHODS}
+    for name in arguments.sets:
+        options, generator = SETS[name]
+        clean = stack_images(make(compose(*options), "dataset").validation(), arguments.images)
+        gan = load_gan(generator)
+        for area, contrast, method in tqdm(list(product(AREAS, CONTRASTS, METHODS)), desc=name):
+            if (table[keys] == [name, area, contrast, method]).all(axis="columns").any():
+                continue
+            observed, masks = painted(clean, area, contrast)
+            scores = invert(gan, observed, methods[method]).anomaly_map("residual", sigma=SIGMA)
+            score = roc_auc_score(masks.flatten(), scores.flatten())
+            table.loc[len(table)] = [name, area, contrast, method, round(score, 4)]
+            table.to_csv(arguments.table, index=False)
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ def test_a_fitted_generator_keeps_the_critic_of_a_gan(tmp_path):
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     assert found.critic(images).equal(expected.critic(images))
     assert {"inversion_gap", "swd", "recall", "copies", "defect_auroc_faint"} <= found.card.quality.keys()
-    options = [*options[:3], f"generator.critic={own}", "generator.path=again.safetensors"]
+    options = [*options[:3], f"generator.critic={own}", f"generator.path={tmp_path / 'again.safetensors'}"]
     with pytest.raises(InputError, match=r"generator.critic=.*: for 32 pixels and 3 channels"):
         run_task(folder_task(tmp_path, "task=pretrain", *options, "dataset.resolution=16"))
 

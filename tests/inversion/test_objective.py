@@ -91,7 +91,7 @@ def test_closing_fills_gaps_in_holes_but_not_between_random_pixels():
 
 @pytest.mark.parametrize("mask_shape", ["channel", "pixel"])
 def test_the_mask_is_exactly_zero_up_to_its_threshold(mask_shape):
-    """For every λ: rounding once left 1e-8 in all pixels for one λ in three, and closing then masked whole images."""
+    """For every λ: rounding once left 1e-8 in all pixels for one λ in six, and closing then masked whole images."""
     residual = 1e-3 * torch.randn(1, 3, 8, 8)
     for penalty in torch.linspace(0.01, 0.5, 200, dtype=torch.float64).tolist():
         mask = profile_mask(residual, penalty, "l2", mask_shape)

@@ -40,10 +40,10 @@ INPAINTERS = {
     "rrgi": "r_rgi",
 }
 PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are those of clean images
-# Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/robustness.
+# Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/generators.
 MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
-# Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting/study.py.
+# Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting.
 MASKED_HOLES = {"mask_penalty": "auto", "mask_shape": "pixel", "mask_closing": 0.8}
 TUNED_FAR = {"lr_generator": 1e-3}
 HOLES = {
