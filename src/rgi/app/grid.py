@@ -1,7 +1,8 @@
 """Generated experiments: all pairs of a dataset and a method.
 
 The option ``experiment`` selects a generated experiment in the same way as a file of `conf/experiment`. Examples:
-``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``.
+``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``. Those in
+``reference/`` are the paper's chain, see `rgi.app.chain`.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from rgi.app import chain
 from rgi.data.listing import folder_name
 from rgi.generators import places
 from rgi.inversion.config import SolverConfig
@@ -52,7 +54,6 @@ HOLES = {
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }
-PAPER_RESOLUTION = 128  # of the paper's generators; the patches of textures have 64 pixels
 # Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
 
@@ -61,12 +62,14 @@ SMALL = {"celeba": ""}
 def grid() -> dict[str, dict[str, Any]]:
     """Contents of all generated experiments, by name."""
     experiments = {}
+    for prefix, dataset in (ANOMALY | dict(zip(INPAINTING, INPAINTING, strict=True))).items():
+        experiments[f"reference/{prefix}_pretrain"] = chain.pretraining(dataset)
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = PRIOR if method == "anogan" else PRIOR | MASKED_DEFECTS
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
-            experiments[f"reference/{prefix}_{method}"] = _reference(
-                dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
+            experiments[f"reference/{prefix}_{method}"] = chain.inversion(
+                dataset, solver=f"reference/{solver}", paper="anomaly"
             )
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
@@ -78,8 +81,8 @@ def grid() -> dict[str, dict[str, Any]]:
                 name = f"{dataset}_{corruption}_{method}"
                 options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
-                experiments[f"reference/{name}"] = _reference(
-                    dataset=dataset,
+                experiments[f"reference/{name}"] = chain.inversion(
+                    dataset,
                     corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
                     solver=f"reference/{solver}",
                     paper=f"{dataset}_{corruption}",
@@ -93,12 +96,6 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
     if options:
         content["solver"] = options
     return content
-
-
-def _reference(**choices: str) -> dict[str, Any]:
-    """Content of a reference experiment: it reads the generator that the dataset's reference/..._pretrain writes."""
-    content = _content({}, generator="progressive", **choices)
-    return content if choices["dataset"] == "textures" else content | {"dataset": {"resolution": PAPER_RESOLUTION}}
 
 
 class GridSource(ConfigSource):
@@ -163,8 +160,9 @@ def set_name(*, _root_: DictConfig) -> str:
 
 
 def register() -> None:
-    """Register both plugins with Hydra, and ``${set_name:}``; required before Hydra composes a configuration."""
+    """Register both plugins with Hydra, and all resolvers; required before Hydra composes a configuration."""
     OmegaConf.register_new_resolver("set_name", set_name, replace=True)
+    chain.register()
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
 

@@ -27,7 +27,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, grid, launch, sweep
+from rgi.app import arguments, chain, grid, launch, sweep
 from rgi.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
@@ -91,6 +91,7 @@ def run_task(cfg: DictConfig) -> None:
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.expand_home(cfg)
+        chain.check_chain(cfg)
         options.check_options(cfg)
         trainer.check_trainer(cfg)
         logs.check_logger(cfg)
