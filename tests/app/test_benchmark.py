@@ -95,6 +95,8 @@ def test_rows_are_logged_to_wandb(continued):
         known = {name: value for name, value in expected.items() if value is not None}  # image AUROC is null
         assert {name: found["summary"][name] for name in known} == known
         assert found["config"]["seed"] == 0
+        assert [*found["run"].tags] == ["textures", "brick", method, "standard", "reference"]  # and no generator
+        assert "generator" not in found["artifacts"]
 
 
 def long_form(tmp_path, name, rows):

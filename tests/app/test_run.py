@@ -146,20 +146,30 @@ def test_two_processes_score_like_one(method, home, two_processes, tmp_path, mon
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_run_is_logged_to_wandb(method, two_processes):
-    """The dataset is the group, and the method is the job type. Configuration, scores and pictures are logged."""
+def test_the_run_is_logged_to_wandb(method, home, two_processes):
+    """The dataset is the group, and the method is the job type. All that W&B shows is in the file."""
     folder = two_processes[method]
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")  # one file, although there are two processes
     found = logged(file)
     assert (found["run"].run_group, found["run"].job_type) == ("textures", method)
+    assert [*found["run"].tags] == ["textures", "brick", method, "generator", "standard", "reference"]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert found["config"]["environment"]["commit"] == environment["commit"]
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert {name: found["config"][name] for name in config} == config
-    resolved = json.loads((folder / "environment.json").read_text())["methods"][method]
+    resolved = environment["methods"][method]
     assert found["config"]["resolved"] == resolved
     assert resolved["precision"] in ("bfloat16", "float32")
     expected = json.loads((folder / "metrics.json").read_text())[method]
     assert {name: found["summary"][name] for name in expected} == expected
     check_table(found["files"], [row["name"] for row in table(folder)])
+    histories = [np.load(path)["history"] for path in results(folder).values()]
+    curve = [row["convergence/median"] for row in found["history"] if "convergence/median" in row]
+    assert curve == pytest.approx(np.median(histories, axis=0).tolist())
+    card = json.loads((home / "generator.json").read_text())
+    generator = found["artifacts"]["generator"]
+    assert json.loads(generator.metadata)["sha256"] == card["sha256"] == resolved["generator_sha256"]
+    assert [entry.ref for entry in generator.manifest.contents] == [(home / "generator.safetensors").as_uri()]
 
 
 def check_table(files: dict[str, Path], names: list[str]) -> None:

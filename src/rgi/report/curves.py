@@ -71,6 +71,11 @@ def quartiles(histories: list[np.ndarray]) -> pd.DataFrame | None:
     return table.quantile([0.25, 0.5, 0.75], axis="columns").T.set_axis(["lower", "median", "upper"], axis="columns")
 
 
+def thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """At most `MAX_POINTS` evenly spaced rows of a curve, with the first and the last one."""
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))]
+
+
 def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Convergence | None:
     """Draw the convergence figure. The vertical axis is logarithmic if all values are positive.
 
@@ -104,7 +109,7 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
     figure = Figure(figsize=(11, 3.9), layout="constrained")
     axes = figure.add_subplot()
     for index, table in tables.items():
-        kept = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))]
+        kept = thinned(table)
         colour, dashes = METHOD_COLOURS[index % COLOUR_COUNT], "-" if index < COLOUR_COUNT else "--"
         axes.fill_between(kept.index, kept["lower"], kept["upper"], color=colour, alpha=0.16, linewidth=0)
         axes.plot(kept.index, kept["median"], dashes, color=colour, linewidth=1.5)
