@@ -63,6 +63,11 @@ def main() -> None:
         if "debug=true" in sys.argv:
             raise
         _refuse(_explain(error) if isinstance(error, HydraException) else str(error))
+    except Exception as error:
+        launcher = sweep.launcher(sys.argv)
+        if launcher is None or "debug=true" in sys.argv:  # jobs return their errors, so this one is the launcher's
+            raise
+        _refuse(f"launcher={launcher}: {str(error)[:400]}; type the command again when none of its jobs is running")
     except Stopped as stop:
         if launch.rank() == 0:  # only the first process of `trainer=ddp`
             print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
@@ -73,8 +78,12 @@ def main() -> None:
         _refuse(f"{len(sweep.failed_jobs)} jobs failed: {', '.join(sweep.failed_jobs)}; see above")
 
 
-def run_task(cfg: DictConfig) -> None:
-    """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
+def run_task(cfg: DictConfig) -> str | None:
+    """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1.
+
+    Returns:
+        The error of a job of a multirun, which the other jobs survive; None after success.
+    """
     from rgi.app import logs, options, runs, trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -84,7 +93,7 @@ def run_task(cfg: DictConfig) -> None:
         warnings.filterwarnings("ignore", words)  # warnings about Lightning's own code
     try:
         if not runs.joined():
-            return
+            return None
         module = TASKS.get(cfg.task)
         if module is None:
             raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
@@ -108,13 +117,15 @@ def run_task(cfg: DictConfig) -> None:
             traceback.print_exc()
         if job is None:
             _refuse(message)
-        print(f"error: job {job}: {message or 'ended with the traceback above'}", file=sys.stderr)
-        sweep.failed_jobs.append(job)
+        message = message or "ended with the traceback above"
+        print(f"error: job {job}: {message}", file=sys.stderr)
+        return message
     finally:
         launch.announce(None)
         logs.close_loggers()
         logs.failures.clear()
         runs.close_run()
+    return None
 
 
 def _message(error: Exception) -> str | None:

@@ -11,6 +11,7 @@ from yaml import YAMLError
 
 from rgi.errors import InputError
 
+LOCK = ".lock"  # name of the lock file in a run folder
 UNLOGGED = ".unlogged"  # empty file in a run's folder while the results are complete and the log is not
 
 

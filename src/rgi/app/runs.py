@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rgi.app import launch, sweep
 from rgi.app.environment import environment
 from rgi.app.options import find_generator, make
-from rgi.app.run_files import check_writable, is_finished, read_file, write_json, write_text
+from rgi.app.run_files import LOCK, check_writable, is_finished, read_file, write_json, write_text
 from rgi.baselines.imagenet import is_installed
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 INHERITED = "RGI_RUN_FOLDER"
 TRAINING_TASKS = ("pretrain", "encode")
 RESULTS = ("results", "clean", "validation")  # folders with the results of images
-LOCK = ".lock"  # name of the lock file in a run folder
 _held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
 
