@@ -39,7 +39,7 @@ TASKS = {  # name of the task: module of this package with a function of the sam
     "invert": "solve",
     "predict": "solve",
     "compare": "solve",
-    "report": "solve",
+    "report": "report",
     "benchmark": "benchmark",
 }
 

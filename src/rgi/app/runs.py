@@ -46,7 +46,7 @@ def open_run(cfg: DictConfig) -> Path:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
-    folder = _existing(cfg, config, fingerprint) or _fresh(cfg)
+    folder = _existing(cfg, config, fingerprint) or new_folder(cfg.name)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
@@ -226,9 +226,9 @@ def _unfinished(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
     return None
 
 
-def _fresh(cfg: DictConfig) -> Path:
-    """A new folder name from date and time."""
-    base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def new_folder(name: str) -> Path:
+    """Path of a new folder for a run of this name, from date and time."""
+    base = Path("outputs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 
 

@@ -1,4 +1,4 @@
-"""The tasks that solve test images: invert, predict, compare, and the report of a finished run.
+"""The tasks that solve test images: invert, predict and compare.
 
 Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
@@ -17,7 +17,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import Subset
 
 from rgi.app import logs, run_files, runs
-from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
+from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
 from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
@@ -55,18 +55,6 @@ def compare(cfg: DictConfig) -> None:
     if not cfg.methods:
         raise InputError(f"methods={typed(cfg.methods)}: has no methods; add methods as in conf/experiment/demo.yaml")
     _solve(cfg, dict(cfg.methods), Trainer.test)
-
-
-def report(cfg: DictConfig) -> None:
-    """Write the report of a finished run again."""
-    folder = path_option(cfg, "run")
-    if not folder.is_dir():
-        raise InputError(f"run={folder}: no such folder; name a run folder such as outputs/<experiment>/<date_time>")
-    if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
-        raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
-    scores = run_files.read_file(folder / "metrics.json")
-    config = run_files.read_file(folder / "config.yaml", OmegaConf.create)
-    print(write_page(folder, config.name, scores))
 
 
 def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:

@@ -1,6 +1,7 @@
 """Convergence figure: median and quartiles of the objective over images, as an SVG with the colours of the page."""
 
 import io
+import re
 from dataclasses import dataclass
 
 import matplotlib
@@ -9,13 +10,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+PANEL = (5.4, 3.6)  # size of a figure in inches; a phone shows it at its own size
 MAX_POINTS = 240  # points of a curve; more points would only make the page larger
 COLOUR_COUNT = 8  # colours of methods on the page; from the ninth method on, colours repeat with dashed lines
 # Matplotlib writes placeholder colours. CSS variables of the page replace them, so the figure follows the page's style.
 METHOD_COLOURS, SOFT, LINE = [f"#ab000{index}" for index in range(COLOUR_COUNT)], "#ab0010", "#ab0011"
 VARIABLES = {colour: f"var(--m{index})" for index, colour in enumerate(METHOD_COLOURS)}
 VARIABLES |= {SOFT: "var(--soft)", LINE: "var(--line)"}
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "convergence", "text.color": SOFT, "axes.labelcolor": SOFT}
+SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "convergence",
+    "font.size": 11,
+    "text.color": SOFT,
+    "axes.labelcolor": SOFT,
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Converg
         for index, table in tables.items()
     ]
     with matplotlib.rc_context(SETTINGS):
-        return Convergence(to_svg(convergence_figure(tables, logarithmic)), curves, logarithmic)
+        return Convergence(to_svg(convergence_figure(tables, logarithmic), "convergence"), curves, logarithmic)
 
 
 def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
@@ -106,7 +114,7 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
         tables: results of `quartiles` by the position of the method on the page.
         logarithmic: whether the vertical axis is logarithmic.
     """
-    figure = Figure(figsize=(11, 3.9), layout="constrained")
+    figure = Figure(figsize=PANEL, layout="constrained")
     axes = figure.add_subplot()
     for index, table in tables.items():
         kept = thinned(table)
@@ -128,12 +136,18 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
     return figure
 
 
-def to_svg(figure: Figure) -> str:
-    """Convert a figure to an ``<svg>`` element for the page. Equal figures give equal text."""
+def to_svg(figure: Figure, name: str) -> str:
+    """Convert a figure to an ``<svg>`` element for the page. Equal figures give equal text.
+
+    Args:
+        figure: the figure.
+        name: begins all identifiers of the element, because those of two figures on a page must differ.
+    """
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace("*{", ".plot *{")  # Matplotlib's style rule would apply to the whole page
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\1{name}-", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg
