@@ -15,9 +15,10 @@ from rgi.app.record import method_results, write_page
 from rgi.errors import InputError
 from rgi.report.methods import MethodResults
 from rgi.report.page import write_report
+from rgi.validation import Text, check
 
 log = logging.getLogger(__name__)
-FILES = ("metrics.json", "per_image.csv", "results")  # of a finished run that has solved test images
+FILES = ("metrics.json", "per_image.csv", "environment.json", "config.yaml", "results")  # of a run that solved images
 
 
 def report(cfg: DictConfig) -> None:
@@ -37,7 +38,8 @@ def report(cfg: DictConfig) -> None:
 
 def _report_of_several(cfg: DictConfig) -> Path:
     """One page about all runs that ``runs`` names, and their pictures side by side."""
-    patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+    patterns = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
+    check("runs", patterns[0] if len(patterns) else "", Text)
     folders = list(dict.fromkeys(folder for pattern in patterns for folder in _finished_runs(str(pattern))))
     target = Path(cfg.output_dir or runs.new_folder(cfg.name))
     if (target / "config.yaml").exists():
@@ -60,7 +62,11 @@ def _finished_runs(pattern: str) -> list[Path]:
         InputError: there is none.
     """
     matches = [Path(match) for match in sorted(glob.glob(os.path.expanduser(pattern))) if os.path.isdir(match)]
-    found = [run for match in matches for run in (match, *sorted(match.iterdir())) if _is_run(run)]
+    folders = [folder for match in matches for folder in (match, *sorted(match.iterdir()))]
+    found = [folder for folder in folders if _is_run(folder)]
+    for folder in folders:
+        if (folder / "results").exists() and folder not in found:
+            log.warning("%s: is left out, because this run is not finished", folder)
     if not found:
         what = "have no finished run with test images" if matches else "no such folder"
         raise InputError(
