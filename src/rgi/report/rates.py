@@ -97,8 +97,8 @@ def rate_figure(curves: dict[int, tuple[np.ndarray, np.ndarray]], chance: tuple[
         curves: horizontal and vertical values by the position of the method on the page.
         chance: vertical values of the line by chance at 0 and at 1.
     """
-    figure = Figure(figsize=PANEL, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=PANEL)
+    axes = figure.add_axes((0.13, 0.14, 0.84, 0.83))
     axes.plot([0, 1], chance, "--", color=SOFT, linewidth=0.8)
     for index, (x, y) in curves.items():
         kept = thinned(x, y)

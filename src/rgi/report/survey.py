@@ -60,10 +60,10 @@ def survey(methods: list[MethodResults]) -> Survey:
 def _check_same_image(methods: list[MethodResults], name: str, results: list[Result]) -> None:
     """Raise an error if an image of this name is another one for another method."""
     first = results[0]["observed"]
-    for method, result in zip(methods, results, strict=True):
+    for method, result in zip(methods[1:], results[1:], strict=True):
         other, both = result["observed"], f"{methods[0].results} and {method.results}"
         if other.shape != first.shape:
-            pixels = " and ".join("x".join(map(str, each.shape[:0:-1])) for each in (first, other))
-            raise InputError(f"report: {both} have {name} with {pixels} pixels; {REMEDY}")
+            shapes = " and ".join("x".join(map(str, each.shape)) for each in (first, other))
+            raise InputError(f"report: {both} have different images called {name} ({shapes}); {REMEDY}")
         if not np.abs(np.subtract(other, first, dtype=np.float32)).max() <= SAME:
             raise InputError(f"report: {both} have different images called {name}; {REMEDY}")
