@@ -114,7 +114,6 @@ class Browser:
         for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
-    def picture(self, file: Path, whole: bool = False) -> None:
-        """Write a screenshot of the window, or of the whole page."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(shot["data"]))
+    def shot(self, clip: dict[str, float]) -> bytes:
+        """Screenshot of a part of the window as the bytes of a PNG file."""
+        return base64.b64decode(self.call("Page.captureScreenshot", clip=clip)["data"])
