@@ -21,11 +21,12 @@ ROWS = [
     'benchmark.options=["dataset.test_images=3","generator.path=nowhere.safetensors"]',
     "logger=wandb",
 ]
+LAUNCHER = ["launcher=joblib", "launcher.n_jobs=2"]
 
 
 @pytest.fixture(scope="module")
 def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
-    """A benchmark that was killed with SIGKILL after its first row and then started again.
+    """A benchmark that was killed with SIGKILL after its first row and then started again with a launcher.
 
     The first two rows need no generator. The third row fails, because its generator is missing.
 
@@ -36,7 +37,7 @@ def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
     folder = home / "outputs/benchmark/demo"
     interrupt(home, lambda: finished(folder), *ROWS, cwd=home)
     before = finished(folder)
-    return folder, before, run(home, *ROWS).stdout.splitlines()
+    return folder, before, run(home, *ROWS, *LAUNCHER).stdout.splitlines()
 
 
 def finished(folder: Path) -> dict[str, int]:
