@@ -15,7 +15,6 @@ from rgi.app.record import method_results, write_page
 from rgi.errors import InputError
 from rgi.report.methods import MethodResults
 from rgi.report.page import write_report
-from rgi.validation import Text, check
 
 log = logging.getLogger(__name__)
 FILES = ("metrics.json", "per_image.csv", "environment.json", "config.yaml", "results")  # of a run that solved images
@@ -38,13 +37,14 @@ def report(cfg: DictConfig) -> None:
 
 def _report_of_several(cfg: DictConfig) -> Path:
     """One page about all runs that ``runs`` names, and their pictures side by side."""
-    patterns = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
-    check("runs", patterns[0] if len(patterns) else "", Text)
-    folders = list(dict.fromkeys(folder for pattern in patterns for folder in _finished_runs(str(pattern))))
+    patterns = [str(each) for each in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)]
+    if not patterns:
+        raise InputError("runs=[]: has no runs; name run folders, or a pattern such as 'outputs/mvtec_*'")
+    folders = list(dict.fromkeys(folder for pattern in patterns for folder in _finished_runs(pattern)))
     target = Path(cfg.output_dir or runs.new_folder(cfg.name))
     if (target / "config.yaml").exists():
         raise InputError(f"output_dir={target}: is the folder of a run, which has a report; name another folder")
-    run_files.check_writable(f"output_dir={target}", target)
+    run_files.check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
     names = _short_names(folders)
     commands = {
         f"command of {name}": run_files.read_file(folder / "environment.json").get("command", "")
@@ -68,7 +68,7 @@ def _finished_runs(pattern: str) -> list[Path]:
         if (folder / "results").exists() and folder not in found:
             log.warning("%s: is left out, because this run is not finished", folder)
     if not found:
-        what = "have no finished run with test images" if matches else "no such folder"
+        what = "has no finished run with test images" if matches else "no such folder"
         raise InputError(
             f"runs={pattern}: {what}; name run folders, such as outputs/<experiment>/<date_time>, or folders of runs"
         )
