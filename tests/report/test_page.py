@@ -177,18 +177,6 @@ def test_rows_may_have_only_a_name(tmp_path):
     assert "PaDiM was run on 1 image, 16 \u00d7 16 pixels, without a true mask." in page.text
 
 
-def test_sixty_images_and_three_methods_make_a_small_page(tmp_path):
-    brick = skimage.data.brick()[::2, ::2] / 127.5 - 1
-    rows = [image(f"{number:02d}", number / 60) for number in range(60)]
-    methods = [make_results(tmp_path, method, rows, size=(64, 64)) for method in ("anogan", "rgi", "r_rgi")]
-    for number, each in enumerate(rows):
-        patch = brick[3 * number : 3 * number + 64, 2 * number : 2 * number + 64][None].astype(np.float32)
-        for method in methods:
-            arrays = {"observed": patch, "restored": patch, "clean": patch, "map": np.abs(patch[0]), "history": [2, 1]}
-            np.savez(method.results / f"{each['name']}.npz", **arrays)
-    assert len(report(tmp_path, methods).source) < 3e6
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_enough_contrast(scheme):
     source = (Path(page_module.__file__).parent / "style.html").read_text(encoding="utf-8")
