@@ -13,7 +13,7 @@ from hydra.errors import OverrideParseException
 from rgi.app import grid, launch
 from rgi.errors import InputError
 
-ABSENT = ("experiment", "benchmark")  # groups that are null unless the command line names a choice
+ABSENT = ("experiment", "benchmark", "search")  # groups that are null unless the command line names a choice
 OPTIONAL = ("corruption", "baseline", "paper", "logger")  # groups that experiments choose, and that may be null
 HYDRA = {  # options of Hydra that would do nothing here: the value that Lightning gives its processes, and the remedy
     "hydra.run.dir": (".", "set output_dir=..., the folder of the run"),

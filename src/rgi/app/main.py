@@ -41,6 +41,7 @@ TASKS = {  # name of the task: module of this package with a function of the sam
     "compare": "solve",
     "report": "report",
     "benchmark": "benchmark",
+    "search": "search",
 }
 
 

@@ -63,12 +63,47 @@ def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:
 
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
-    """Run all methods on the test images, and write tables and report."""
-    is_baseline = OmegaConf.select(cfg, "baseline") is not None
-    configs = {} if is_baseline else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
+    """Check options, dataset and generator, and run all methods on the test images."""
+    configs = _configs(cfg, solvers)
     images = image_set(cfg)
     prepare(cfg, images)
-    methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+    run_methods(cfg, images, _methods(cfg, configs, images), loop)
+
+
+def chosen_method(cfg: DictConfig, images: ImageSet) -> Methods:
+    """The chosen solver or baseline on a prepared dataset.
+
+    Args:
+        cfg: configuration of the task invert.
+        images: dataset, checked and ready.
+
+    Raises:
+        InputError: the method's options are wrong, or do not suit the images or the generator.
+    """
+    return _methods(cfg, _configs(cfg, _solver_of(cfg)), images)
+
+
+def _configs(cfg: DictConfig, solvers: dict[str, DictConfig]) -> dict[str, SolverConfig]:
+    """The checked options of all solvers; empty with a baseline."""
+    if OmegaConf.select(cfg, "baseline") is not None:
+        return {}
+    return {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
+
+
+def _methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet) -> Methods:
+    is_baseline = OmegaConf.select(cfg, "baseline") is not None
+    return _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+
+
+def run_methods(cfg: DictConfig, images: ImageSet, methods: Methods, loop: Callable[..., Any]) -> None:
+    """Run methods on the test images, and write tables and report.
+
+    Args:
+        cfg: configuration of the run.
+        images: dataset, checked and ready.
+        methods: methods of the run.
+        loop: `Trainer.predict`, or `Trainer.test` or a function like it, which scores the results.
+    """
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -97,11 +132,12 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
     """Solve clean images if the method needs them, then the test images."""
-    quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
+    scored = loop is not Trainer.predict
+    quiet = {"verbose": False} if scored else {"return_predictions": False}
     try:
         if isinstance(module, InversionModule) and module.map_kind in KINDS_FROM_CLEAN:
             learn_from_clean_images(module, trainer, images, cfg.batch_size)
-        if loop is Trainer.test:
+        if scored:
             fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
         loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
     finally:
