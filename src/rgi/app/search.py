@@ -24,13 +24,13 @@ from pytorch_lightning import Trainer
 
 from rgi.app import best_options, grid, launch, logs, run_files, runs, solve
 from rgi.app.options import image_set, make, prepare
-from rgi.app.search_options import CLEAN, PAINTED, SearchOptions, leaves, search_options
+from rgi.app.search_options import CLEAN, FILES, PAINTED, SearchOptions, leaves, search_options
 from rgi.data.protocol import ImageSet, TestSet
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.held_out import clean_scores, clean_tests, evenly_spaced_part, painted_tests, with_tests
 from rgi.evaluation.loader import TestData
-from rgi.report.search import SearchResults, value_text, write_search
+from rgi.report.search import SearchResults, short_number, value_text, write_search
 from rgi.validation import typed
 
 if TYPE_CHECKING:
@@ -66,12 +66,13 @@ def search(cfg: DictConfig) -> None:
     images = image_set(cfg)
     prepare(cfg, images)
     plain = _trial_config(cfg, options, {})
-    scored = with_tests(images, _scored_tests(cfg, images, options))
     _check_metric(cfg, options)
+    scored = with_tests(images, _scored_tests(cfg, images, options))
     solve.chosen_method(copy.deepcopy(plain), scored)  # its errors appear before work starts
     folder = Path(cfg.output_dir or f"outputs/search/{cfg.name}-{images.category}/{_preset()}")
     run_files.check_writable(f"output_dir={folder}", folder)
     study = Study(cfg, folder, options, _identity(plain, options))
+    log.info("%s over %d images", options.metric, len(scored.test()))
     if options.warning:
         log.warning("note: %s", options.warning)
     while (trial := study.next_trial()) is not None:
@@ -96,10 +97,11 @@ def _scored_tests(cfg: DictConfig, images: ImageSet, options: SearchOptions) -> 
 
 def _check_metric(cfg: DictConfig, options: SearchOptions) -> None:
     """Raise an error if no trial can have the metric."""
-    if options.data == CLEAN and OmegaConf.select(cfg, "baseline") is not None:
+    has_mask = OmegaConf.select(cfg, "baseline") is None and cfg.solver.mask in ("profiled", "adam")
+    if options.metric == f"{CLEAN}/false_positive_rate" and not has_mask:
         raise InputError(
-            f"search.metric={options.metric}: is a score of solvers, and the experiment has a baseline; "
-            "use search.metric=painted/standard/pixel_auroc"
+            f"search.metric={options.metric}: is the share of pixels that a mask marks, and this method finds no mask; "
+            "use search.metric=clean/gap or painted/standard/pixel_auroc"
         )
     if options.metric == f"{PAINTED}/standard/image_auroc":
         raise InputError(
@@ -126,11 +128,12 @@ def _trial_config(cfg: DictConfig, options: SearchOptions, values: dict[str, Any
 
 def _identity(plain: DictConfig, options: SearchOptions) -> dict[str, str]:
     """All that decides the value of a trial, by name, for a comparison of two searches."""
-    settings = runs.decisive_options(runs.resolved(plain))
+    settings = {name: value for name, value in runs.decisive_options(runs.resolved(plain)).items() if name != "scored"}
     values = {"experiment": str(HydraConfig.get().runtime.choices.get("experiment"))}
     values |= {name: typed(value) for name, value in leaves(settings)}
+    values |= {"search.metric": options.metric, "search.images": typed(options.images)}
     values |= {f"search.space.{name}": typed(value) for name, value in leaves(options.space)}
-    values["data, generator or code"] = runs.run_fingerprint(plain)
+    values[FILES] = runs.run_fingerprint(plain)
     return values
 
 
@@ -139,8 +142,7 @@ def _run_trial(cfg: DictConfig, study: "Study", trial: "Trial", images: ImageSet
     from optuna.trial import TrialState
 
     options, folder, started = study.options, study.trial_folder(trial), time.perf_counter()
-    described = ", ".join(f"{name}={typed(value)}" for name, value in trial.params.items())
-    log.info("trial %d: %s", trial.number, described)
+    log.info("trial %d: %s", trial.number, _described(trial.params))
     own = _trial_config(cfg, options, trial.params)
     own.output_dir = str(folder)
     values: dict[int, float] = {}
@@ -168,12 +170,17 @@ def _run_trial(cfg: DictConfig, study: "Study", trial: "Trial", images: ImageSet
         logs.close_loggers()
         logs.failures.clear()
     value = values[max(values)] if state == TrialState.COMPLETE else None
-    study.finish(trial, value, state, reason, images=max(values, default=0))
+    study.finish(trial, value, state, reason)
     runs.close_run()  # after its end is stored, so that no worker takes the trial for lost
     shown = f"{options.metric} {value_text(values[max(values)])}" if values else ""
     word = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}[state]
     text = ", ".join(part for part in (shown, reason) if part)
     log.info("trial %d: %s in %.1f s: %s", trial.number, word, time.perf_counter() - started, text)
+
+
+def _described(values: dict[str, Any]) -> str:
+    """Options and their values in one line."""
+    return ", ".join(f"{name}={short_number(typed(value))}" for name, value in values.items())
 
 
 def _scores(
@@ -230,7 +237,7 @@ def _write(cfg: DictConfig, study: "Study") -> tuple[Path, SearchResults]:
             run_files.write_text(file, text)
             found = {"best": best.number, "experiment": text, "command": best_options.command(study.folder)}
         results = SearchResults(
-            f"{cfg.name}: {_preset()}",
+            f"{_preset()} on {cfg.name}",
             options.metric,
             options.direction,
             options.warning,
@@ -259,8 +266,7 @@ def _conclude(study: "Study", written: tuple[Path, SearchResults]) -> None:
     if best is None and not running:
         raise InputError(f"search: no trial has finished; {page} has the reasons; correct them, or the search space")
     if best is not None:
-        options = ", ".join(f"{name}={typed(value)}" for name, value in best.params.items())
-        print(f"best: {results.metric} {value_text(best.value)}, trial {best.number}: {options}")
+        print(f"best: {results.metric} {value_text(best.value)}, trial {best.number}: {_described(best.params)}")
         print(f"run it: {results.command}")
     if results.warning:
         log.warning("note: %s", results.warning)

@@ -13,12 +13,18 @@ from rgi.validation import Allowed, AsTuple, Count, Seed, checked, one_of, typed
 
 SEARCHED = ("solver", "map", "baseline")  # groups whose options may be searched; others decide which images are scored
 PAINTED, CLEAN = "painted", "clean"  # beginnings of metrics on held-out clean images
-DIRECTIONS = {f"{CLEAN}/gap": -1, f"{CLEAN}/false_positive_rate": -1}  # of all metrics: +1 if higher is better
-for _key, _metric in METRICS.items():
-    if _metric.direction:
-        _name = _key if "/" in _key or _key.endswith(("_per_image", "_mib")) else f"standard/{_key}"
-        DIRECTIONS |= {_name: _metric.direction, f"{PAINTED}/{_name}": _metric.direction}
+COST = ("evaluations_per_image", "peak_memory_mib", "seconds_per_image")  # no quality, so no metric of a search
+# For each metric +1 if higher is better, or -1 if lower is better.
+LABELLED = {
+    key if "/" in key else f"standard/{key}": each.direction
+    for key, each in METRICS.items()
+    if each.direction and key not in COST
+}
+UNLABELLED = {f"{CLEAN}/gap": -1, f"{CLEAN}/false_positive_rate": -1}
+DIRECTIONS = LABELLED | UNLABELLED | {f"{PAINTED}/{name}": direction for name, direction in LABELLED.items()}
+METRIC_WORDS = f"one of {', '.join(LABELLED)}, these after {PAINTED}/, {' or '.join(UNLABELLED)}"
 RANGE = {"low", "high", "log", "step"}  # keys of a range of numbers
+FILES = "data, generator or code"  # name of all that decides besides options, see `rgi.app.runs.run_fingerprint`
 ABSENT = object()
 Images = Annotated[
     tuple[Count, ...],
@@ -39,7 +45,7 @@ class SearchOptions:
 
     space: dict
     trials: Count
-    metric: Annotated[one_of(*DIRECTIONS), Allowed(f"one of {', '.join(DIRECTIONS)}")]
+    metric: Annotated[one_of(*DIRECTIONS), Allowed(METRIC_WORDS)]
     images: Images
     seed: Seed
     sampler: dict

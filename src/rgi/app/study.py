@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rgi.app import runs
 from rgi.app.options import make
-from rgi.app.search_options import SearchOptions, leaves
+from rgi.app.search_options import FILES, SearchOptions, leaves
 from rgi.errors import InputError
 from rgi.report.search import TrialRow
 from rgi.validation import typed
@@ -75,8 +75,9 @@ class Study:
                 self.study.set_user_attr("identity", identity)
         if stored not in (None, identity):
             names = [name for name in {**stored, **identity} if stored.get(name) != identity.get(name)]
+            names = [name for name in names if name != FILES] or names  # its fingerprint has the options in it, too
             raise InputError(
-                f"{file}: is the study of another search ({', '.join(names[:5])} differ); name another output_dir"
+                f"{file}: is the study of another search (different: {', '.join(names[:5])}); name another output_dir"
             )
 
     def door(self) -> FileLock:
@@ -105,18 +106,17 @@ class Study:
         """The run folder of a trial; a trial that continues a killed one has the same."""
         return self.folder / trial.user_attrs["folder"]
 
-    def finish(self, trial: Trial, value: float | None, state: TrialState, reason: str = "", **facts: Any) -> None:
+    def finish(self, trial: Trial, value: float | None, state: TrialState, reason: str) -> None:
         """Store the end of a trial.
 
         Args:
             trial: the trial.
             value: its value; None unless the trial is complete.
             state: its state.
-            reason: why it has failed.
-            facts: further facts, such as the seconds.
+            reason: why it has failed; "" if it has not.
         """
-        for name, fact in {**facts, "reason": reason}.items():
-            trial.set_user_attr(name, fact)
+        with suppress(RuntimeError):  # a worker on another machine took this one for lost, and continues the trial
+            trial.set_user_attr("reason", reason)
         self.study.tell(trial, value, state, skip_if_finished=True)
 
     def rows(self) -> list[TrialRow]:
@@ -235,7 +235,7 @@ def _row(trial: FrozenTrial, successors: dict[int, int]) -> TrialRow:
         trial.number,
         state,
         trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-        max(trial.intermediate_values, default=0) if trial.state != TrialState.COMPLETE else facts.get("images", 0),
+        max(trial.intermediate_values, default=0),
         {name: typed(value) for name, value in trial.params.items()},
         seconds,
         reason,
