@@ -82,8 +82,8 @@ class SearchOptions:
             )
         if self.data == CLEAN:
             return (
-                f"{self.metric} sees clean images only, so it is best for options that explain or mask everything in "
-                f"the same way. Check the result with a metric of {PAINTED}/..."
+                f"{self.metric} sees clean images only, so options that find no defect at all may be the best. "
+                f"Check the result with search.metric={PAINTED}/..."
             )
         return ""
 
