@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import TrialState
 
-from rgi.app import runs, search, solve, study
+from rgi.app import best_options, runs, search, solve, study
 from rgi.app.grid import CONF
 from rgi.app.main import run_task
 from rgi.app.search_options import leaves, search_options
@@ -208,3 +209,25 @@ def test_without_optuna_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else find(name))
     with pytest.raises(InputError, match=r"optuna is missing; .*robust-gan-inversion\[search\]"):
         search.search(composed(*PCA))
+
+
+def test_the_command_of_the_best_options_finds_the_users_own_experiments(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/rgi"])
+    composed("task=search", "search=rgi", f"hydra.searchpath=[file://{tmp_path}]")
+    expected = f"rgi --config-dir found experiment=best 'hydra.searchpath=[file://{tmp_path}]'"
+    assert best_options.command(Path("found")) == expected
+    typed = [
+        "task=search",
+        "experiment=mine",
+        "~corruption",
+        "solver=r_rgi",
+        "dataset.category='03'",
+        "+solver.x=[1,null]",
+    ]
+    text = best_options.experiment(typed, {"solver.mask": "none", "solver.starts": 3}, ["a note"])
+    assert text.startswith("# @package _global_\n# a note\n")
+    assert OmegaConf.create(text) == {
+        "defaults": ["mine", {"override /corruption": None}, {"override /solver": "r_rgi"}, "_self_"],
+        "dataset": {"category": "03"},
+        "solver": {"x": [1, None], "mask": "none", "starts": 3},
+    }

@@ -21,7 +21,9 @@ TRIALS = [
 
 @pytest.mark.parametrize(("direction", "expected"), [(1, [0, 3, 2, 1, 4]), (-1, [3, 0, 2, 1, 4])])
 def test_trials_are_listed_from_the_best_to_the_worst(direction, expected, tmp_path):
-    results = SearchResults("rgi on x", "clean/gap", direction, "be careful", TRIALS, {"solver.iterations": 1.0})
+    results = SearchResults(
+        "rgi on x", "clean/gap", direction, "clean images", "be careful", TRIALS, {"solver.iterations": 1.0}
+    )
     page = write_search(tmp_path, results).read_text()
     rows = page[page.index("<tbody>") :].split("<tr")[1:]
     assert [int(row.split("<td>")[1].split("</")[0].rpartition(">")[2]) for row in rows] == expected
@@ -34,7 +36,7 @@ def test_trials_are_listed_from_the_best_to_the_worst(direction, expected, tmp_p
 
 
 def test_a_search_without_a_value_has_a_page(tmp_path):
-    page = write_search(tmp_path, SearchResults("x", "clean/gap", -1, "", TRIALS[4:], {})).read_text()
+    page = write_search(tmp_path, SearchResults("x", "clean/gap", -1, "clean images", "", TRIALS[4:], {})).read_text()
     assert "No trial has finished yet" in page
     assert "<svg" not in page
 

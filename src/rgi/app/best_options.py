@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rgi.app import grid
@@ -44,14 +45,17 @@ def experiment(typed_options: list[str], found: dict[str, Any], notes: list[str]
 
 
 def command(folder: Path) -> str:
-    """The command that runs the experiment file of a search.
+    """The command that runs the experiment file of a search; it names the user's own folders of configuration, too.
 
     Args:
         folder: folder of the search.
     """
     program = Path(sys.argv[0])
     start = ["python", program.name] if program.suffix == ".py" else ["rgi"]
-    return shlex.join([*start, "--config-dir", str(folder), "experiment=best"])
+    sources = HydraConfig.get().runtime.config_sources
+    own = [f"file://{source.path}" for source in sources if source.schema == "file" and source.provider != "main"]
+    search_path = [f"hydra.searchpath=[{','.join(own)}]"] if own else []
+    return shlex.join([*start, "--config-dir", str(folder), "experiment=best", *search_path])
 
 
 def _put(content: dict[str, Any], name: str, value: Any) -> None:

@@ -5,7 +5,6 @@ imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
 import difflib
-import errno
 import importlib
 import logging
 import os
@@ -27,10 +26,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, chain, grid, launch, sweep
+from rgi.app import arguments, chain, grid, launch, run_files, sweep
 from rgi.errors import InputError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
 TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
     "encode": "train",
@@ -137,7 +135,7 @@ def _message(error: Exception) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, PermissionError):
         return f"{error.filename}: no permission to read or write it; ask its owner for permission, or name a copy"
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, OSError) and error.errno in run_files.NO_ROOM:
         return (
             f"{error.filename or 'output'}: cannot be written ({error.strerror}); make room, and run the command again"
         )

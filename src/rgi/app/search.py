@@ -72,7 +72,7 @@ def search(cfg: DictConfig) -> None:
     folder = Path(cfg.output_dir or f"outputs/search/{cfg.name}-{images.category}/{_preset()}")
     run_files.check_writable(f"output_dir={folder}", folder)
     study = Study(cfg, folder, options, _identity(plain, options))
-    log.info("%s over %d images", options.metric, len(scored.test()))
+    log.info("%s over %d %s", options.metric, len(scored.test()), options.scored_images)
     if options.warning:
         log.warning("note: %s", options.warning)
     while (trial := study.next_trial()) is not None:
@@ -158,14 +158,14 @@ def _run_trial(cfg: DictConfig, study: "Study", trial: "Trial", images: ImageSet
             solve.run_methods(own, images, solve.chosen_method(own, images), partial(_scores, options, report))
     except Pruned:
         state = TrialState.PRUNED
-    except OSError:  # no fault of the options: the same command continues this trial
-        raise
     except Exception as error:
+        if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in run_files.NO_ROOM):
+            raise  # no fault of the options: the same command continues this trial
         if not isinstance(error, InputError):
             traceback.print_exc()
         reason = " ".join((str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}").split())
-        if not (folder / "metrics.json").exists():  # otherwise only the log of a complete run has failed
-            state = TrialState.FAIL
+        if max(values, default=0) < len(images.test()) or not (folder / "metrics.json").exists():
+            state = TrialState.FAIL  # otherwise only the log of a complete run has failed
     finally:
         logs.close_loggers()
         logs.failures.clear()
@@ -225,9 +225,10 @@ def _value(options: SearchOptions, trainer: Trainer, module: TestModule, names: 
 
 def _write(cfg: DictConfig, study: "Study") -> tuple[Path, SearchResults]:
     """Write page and table, and the experiment file if a trial has finished. Returns the page and what it shows."""
-    options, best = study.options, study.best()
+    options = study.options
     found: dict[str, Any] = {}
     with study.door():
+        best = study.best()
         if best is not None:
             file = study.folder / "experiment" / "best.yaml"
             file.parent.mkdir(exist_ok=True)
@@ -240,6 +241,7 @@ def _write(cfg: DictConfig, study: "Study") -> tuple[Path, SearchResults]:
             f"{_preset()} on {cfg.name}",
             options.metric,
             options.direction,
+            options.scored_images,
             options.warning,
             study.rows(),
             study.importances(),

@@ -72,6 +72,12 @@ class SearchOptions:
         return self.metric.removeprefix(f"{PAINTED}/")
 
     @property
+    def scored_images(self) -> str:
+        """The scored images in words."""
+        words = {PAINTED: "held-out clean images with painted damage", CLEAN: "held-out clean images"}
+        return words.get(self.data, "labelled test images")
+
+    @property
     def warning(self) -> str:
         """What a reader must know of the metric; empty for most metrics without labels."""
         if not self.data:

@@ -49,6 +49,7 @@ class SearchResults:
         title: heading.
         metric: name of the metric, with its protocol.
         direction: +1 if a higher metric is better, -1 if a lower one is.
+        scored: what the scored images are, in words.
         warning: what a reader must know of the metric; empty for nothing.
         trials: all trials.
         importances: share of each option in the spread of the values.
@@ -61,6 +62,7 @@ class SearchResults:
     title: str
     metric: str
     direction: int
+    scored: str
     warning: str
     trials: list[TrialRow]
     importances: dict[str, float]
