@@ -73,7 +73,7 @@ def test_a_search_continues_reports_failures_and_writes_an_experiment(tmp_path, 
     text = Path(page).read_text()
     assert "made to fail" in text
     assert "best.yaml" in text
-    assert not {"http", "src="} & {text[i : i + 4] for i in range(len(text)) if text[i : i + 9] != "http://ww"}
+    assert not re.findall(r'(?:src|href)="(?!#|trials/)|url\((?!#)', text)  # it loads nothing from elsewhere
 
     done = [trial for trial in trials_of(folder) if trial["state"] == "finished"]
     components = int(max(done, key=lambda trial: float(trial["value"]))["baseline.components"])

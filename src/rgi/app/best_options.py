@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def experiment(typed_options: list[str], found: dict[str, Any], notes: list[str]
             _put(content, name, override.value())
     for name, value in found.items():
         _put(content, name, value)
-    head = "".join(f"# {note}\n" for note in notes)
+    head = "".join(f"# {line}\n" for note in notes for line in textwrap.wrap(note, 100, break_on_hyphens=False))
     # Hydra's own strings carry their quotes with them, so they are converted to plain ones.
     body = yaml.safe_dump(_plain({"defaults": [*defaults, "_self_"], **content}), sort_keys=False, allow_unicode=True)
     return f"# @package _global_\n{head}{body}"

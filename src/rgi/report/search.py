@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rgi.report.curves import LINE, METHOD_COLOURS, SETTINGS, SOFT, to_svg
+from rgi.report.curves import LINE, METHOD_COLOURS, PANEL, SETTINGS, SOFT, to_svg
 from rgi.report.formats import MISSING
 from rgi.report.templates import load_template
 
@@ -85,8 +85,8 @@ def write_search(folder: Path, results: SearchResults) -> Path:
     trial_table(results).to_csv(folder / "table.csv", index=False)
     ranked = sorted(results.trials, key=lambda trial: _rank(trial, results.direction))
     with matplotlib.rc_context(SETTINGS):
-        history = to_svg(history_figure(results)) if any(each.state in SCORED for each in ranked) else ""
-        importance = to_svg(importance_figure(results.importances)) if results.importances else ""
+        history = to_svg(history_figure(results), "history") if any(each.state in SCORED for each in ranked) else ""
+        importance = to_svg(importance_figure(results.importances), "importance") if results.importances else ""
     page = folder / "search.html"
     text = load_template("search.html").render(
         results=results,
@@ -130,7 +130,7 @@ def history_figure(results: SearchResults) -> Figure:
     Args:
         results: results with at least one value.
     """
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=PANEL, layout="constrained")
     axes = figure.add_subplot()
     of_state = {state: [each for each in results.trials if each.state == state] for state in SCORED}
     numbers, values = ([getattr(each, name) for each in of_state["finished"]] for name in ("number", "value"))
@@ -142,7 +142,7 @@ def history_figure(results: SearchResults) -> Figure:
         points = [[getattr(each, name) for each in of_state["pruned"]] for name in ("number", "value")]
         label, colour = "pruned, over its first images", METHOD_COLOURS[1]
         axes.plot(*points, "o", color=colour, fillstyle="none", markersize=6, label=label)
-    axes.set(xlabel="trial", ylabel=results.metric)
+    axes.set(xlabel="trial", ylabel=results.metric, xlim=(-0.5, len(results.trials) - 0.5))
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.legend(frameon=False, labelcolor=SOFT)
     return _plain(figure)
@@ -154,14 +154,14 @@ def importance_figure(importances: dict[str, float]) -> Figure:
     Args:
         importances: share of each option in the spread of the values.
     """
-    figure = Figure(figsize=(11, 0.9 + 0.4 * len(importances)), layout="constrained")
+    figure = Figure(figsize=(PANEL[0], 0.8 + 0.4 * len(importances)), layout="constrained")
     axes = figure.add_subplot()
     names, shares = list(importances), list(importances.values())
     bars = axes.barh(range(len(names)), shares, color=METHOD_COLOURS[0], height=0.6)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=4, color=SOFT)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.08), xlabel="share of the spread of the values")
+    axes.set(xlim=(0, 1.15), xlabel="share of the spread of the values")
     return _plain(figure)
 
 
