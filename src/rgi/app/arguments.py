@@ -14,6 +14,7 @@ from rgi.app import grid, launch
 from rgi.errors import InputError
 
 ABSENT = ("experiment", "benchmark", "search")  # groups that are null unless the command line names a choice
+OWN_PICTURES = "experiment=folder_rrgi"  # the method for input=..., unless an experiment is named
 OPTIONAL = ("corruption", "baseline", "paper", "logger")  # groups that experiments choose, and that may be null
 HYDRA = {  # options of Hydra that would do nothing here: the value that Lightning gives its processes, and the remedy
     "hydra.run.dir": (".", "set output_dir=..., the folder of the run"),
@@ -35,7 +36,8 @@ def prepare(arguments: list[str]) -> list[str]:
 
     ``group=null`` removes a group, as null in `conf/config.yaml` does; Hydra itself accepts null in files only. A
     leading ``~`` is put in quotes, because Hydra's grammar has another meaning for it. ``launcher`` is the group
-    ``hydra/launcher``, which Hydra would not read from an experiment.
+    ``hydra/launcher``, which Hydra would not read from an experiment. ``input=...`` without an experiment has the method
+    of `OWN_PICTURES`.
 
     Args:
         arguments: arguments of the command line.
@@ -54,7 +56,10 @@ def prepare(arguments: list[str]) -> list[str]:
         _check_hydra(argument, override, given.multirun)
         if override.key_or_group == LAUNCHER:
             _check_launcher(argument, override, given.multirun or "task=benchmark" in parsed)
-    rewritten = (_rewrite(argument, parsed[argument]) for argument in given.overrides)
+    rewritten = [_rewrite(argument, parsed[argument]) for argument in given.overrides]
+    chosen = {override.key_or_group: override.value() for override in parsed.values()}
+    if chosen.get("input") is not None and "experiment" not in chosen:
+        rewritten.append(OWN_PICTURES)
     flags = [argument for argument in arguments if argument not in parsed]
     return [*flags, *(argument for argument in rewritten if argument is not None)]
 

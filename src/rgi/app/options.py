@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 ABSENT = object()  # default of options that a task does not have
 PATHS = (
     *("output_dir", "generator.path", "dataset.root", "dataset.masks", "dataset.train", "corruption.masks"),
-    *("source", "target", "run"),
+    *("source", "target", "run", "input"),
 )
 OPTIONS = {  # options of the tasks; a task has some of these
     "name": Text,

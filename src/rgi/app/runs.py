@@ -125,6 +125,8 @@ def run_fingerprint(cfg: DictConfig) -> str:
 
 def _data_files(cfg: DictConfig) -> list[str]:
     """Name, size and time of all files of the dataset and of a folder of masks; empty for images of a package."""
+    if cfg.dataset is None:  # with input=..., each picture is compared with its row
+        return []
     images, corruption = make(cfg, "dataset"), make(cfg, "corruption") if cfg.get("corruption") else None
     files: list[Path] = []
     if isinstance(images, FileSet):
@@ -180,6 +182,8 @@ def decisive_options(config: str) -> dict[str, Any]:
     """
     options = OmegaConf.to_container(OmegaConf.create(config))
     neutral = ["logger", "pretrain_if_missing", "checkpoint_every"]
+    if options.get("task") == "predict":
+        neutral.append("threshold")  # it decides the verdicts, which are made anew
     if options.get("task") not in TRAINING_TASKS:
         neutral += ["batch_size", "trainer"]
     return {name: value for name, value in options.items() if name not in neutral}

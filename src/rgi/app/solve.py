@@ -18,6 +18,7 @@ from torch.utils.data import Subset
 
 from rgi.app import logs, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
+from rgi.app.predict import predict_pictures
 from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.errors import InputError
@@ -46,7 +47,10 @@ def invert(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """Solve the test images with one method and write the report, without scores."""
+    """Solve pictures of any size (``input=...``), or the test images of a dataset without scoring them."""
+    if cfg.input is not None:
+        predict_pictures(cfg)
+        return
     _solve(cfg, _solver_of(cfg), Trainer.predict)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -84,9 +84,23 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     base = expanded(folder)
     if not base.is_dir():
         raise InputError(f"{label}: no such folder; correct the path")
+    return named_by_stem(walk(base), base, label)
+
+
+def named_by_stem(paths: Iterable[Path], base: Path, label: str) -> dict[str, Path]:
+    """The images among files below a folder: a sorted map from path, without suffix and below the folder, to file.
+
+    Args:
+        paths: files below the folder.
+        base: the folder.
+        label: text for the files in error messages, for example ``dataset.root=data``.
+
+    Raises:
+        InputError: see `images_by_stem`.
+    """
     files: dict[str, Path] = {}
     others = 0
-    for path in _walk(base):
+    for path in paths:
         if path.suffix.lower() not in SUFFIXES:
             others += 1
             continue
@@ -105,7 +119,7 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _walk(base: Path) -> Iterator[Path]:
+def walk(base: Path) -> Iterator[Path]:
     """All files below a folder, sorted, except hidden ones; links are followed, and no folder is entered twice."""
 
     def refuse(error: OSError) -> None:

@@ -6,6 +6,7 @@ of the test images.
 """
 
 import logging
+from dataclasses import dataclass
 
 import torch
 from pytorch_lightning import Trainer
@@ -144,6 +145,21 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     module.clean = clean_statistics(results, feature_map, module.device)
 
 
+@dataclass(frozen=True)
+class JointMap:
+    """The weighted sum of the maps of fitted baselines.
+
+    Attributes:
+        parts: fitted baselines and their weights.
+    """
+
+    parts: list[tuple[Baseline, float]]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (B,H,W) of images (B,C,H,W)."""
+        return torch.stack([weight * part.predict(images).scores for part, weight in self.parts]).sum(0)
+
+
 def joint_map(
     features: nn.Module,
     parts: dict[type[Baseline], float],
@@ -151,7 +167,7 @@ def joint_map(
     held_out: list[int],
     seed: int,
     device: torch.device,
-) -> FeatureMap:
+) -> JointMap:
     """The weighted sum of the maps of baselines, each in standard deviations on held-out clean images.
 
     Args:
@@ -161,9 +177,6 @@ def joint_map(
         held_out: positions of the clean images for the standard deviations; the fits use other images.
         seed: seed of the baselines.
         device: device of the fits.
-
-    Returns:
-        A function from images (B,C,H,W) to scores (B,H,W).
     """
     rest = sorted(set(range(len(clean))) - set(held_out))
     others = Subset(clean, [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
@@ -173,7 +186,7 @@ def joint_map(
         fitted = make(features, seed=seed).fit(others, device)
         spread = float(fitted.predict(measured).scores.std())
         scaled.append((fitted, weight / max(spread, torch.finfo(torch.float32).tiny)))
-    return lambda images: torch.stack([weight * part.predict(images).scores for part, weight in scaled]).sum(0)
+    return JointMap(scaled)
 
 
 def clean_statistics(results: list[Result], feature_map: FeatureMap | None, device: torch.device) -> CleanStatistics:

@@ -1,5 +1,7 @@
 """Residuals of clean images, from which λ is set without labelled defects."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from rgi.generators.store import GAN
@@ -10,7 +12,9 @@ CALIBRATION_IMAGES = 64  # enough images for the residuals on a card
 LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
 
 
-def clean_residuals(gan: GAN, images: Tensor, config: SolverConfig | None = None) -> dict[str, float]:
+def clean_residuals(
+    gan: GAN, images: Tensor, config: SolverConfig | None = None, on_step: Callable[[int], object] | None = None
+) -> dict[str, float]:
     """Quantiles of abs(x - G(z)) over all scalars of clean images, after least-squares inversion without a mask.
 
     Args:
@@ -18,12 +22,13 @@ def clean_residuals(gan: GAN, images: Tensor, config: SolverConfig | None = None
         images: clean images (B,C,H,W) that are not training images of the GAN.
         config: optimisation of z, as in the later inversions; None means the default. The mask, the tuning
             of the generator and the term |z|² are always switched off.
+        on_step: see `rgi.inversion.solver.invert`.
 
     Returns:
         Level as text, such as "0.9", to quantile in units of pixel values, as in `rgi.generators.store.Card.residuals`.
     """
     plain = (config or SolverConfig()).replace(mask="none", tune_generator=False, latent_weight=0.0)
-    inversion = invert(gan, images, plain)
+    inversion = invert(gan, images, plain, on_step=on_step)
     residuals = (inversion.observed - inversion.restored).abs().flatten().cpu().double()
     quantiles = _quantiles(residuals)
     return {str(level): float(value) for level, value in zip(LEVELS, quantiles, strict=True)}
