@@ -29,7 +29,7 @@ from rgi.validation import Fraction, check
 
 log = logging.getLogger(__name__)
 MIN_PICTURES = 8  # fewer clean pictures tell nothing about a rate of false alarms
-HELD_OUT = "held_out"  # folder of the results of pictures for the threshold
+HELD_OUT = "validation"  # folder of the results of pictures for the threshold
 
 
 class CleanPictures:
@@ -69,8 +69,7 @@ def calibrate_pictures(cfg: DictConfig) -> None:
     images = CleanPictures(plan, [path for _, path in files[::2]])
     measured = plan.gan.card.residuals
     with_residuals(plan, any_residuals()).check_method(cfg)
-    for _ in parallel_map(lambda item: Picture(*item, plan.fit), files, "checking pictures"):
-        pass
+    _check_pictures(plan, files)
     cfg.map.kind, cfg.map.features = choose_map(cfg.map.kind, cfg.map.features, images, plan.gan)
     held_out = dict(files[1::2] if cfg.map.kind in KINDS_FROM_CLEAN else files)
     run_files.check_writable(f"generator.path={cfg.generator.path}", plan.file.parent)
@@ -84,6 +83,16 @@ def calibrate_pictures(cfg: DictConfig) -> None:
     scores, pixels = _solve(cfg, plan, trainer, module, held_out, folder)
     if trainer.is_global_zero:
         _write(cfg, plan, scores, pixels, calibration.statistics_tensors(module.clean))
+
+
+def _check_pictures(plan: Plan, files: list[tuple[str, Path]]) -> None:
+    """Decode all pictures; an error for the first that cannot be used."""
+
+    def check_picture(item: tuple[str, Path]) -> None:
+        Picture(*item, plan.fit)
+
+    for _ in parallel_map(check_picture, files, "checking pictures"):
+        pass
 
 
 def _residuals(plan: Plan, files: list[Path], trainer: Trainer) -> dict[str, float]:

@@ -37,7 +37,7 @@ class Plan:
         fit: how a picture is brought to the size of the generator.
         calibration: measurements on clean pictures with this generator; None if there are none.
         file: file of the calibration, which may not exist.
-        command: command that calibrates.
+        remedy: what to do for a calibration.
     """
 
     files: dict[str, Path]
@@ -46,7 +46,7 @@ class Plan:
     fit: Fit
     calibration: Calibration | None
     file: Path
-    command: str
+    remedy: str
 
     def settings(self, cfg: DictConfig) -> dict[str, Any]:
         """All options that decide the scores of pictures, by name."""
@@ -107,7 +107,7 @@ def make_plan(cfg: DictConfig) -> Plan:
     cfg.fit = kind
     fit = Fit(kind, gan.card.channels, gan.card.resolution, gan.card.patch or gan.card.resolution)
     command = f"rgi task=calibrate input=FOLDER_OF_CLEAN_PICTURES {shlex.quote(f'generator.path={path}')}"
-    return Plan(files, gan, config, fit, calibration, file, command)
+    return Plan(files, gan, config, fit, calibration, file, f"calibrate with: {command}")
 
 
 def fit_of(card: Card) -> str:

@@ -54,13 +54,13 @@ def _settled(cfg: DictConfig, plan: Plan) -> Plan:
     calibration = plan.calibration
     if calibration is None:
         if cfg.map.kind in KINDS_FROM_CLEAN:
-            raise InputError(f"map.kind={cfg.map.kind}: needs a calibration; {plan.command}, or set map.kind=residual")
+            raise InputError(f"map.kind={cfg.map.kind}: needs a calibration; {plan.remedy}, or set map.kind=residual")
         cfg.map.kind = "residual" if cfg.map.kind == AUTO else cfg.map.kind
         return plan
     for option in ("kind", "features"):
         if cfg.map[option] == AUTO:
             cfg.map[option] = calibration.settings.get(f"map.{option}")
-    calibration.check(plan.gan, plan.settings(cfg), plan.file, plan.command)
+    calibration.check(plan.gan, plan.settings(cfg), plan.file, plan.remedy)
     return with_residuals(plan, calibration.residuals)
 
 
@@ -70,7 +70,7 @@ def _threshold(cfg: DictConfig, plan: Plan) -> float | None:
         log.info("threshold %g, as given", cfg.threshold)
         return cfg.threshold
     if plan.calibration is None:
-        log.warning("no calibration, so there are scores and no verdicts; calibrate with: %s", plan.command)
+        log.warning("no calibration, so there are scores and no verdicts; %s", plan.remedy)
         return None
     log.info(
         "threshold %.4g from %d clean pictures: about %.2g %% of clean pictures lie above",

@@ -18,7 +18,6 @@ from rgi.errors import InputError
 from rgi.evaluation.clean_images import FEATURE_PARTS, JointMap, extractor
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
-from rgi.validation import typed
 
 ENDING = ".calibration.safetensors"
 PIXELS = 10_000  # highest number of pixels of a picture that count for the threshold of the map
@@ -53,25 +52,25 @@ class Calibration:
         """Share of clean pictures above the threshold that is to be expected."""
         return rank(len(self.scores), self.false_positive_rate) / (len(self.scores) + 1)
 
-    def check(self, gan: GAN, settings: dict[str, Any], file: Path, command: str) -> None:
+    def check(self, gan: GAN, settings: dict[str, Any], file: Path, remedy: str) -> None:
         """Check that the calibration is of this generator and method.
 
         Args:
             gan: generator.
             settings: options of the method by name.
             file: file of the calibration.
-            command: command that calibrates again.
+            remedy: what to do for a new calibration.
 
         Raises:
             InputError: the calibration is of another generator, or of other options.
         """
-        remedy = f"calibrate again: {command}, or move this file away"
+        remedy = f"{remedy}, or move this file away"
         if self.generator != gan.card.sha256:
             raise InputError(f"{file}: is a calibration of another generator; {remedy}")
         for name, value in json.loads(json.dumps(settings)).items():
             if self.settings.get(name) != value:
-                measured = typed(self.settings.get(name))
-                raise InputError(f"{name}={typed(value)}: the calibration {file} has {name}={measured}; {remedy}")
+                known = _shown(self.settings.get(name))
+                raise InputError(f"{name}={_shown(value)}: the calibration {file} has {name}={known}; {remedy}")
 
     def clean(self, gan: GAN) -> CleanStatistics | None:
         """Statistics for the anomaly map; None for a map without statistics."""
@@ -80,6 +79,11 @@ class Calibration:
         parts = {name.partition(".")[0] for name in self.statistics if "." in name}
         feature_map = self._feature_map(gan, parts) if parts else None
         return CleanStatistics(self.statistics["observed"], self.statistics["residuals"], feature_map)
+
+
+def _shown(value: Any) -> str:
+    """A value as a user types it on the command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def statistics_tensors(clean: CleanStatistics | None) -> dict[str, Tensor]:
