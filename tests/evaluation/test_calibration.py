@@ -10,6 +10,8 @@ from helpers.tiny_gan import tiny_gan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rgi.baselines.padim import PaDiM
+from rgi.baselines.patchcore import PatchCore
 from rgi.errors import InputError
 from rgi.evaluation.calibration import (
     Calibration,
@@ -20,12 +22,12 @@ from rgi.evaluation.calibration import (
     statistics_tensors,
     threshold,
 )
-from rgi.evaluation.clean_images import extractor, padim_map
+from rgi.evaluation.clean_images import FEATURE_PARTS, extractor, joint_map
 from rgi.generators import places
 from rgi.inversion.maps import CleanStatistics
 
 SETTINGS = {"fit": "tiles", "map.features": "critic", "seed": 0, "solver.betas": (0.8, 0.95)}
-MEASURED = Calibration("abc", SETTINGS, {"0.9": 0.1}, [1.0, 2.0, 4.0], 0.25, 4.0, 0.5, {})
+MEASURED = Calibration("abc", "old", SETTINGS, {"0.9": 0.1}, [1.0, 2.0, 4.0], 0.25, 4.0, 0.5, {})
 
 
 @given(st.integers(1, 500), st.floats(0.001, 0.999))
@@ -49,12 +51,14 @@ def test_the_rate_of_false_alarms_is_the_expected_one():
     assert measured.expected_rate == 0.1
 
 
-def test_a_calibration_is_the_same_after_saving(tmp_path):
+def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
+    monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0, PatchCore: 2.0})
     gan, clean = tiny_gan(), clean_images(12)
     observed = clean[:4]
-    padim = padim_map(extractor(gan, "critic"), clean, [0, 1, 2, 3], 0, torch.device("cpu"))
+    parts, device = FEATURE_PARTS["critic"], torch.device("cpu")
+    joint = joint_map(extractor(gan, "critic"), parts, clean, [0, 1, 2, 3], 0, device)
     residuals = torch.rand(4, 32, 32)
-    statistics = CleanStatistics(observed, residuals, padim)
+    statistics = CleanStatistics(observed, residuals, joint)
     file = calibration_file(tmp_path / "my.own.safetensors")
     save_calibration(dataclasses.replace(MEASURED, statistics=statistics_tensors(statistics)), file)
     loaded = load_calibration(file)
@@ -66,14 +70,18 @@ def test_a_calibration_is_the_same_after_saving(tmp_path):
     torch.testing.assert_close(clean.combined(*pictures, sigma=1), statistics.combined(*pictures, sigma=1))
     assert clean.normalised(pictures[1], sigma=1).equal(statistics.normalised(pictures[1], sigma=1))
     assert [path.name for path in tmp_path.iterdir()] == ["my.own.calibration.safetensors"]
+    monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0})
+    with pytest.raises(InputError, match="is of another version, with PaDiM, PatchCore; calibrate again"):
+        loaded.clean(gan)
 
 
-def test_a_calibration_of_another_generator_or_method_is_refused(tmp_path):
+def test_a_calibration_of_another_generator_or_method_is_refused(tmp_path, caplog):
     save_calibration(MEASURED, tmp_path / "a.calibration.safetensors")
     loaded = load_calibration(tmp_path / "a.calibration.safetensors")
     gan = tiny_gan()
     with pytest.raises(InputError, match="a: is a calibration of another generator; anew, or move this file away"):
         loaded.check(gan, SETTINGS, "a", "anew")
+    assert "a: is of another version of this program, so the threshold may be off; anew" in caplog.text
     gan.card = dataclasses.replace(gan.card, sha256="abc")
     loaded.check(gan, SETTINGS, "a", "anew")
     with pytest.raises(InputError, match="fit=whole: the calibration a has fit=tiles; anew, or move"):

@@ -19,7 +19,7 @@ from rgi.errors import InputError
 from rgi.evaluation import calibration
 from rgi.evaluation.calibration import Calibration
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, choose_map, learn_from_clean_images
-from rgi.evaluation.fingerprint import fingerprint
+from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
 from rgi.evaluation.results import load_result, save_result, stored_fingerprint
@@ -146,6 +146,7 @@ def _write(cfg: DictConfig, plan: Plan, scores: list[float], pixels: np.ndarray,
     rate, count = cfg.false_positive_rate, len(scores)
     measured = Calibration(
         generator=plan.gan.card.sha256,
+        code=code_fingerprint(),
         settings=plan.settings(cfg),
         residuals=plan.gan.card.residuals,
         scores=sorted(scores),

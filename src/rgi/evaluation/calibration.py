@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 import os
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import FEATURE_PARTS, JointMap, extractor
+from rgi.evaluation.fingerprint import code_fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
 
+log = logging.getLogger(__name__)
 ENDING = ".calibration.safetensors"
 PIXELS = 10_000  # highest number of pixels of a picture that count for the threshold of the map
 
@@ -29,6 +32,7 @@ class Calibration:
 
     Attributes:
         generator: hash of the generator's file.
+        code: fingerprint of the code that measured.
         settings: options of the method by name; a verdict with other options would be wrong.
         residuals: quantiles of residuals, as on a card; ``mask_penalty: auto`` and ``latent_weight: auto`` use them.
         scores: sorted scores of the clean pictures that were held out for the threshold.
@@ -39,6 +43,7 @@ class Calibration:
     """
 
     generator: str
+    code: str
     settings: dict[str, Any]
     residuals: dict[str, float]
     scores: list[float]
@@ -64,6 +69,8 @@ class Calibration:
         Raises:
             InputError: the calibration is of another generator, or of other options.
         """
+        if self.code != code_fingerprint():
+            log.warning("%s: is of another version of this program, so the threshold may be off; %s", file, remedy)
         remedy = f"{remedy}, or move this file away"
         if self.generator != gan.card.sha256:
             raise InputError(f"{file}: is a calibration of another generator; {remedy}")
@@ -79,6 +86,20 @@ class Calibration:
         parts = {name.partition(".")[0] for name in self.statistics if "." in name}
         feature_map = self._feature_map(gan, parts) if parts else None
         return CleanStatistics(self.statistics["observed"], self.statistics["residuals"], feature_map)
+
+    def _feature_map(self, gan: GAN, parts: set[str]) -> JointMap:
+        features = self.settings["map.features"]
+        kinds = {kind.__name__: kind for kind in FEATURE_PARTS[features]}
+        if parts != kinds.keys():
+            raise InputError(f"the calibration is of another version, with {', '.join(sorted(parts))}; calibrate again")
+        network, restored = extractor(gan, features), []
+        for name, kind in kinds.items():
+            learned = {
+                key.partition(".")[2]: each for key, each in self.statistics.items() if key.startswith(f"{name}.")
+            }
+            weight = learned.pop("weight").item()
+            restored.append((kind(network, seed=self.settings["seed"]).restore(learned), weight))
+        return JointMap(restored)
 
 
 def _shown(value: Any) -> str:
