@@ -27,7 +27,7 @@ from rgi.generators import places
 from rgi.inversion.maps import CleanStatistics
 
 SETTINGS = {"fit": "tiles", "map.features": "critic", "seed": 0, "solver.betas": (0.8, 0.95)}
-MEASURED = Calibration("abc", "old", SETTINGS, {"0.9": 0.1}, [1.0, 2.0, 4.0], 0.25, 4.0, 0.5, {})
+MEASURED = Calibration("abc", "old", SETTINGS, {"0.9": 0.1}, [1.0, 2.0, 4.0], 0.25, 4.0, 0.5, 0.1, {})
 
 
 @given(st.integers(1, 500), st.floats(0.001, 0.999))

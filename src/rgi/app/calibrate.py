@@ -153,6 +153,7 @@ def _write(cfg: DictConfig, plan: Plan, scores: list[float], pixels: np.ndarray,
         false_positive_rate=rate,
         threshold=calibration.threshold(scores, rate),
         pixel_threshold=float(np.quantile(pixels, 1 - rate, method="higher")),
+        usual_pixel=float(np.median(pixels)),
         statistics=statistics,
     )
     calibration.save_calibration(measured, plan.file)

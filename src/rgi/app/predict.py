@@ -43,7 +43,7 @@ def predict_pictures(cfg: DictConfig) -> None:
     waiting = table.unfinished(plan.files)
     log.info("%d pictures, of which %d are finished; %s", *_counts(plan, waiting), plan.fit.describe())
     data = PictureData(waiting, plan.fit, cfg.batch_size, _refusal(plan, table))
-    solve_pictures(module, trainer, data, _writer(plan, table, _scale(cfg, plan)))
+    solve_pictures(module, trainer, data, _writer(plan, table, _colours(cfg, plan)))
     if trainer.is_global_zero:
         runs.add_settings(folder, {"predict": module.resolved()})
         _summarise(plan, table)
@@ -79,15 +79,19 @@ def _threshold(cfg: DictConfig, plan: Plan) -> float | None:
     return plan.calibration.threshold
 
 
-def _scale(cfg: DictConfig, plan: Plan) -> float:
-    """Value of the map with the brightest colour; the same for all pictures, so that they can be compared."""
+def _colours(cfg: DictConfig, plan: Plan) -> tuple[float, float]:
+    """Values of the map with the first and the last colour; the same for all pictures, so that they can be compared.
+
+    With a calibration, the threshold is half-way.
+    """
     if plan.calibration is not None:
-        return 2 * plan.calibration.pixel_threshold or 1.0
+        usual, limit = plan.calibration.usual_pixel, plan.calibration.pixel_threshold
+        return usual, 2 * limit - usual
     shows_mask = cfg.map.kind == "mask" or (cfg.map.kind is None and plan.config.mask != "none")
-    return 1.0 if shows_mask else 2 * plan.gan.card.residuals.get(SHOWN, 0.5) or 1.0
+    return 0.0, 1.0 if shows_mask else 2 * plan.gan.card.residuals.get(SHOWN, 0.5)
 
 
-def _writer(plan: Plan, table: Predictions, scale: float) -> Callable[[Solved], None]:
+def _writer(plan: Plan, table: Predictions, colours: tuple[float, float]) -> Callable[[Solved], None]:
     """Function that writes the files and then the row of a solved picture."""
     outline = None if plan.calibration is None else plan.calibration.pixel_threshold
 
@@ -96,7 +100,7 @@ def _writer(plan: Plan, table: Predictions, scale: float) -> Callable[[Solved], 
         pixels, name = solved.picture.pixels, solved.picture.name
         _save(to_picture(restored), table.folder / "restored" / f"{name}.png")
         _save(to_picture(2 * mask[None] - 1), table.folder / "mask" / f"{name}.png")
-        _save(overlay(pixels, heat, scale, outline), table.folder / "overlay" / f"{name}.png")
+        _save(overlay(pixels, heat, colours, outline), table.folder / "overlay" / f"{name}.png")
         values = {"score": solved.score, "seconds": round(solved.seconds, 3), "tiles": len(solved.picture.tiling)}
         table.add(name, plan.files[name], **values, size=f"{pixels.shape[2]}x{pixels.shape[1]}")
 

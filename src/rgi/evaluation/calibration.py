@@ -39,6 +39,7 @@ class Calibration:
         false_positive_rate: share of clean pictures that were to lie above the threshold.
         threshold: score above which a picture is defective.
         pixel_threshold: value of the map that this share of clean pixels exceeds.
+        usual_pixel: median of the map over clean pixels.
         statistics: tensors of `rgi.inversion.maps.CleanStatistics`; empty for a map without statistics.
     """
 
@@ -50,6 +51,7 @@ class Calibration:
     false_positive_rate: float
     threshold: float
     pixel_threshold: float
+    usual_pixel: float
     statistics: dict[str, Tensor]
 
     @property
@@ -171,7 +173,7 @@ def load_calibration(file: Path) -> Calibration:
             names = [name for name in stored.keys() if name != "scores"]  # noqa: SIM118, it is not a dict
             statistics = {name: stored.get_tensor(name) for name in names}
         calibration = Calibration(**fields | {"statistics": statistics})
-        numbers = [calibration.threshold, calibration.pixel_threshold, *calibration.scores]
+        numbers = [calibration.threshold, calibration.pixel_threshold, calibration.usual_pixel, *calibration.scores]
         if not (calibration.scores and np.isfinite(numbers).all() and isinstance(calibration.settings, dict)):
             raise ValueError("it has no scores or no settings")
         return calibration
