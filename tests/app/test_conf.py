@@ -36,6 +36,7 @@ from rgi.app import solve, train
 from rgi.app.grid import BASELINES, INPAINTERS, INPAINTING, grid
 from rgi.app.grid import SOLVERS as SOLVERS_OF_GRID
 from rgi.app.main import TASKS, run_task
+from rgi.data.sets import magnetic_tile
 from rgi.data.sets.textures import Textures
 from rgi.errors import InputError
 from rgi.evaluation import clean_images
@@ -237,6 +238,23 @@ def check_inversion(run: Path, methods: list[str], names: list[str], last: str, 
     page = (run / "report.html").read_text()
     assert all(label(method) in page for method in methods)
     assert all(name in page for name in names)
+
+
+def test_a_published_split_is_named_in_tables_and_on_the_page(tmp_path, monkeypatch):
+    names = tmp_path / "list.txt"
+    names.write_text("\n".join(f"exp1_num_{6000 + 1000 * i}" for i in range(18)))
+    monkeypatch.setattr(magnetic_tile, "PUBLISHED", names)
+    data = [f"dataset.root={write_magnetic_tile(tmp_path / 'tiles')}", "dataset.split=published", "debug=true"]
+    cfg = composed("experiment=magnetic_tile_mean_image", *data, f"output_dir={tmp_path / 'run'}")
+    assert "magnetic_tile-tile-published-64" in cfg.generator.path
+    run_task(cfg)
+    with (tmp_path / "run/table.csv").open(newline="") as file:
+        assert {(row["dataset"], row["category"]) for row in csv.DictReader(file)} == {
+            ("magnetic_tile", "tile-published")
+        }
+    note = json.loads((tmp_path / "run/environment.json").read_text())["methods"]["mean_image"]["note"]
+    assert "never compare scores with those of another split" in note
+    assert note in (tmp_path / "run/report.html").read_text()
 
 
 def folder_task(home: Path, *overrides: str) -> DictConfig:

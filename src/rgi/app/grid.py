@@ -19,7 +19,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from rgi.app import chain
-from rgi.data.listing import folder_name
+from rgi.data.listing import folder_name, named_split
 from rgi.generators import places
 from rgi.inversion.config import SolverConfig
 
@@ -155,8 +155,9 @@ class GridPath(SearchPathPlugin):
 
 def set_name(*, _root_: DictConfig) -> str:
     """The name of the dataset's category in the default ``generator.path``; with null, the name of the root folder."""
-    category, root = (OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in ("category", "root"))
-    return str(category if category is not None else folder_name(str(root or "folder")))
+    options = ("category", "root", "split")
+    category, root, split = (OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in options)
+    return named_split(str(category if category is not None else folder_name(str(root or "folder"))), split)
 
 
 def register() -> None:

@@ -123,6 +123,7 @@ def run_methods(cfg: DictConfig, images: ImageSet, methods: Methods, loop: Calla
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
             scores[method] |= _cost(rows, memory.peak)
             settings[method] = module.settings | {"seed": cfg.seed, "seconds": sum(row["seconds"] for row in rows)}
+            settings[method] |= {"note": note} if (note := images.note) else {}
             table += rows
     if scores:  # empty on all processes except the first
         runs.add_settings(folder, settings)

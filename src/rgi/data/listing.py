@@ -51,6 +51,16 @@ def folder_name(folder: str | Path) -> str:
     return path.name
 
 
+def named_split(category: str, split: str | None) -> str:
+    """Name of a category in tables and file names: scores and generators of two splits must not meet under one name.
+
+    Args:
+        category: name of the category.
+        split: name of the split of its images; None for the split of this project.
+    """
+    return category if split is None else f"{category}-{split}"
+
+
 def files_fingerprint(files: Sequence[Path]) -> str:
     """Hash of a set of files that is the same for a copy elsewhere; empty without files.
 

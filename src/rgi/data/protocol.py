@@ -19,6 +19,7 @@ class ImageSet(Protocol):
         resolution: height and width of the images in pixels.
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         terms: terms of use of the images, in one sentence.
+        note: what a reader of the scores must know about the images; empty for nothing.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ImageSet(Protocol):
     resolution: int
     patch: int
     terms: str
+    note: str
 
     def prepare(self) -> None:
         """Check all data before work starts.

@@ -29,6 +29,11 @@ class CorruptedSet:
         self.channels, self.resolution, self.patch = images.channels, images.resolution, images.patch
         self.train, self.validation = images.train, images.validation
 
+    @property
+    def note(self) -> str:
+        """What a reader of the scores must know about the images."""
+        return self.images.note
+
     def prepare(self) -> None:
         """Check the dataset and the corruption.
 

@@ -54,6 +54,7 @@ class Textures:
     name = "textures"
     patch = WINDOW
     terms = "CC0 (public domain) photographs distributed with scikit-image."
+    note = ""
 
     @checked("dataset")
     def __init__(
