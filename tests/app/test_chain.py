@@ -70,6 +70,14 @@ def test_the_published_training_grows_to_any_scale(prefix):
             assert 4 * sum(value.numel() for each in networks for value in each.state_dict().values()) < LARGEST
 
 
+def test_the_chain_has_all_tables_of_the_paper():
+    kinds = ("crack", "irregular", "large", "scratch")
+    holes = {f"{dataset}_{hole}" for dataset in HOLES for hole in HOLES[dataset]}
+    anomalies = {*ANOMALY, *(f"btad_{kind}" for kind in kinds)}
+    names = {f"{each}_{method}" for each in holes for method in INPAINTERS}
+    assert {*INVERSIONS} == {f"reference/{name}" for name in names | {f"{a}_{m}" for a in anomalies for m in SOLVERS}}
+
+
 @pytest.mark.parametrize("name", INVERSIONS)
 def test_a_reference_experiment_fits_the_papers_table_and_its_own_pretraining(name):
     """At the published scale and at 64 pixels, where only the critic's weight differs."""
@@ -77,7 +85,7 @@ def test_a_reference_experiment_fits_the_papers_table_and_its_own_pretraining(na
     choices = HydraConfig.get().runtime.choices
     (prefix,) = (each for each in DATASETS if name.startswith(f"reference/{each}_"))
     short = name.removeprefix(f"reference/{prefix}_")
-    corruption, _, short = short.partition("_") if prefix in INPAINTING else ("", "", short)
+    corruption, _, short = short.partition("_") if choices.corruption else ("", "", short)
     method = {"rrgi": "r_rgi"}.get(short, short)
     assert (cfg.name, choices.dataset) == (name, DATASETS[prefix])
     for scale in {cfg.scale, 64}:
@@ -86,7 +94,9 @@ def test_a_reference_experiment_fits_the_papers_table_and_its_own_pretraining(na
         expected = as_published(method, f"{prefix}_{corruption}" if corruption else "anomaly")
         found = as_configured(cfg) | {"critic_weight": cfg.solver.critic_weight * 128 / scale}
         assert {field: found[field] for field in expected} == expected
-        if corruption:
+        if prefix == "btad" and corruption:
+            assert (cfg.dataset.category, choices.corruption, cfg.corruption.kinds) == ("03", "defects", [corruption])
+        elif corruption:
             hole = instantiate(cfg.corruption)
             assert hole.fill == "dark"
             assert hole.region("any", scale).sum() == round(HOLES[prefix][corruption] * (scale / 128) ** 2)

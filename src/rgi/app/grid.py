@@ -6,7 +6,9 @@ The option ``experiment`` selects a generated experiment in the same way as a fi
 """
 
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any
 
 import hydra
@@ -28,6 +30,7 @@ CONF = places.program_folder("conf")
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
+PAINTED = ("crack", "irregular", "large", "scratch")  # kinds of defect on the paper's own anomaly set, BTAD product 03
 BASELINES = (  # files of conf/baseline
     *("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore"),
     *("padim_imagenet", "patchcore_imagenet"),
@@ -61,16 +64,11 @@ SMALL = {"celeba": ""}
 @cache
 def grid() -> dict[str, dict[str, Any]]:
     """Contents of all generated experiments, by name."""
-    experiments = {}
-    for prefix, dataset in (ANOMALY | dict(zip(INPAINTING, INPAINTING, strict=True))).items():
-        experiments[f"reference/{prefix}_pretrain"] = chain.pretraining(dataset)
+    experiments = {f"reference/{name}": content for name, content in _references()}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = PRIOR if method == "anogan" else PRIOR | MASKED_DEFECTS
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
-            experiments[f"reference/{prefix}_{method}"] = chain.inversion(
-                dataset, solver=f"reference/{solver}", paper="anomaly"
-            )
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
     for method in BASELINES:
@@ -81,13 +79,29 @@ def grid() -> dict[str, dict[str, Any]]:
                 name = f"{dataset}_{corruption}_{method}"
                 options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
-                experiments[f"reference/{name}"] = chain.inversion(
-                    dataset,
-                    corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
-                    solver=f"reference/{solver}",
-                    paper=f"{dataset}_{corruption}",
-                )
     return experiments
+
+
+def _references() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and contents of the paper's chain: pretraining and inversions of each dataset."""
+    for prefix, dataset in {**ANOMALY, **{name: name for name in INPAINTING}}.items():
+        yield f"{prefix}_pretrain", chain.pretraining(dataset)
+    for method, solver in SOLVERS.items():
+        for prefix, dataset in ANOMALY.items():
+            yield f"{prefix}_{method}", chain.inversion(dataset, solver=f"reference/{solver}", paper="anomaly")
+        for kind in PAINTED:
+            painted = chain.inversion("btad", corruption="defects", solver=f"reference/{solver}", paper=f"btad_{kind}")
+            yield f"btad_{kind}_{method}", painted | {"corruption": {"kinds": [kind]}}
+    for dataset, corruption, (method, solver) in product(INPAINTING, CORRUPTIONS, INPAINTERS.items()):
+        yield (
+            f"{dataset}_{corruption}_{method}",
+            chain.inversion(
+                dataset,
+                corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
+                solver=f"reference/{solver}",
+                paper=f"{dataset}_{corruption}",
+            ),
+        )
 
 
 def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
