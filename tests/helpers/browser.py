@@ -19,8 +19,8 @@ class Browser:
     """One tab of a browser.
 
     Attributes:
-        complaints: errors and warnings of the console, exceptions, and requests that the page's policy has blocked.
-        requests: addresses of all requests.
+        complaints: errors and warnings of the console, exceptions, and what the policy of the page has blocked.
+        requests: addresses of all requests of the page.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -86,8 +86,14 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.as_uri())
-        self.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete'")
+        self._go("about:blank")  # ends the requests of the page before
+        self.complaints.clear()
+        self.requests.clear()
+        self._go(page.as_uri())
+
+    def _go(self, address: str) -> None:
+        self.call("Page.navigate", url=address)
+        self.wait(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """Value of a JavaScript expression."""

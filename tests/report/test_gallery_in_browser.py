@@ -11,6 +11,7 @@ from helpers.report_page import Page, image, make_results, report
 from PIL import Image
 
 from rgi.report import page as page_module
+from rgi.report.formats import MISSING, fixed, significant
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
 KINDS = ("good", "crack", "hole")
@@ -43,8 +44,6 @@ def pages(tmp_path_factory):
 @pytest.fixture
 def inside(browser, pages):
     """The page with its pictures, without any complaint or request until the end of the test."""
-    browser.complaints.clear()
-    browser.requests.clear()
     browser.open(pages["inside"])
     yield browser
     browser.run("1")  # reads the last events
@@ -159,9 +158,20 @@ def test_nothing_is_wider_than_a_phone(browser, pages, name):
     for fold in (False, True):
         browser.run(f"document.querySelectorAll('details').forEach((each) => {{ each.open = {json.dumps(fold)}; }})")
         assert browser.run("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
-    assert browser.run(
-        "[...document.querySelectorAll('.scroll')].every((each) => each.scrollWidth <= each.clientWidth)"
-    )
+    inside = "[...document.querySelectorAll('.scroll')].every((each) => each.scrollWidth <= each.clientWidth)"
+    assert browser.run(inside)
+    copies = "for (let n = 0; n < 8; n++) row.append(row.lastElementChild.cloneNode(true));"
+    browser.run(f"document.querySelectorAll('tr').forEach((row) => {{ {copies} }})")  # a table of ten methods
+    assert not browser.run(inside)
+    assert browser.run("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+
+
+def test_numbers_look_as_in_the_tables(inside):
+    values = [0, 0.0000123, 0.00012345, 0.5, 1.5, 99.94, 99.96, 1234.6, 1234567.0]
+    for decimals, expected in ((None, significant), (2, fixed(2)), (1, fixed(1))):
+        number = json.dumps({"decimals": decimals, "suffix": ""})
+        assert inside.run(f"{json.dumps(values)}.map((value) => text({number}, value))") == [*map(expected, values)]
+    assert inside.run("text({ decimals: 2, suffix: ' dB' }, null)") == MISSING
 
 
 def test_ten_thousand_images_stay_fluid(browser, pages):
@@ -177,8 +187,6 @@ def test_ten_thousand_images_stay_fluid(browser, pages):
     many.write_text(
         re.sub(r'(id="data">).*?(</script>)', lambda found: found[1] + content + found[2], text, flags=re.S)
     )
-    browser.complaints.clear()
-    browser.requests.clear()
     browser.open(many)
     assert browser.run("find('status').textContent") == f"1\u201312 of {times * len(ROWS)} images"
     assert browser.run("document.getElementsByTagName('*').length") < 3000
