@@ -36,8 +36,8 @@ def prepare(arguments: list[str]) -> list[str]:
 
     ``group=null`` removes a group, as null in `conf/config.yaml` does; Hydra itself accepts null in files only. A
     leading ``~`` is put in quotes, because Hydra's grammar has another meaning for it. ``launcher`` is the group
-    ``hydra/launcher``, which Hydra would not read from an experiment. ``input=...`` without an experiment has the method
-    of `OWN_PICTURES`.
+    ``hydra/launcher``, which Hydra would not read from an experiment. ``input=...`` without an experiment has the
+    method of `OWN_PICTURES`.
 
     Args:
         arguments: arguments of the command line.
