@@ -108,6 +108,7 @@ def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:
         "category": images.category,
         "terms": images.terms,
         "training_data": training_data(images),
+        "patch": images.patch,
         "seed": cfg.seed,
         "command": " ".join(["python", *sys.argv]),
     }

@@ -40,6 +40,7 @@ class FileSet(ABC):
     Attributes:
         name: name of the dataset.
         terms: terms of use of the images, in one sentence.
+        patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         mixed_modes: whether the training images may be grey and coloured, with ``channels=3``.
 
     Args:
@@ -53,6 +54,7 @@ class FileSet(ABC):
 
     name: str
     terms: str
+    patch: int = 0
     mixed_modes: bool = False
 
     @checked("dataset")

@@ -126,13 +126,22 @@ def check_image(path: Path) -> tuple[int, int]:
         InputError: the file is no image or is damaged, has several images, 16 bits, transparency, or a colour mode
             other than grey and RGB, or a side is shorter than `MIN_SIDE`.
     """
-    size = _decode(path).size
-    if min(size) < MIN_SIDE:
+    return open_image(path).size
+
+
+def open_image(path: Path) -> Image.Image:
+    """The decoded image in its EXIF orientation, in the colour mode of the file.
+
+    Raises:
+        InputError: see `check_image`.
+    """
+    image = _decode(path)
+    if min(image.size) < MIN_SIDE:
         raise InputError(
-            f"{path}: has only {_shown(size)} pixels; remove the file or use an image with at least "
+            f"{path}: has only {_shown(image.size)} pixels; remove the file or use an image with at least "
             f"{MIN_SIDE} pixels per side"
         )
-    return size
+    return image
 
 
 def check_mask(path: Path, size: tuple[int, int]) -> None:

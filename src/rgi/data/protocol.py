@@ -17,6 +17,7 @@ class ImageSet(Protocol):
         category: category of the images; tables and file names show it.
         channels: number of channels C, 1 or 3.
         resolution: height and width of the images in pixels.
+        patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         terms: terms of use of the images, in one sentence.
     """
 
@@ -24,6 +25,7 @@ class ImageSet(Protocol):
     category: str
     channels: int
     resolution: int
+    patch: int
     terms: str
 
     def prepare(self) -> None:

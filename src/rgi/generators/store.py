@@ -39,6 +39,7 @@ class Card:
         category: category of the training dataset.
         terms: terms of use of the training data.
         training_data: fingerprint of the training files; empty if it is not known.
+        patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         steps: number of training steps.
         seed: seed of the training.
         command: command that made the file.
@@ -58,6 +59,7 @@ class Card:
     category: str = ""
     terms: str = ""
     training_data: str = ""
+    patch: int = 0
     steps: int = 0
     seed: int = 0
     command: str = ""
@@ -282,6 +284,7 @@ def read_card(path: Path) -> Card:
     sizes = (card.latent_dim, card.channels, card.resolution)
     if (
         not all(type(size) is int and size > 0 for size in sizes)
+        or not (type(card.patch) is int and card.patch >= 0)
         or not isinstance(card.options, dict)
         or not isinstance(card.encoder, dict)
     ):

@@ -26,7 +26,7 @@ class CorruptedSet:
     def __init__(self, images: ImageSet, corruption: Corruption) -> None:
         self.images, self.corruption = images, corruption
         self.name, self.category, self.terms = images.name, images.category, images.terms
-        self.channels, self.resolution = images.channels, images.resolution
+        self.channels, self.resolution, self.patch = images.channels, images.resolution, images.patch
         self.train, self.validation = images.train, images.validation
 
     def prepare(self) -> None:

@@ -52,6 +52,7 @@ class Textures:
     """
 
     name = "textures"
+    patch = WINDOW
     terms = "CC0 (public domain) photographs distributed with scikit-image."
 
     @checked("dataset")
