@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from rgi.app import run_files
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
-from rgi.data.protocol import stack_images
+from rgi.data.protocol import check_selected, evenly_spaced, stack_images
 from rgi.errors import InputError
 from rgi.generators import places, store, zoo
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
@@ -20,8 +20,9 @@ def calibrate(cfg: DictConfig) -> None:
     """
     config = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    prepare(cfg, images)
+    prepare(cfg, images, training=False, tests=False)
     held_out = images.validation()
+    check_selected(held_out, evenly_spaced(len(held_out), CALIBRATION_IMAGES))
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
     run_files.check_writable(f"generator.path={path}", path.parent)

@@ -17,7 +17,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from rgi.data.listing import folder_name
+from rgi.data.listing import set_name
 from rgi.generators import places
 from rgi.inversion.config import SolverConfig
 
@@ -156,15 +156,22 @@ class GridPath(SearchPathPlugin):
         search_path.append(provider="rgi", path="grid://")
 
 
-def set_name(*, _root_: DictConfig) -> str:
-    """The name of the dataset's category in the default ``generator.path``; with null, the name of the root folder."""
-    category, root = (OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in ("category", "root"))
-    return str(category if category is not None else folder_name(str(root or "folder")))
+def name_of_set(*, _root_: DictConfig) -> str:
+    """The name of the dataset's images in the default ``generator.path``: the category, or that of the user's folder.
+
+    Patches have a name of their own, because a generator of whole pictures is of no use for them.
+    """
+    category, root, train, patch = (
+        OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in ("category", "root", "train", "patch")
+    )
+    name = str(category if category is not None else set_name(root and str(root), train and str(train)))
+    return name if patch is None else f"{name}-patches"
 
 
 def register() -> None:
-    """Register both plugins with Hydra, and ``${set_name:}``; required before Hydra composes a configuration."""
-    OmegaConf.register_new_resolver("set_name", set_name, replace=True)
+    """Register both plugins with Hydra, and the resolvers of `conf`; required before Hydra composes a configuration."""
+    OmegaConf.register_new_resolver("set_name", name_of_set, replace=True)
+    OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
 

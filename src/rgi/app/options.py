@@ -160,8 +160,8 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
         raise InputError(f"{place}.{str(error).removeprefix('solver.')}") from error
 
 
-def prepare(cfg: DictConfig, images: ImageSet) -> None:
-    """Check the dataset on the first process only.
+def prepare(cfg: DictConfig, images: ImageSet, training: bool = True, tests: bool = True) -> None:
+    """Check the dataset on the first process only; arguments as for `ImageSet.prepare`.
 
     Raises:
         InputError: the dataset is wrong, or the results would be written among its test images.
@@ -169,12 +169,12 @@ def prepare(cfg: DictConfig, images: ImageSet) -> None:
     if rank_zero_only.rank == 0:
         root, output = OmegaConf.select(cfg, "dataset.root"), Path(cfg.output_dir or "outputs")
         # All images below these roots are test images, so the pictures of this run would be the next run's.
-        if isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(expanded(root).resolve()):
+        if root and isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(expanded(root).resolve()):
             raise InputError(
                 f"dataset.root={root}: contains the folder of the results ({output}), whose pictures would count as "
                 "images; set output_dir to a folder elsewhere, or move the images to a folder of their own"
             )
-        images.prepare()
+        images.prepare(training, tests)
 
 
 def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:

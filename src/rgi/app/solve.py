@@ -14,15 +14,20 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from torch.utils.data import Subset
 
 from rgi.app import logs, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
 from rgi.app.record import long_form, write_page
-from rgi.data.protocol import ImageSet, evenly_spaced
+from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
-from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, choose_map, fix_threshold, learn_from_clean_images
+from rgi.evaluation.clean_images import (
+    KINDS_FROM_CLEAN,
+    choose_map,
+    fix_threshold,
+    learn_from_clean_images,
+    threshold_images,
+)
 from rgi.evaluation.loader import TestData
 from rgi.evaluation.memory import PeakMemory
 from rgi.evaluation.modules import BaselineModule, InversionModule
@@ -79,8 +84,10 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     is_baseline = OmegaConf.select(cfg, "baseline") is not None
     configs = {} if is_baseline else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
     images = image_set(cfg)
-    prepare(cfg, images)
+    prepare(cfg, images, training=False)
     methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+    if loop is Trainer.test:
+        threshold_images(images, cfg.map.false_positive_rate)  # a wrong file is an error here, before the work
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -166,11 +173,13 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
 def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     """Function that fits the chosen baseline and makes its module."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
+    chosen = evenly_spaced(len(clean), BASELINE_IMAGES)
+    check_selected(clean, chosen)
     unfitted = baseline(cfg, images)
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(Subset(clean, evenly_spaced(len(clean), BASELINE_IMAGES)), device)
+        learned = unfitted.fit(selected(clean, chosen), device)
         log.info("%s: fitted in %.1f s", method, learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 

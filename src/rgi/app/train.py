@@ -65,7 +65,7 @@ def pretrain(cfg: DictConfig) -> None:
     images = make(cfg, "dataset")
     plan = None if cfg.generator.family in FITS else _plan(cfg, images)
     target = _target(cfg)
-    prepare(cfg, images)
+    prepare(cfg, images, tests=False)
     clean, held_out = images.train(), images.validation()  # too few images are an error here, before the training
     published = target.exists() and _published(cfg, target)
     if target.exists() and not published:

@@ -51,6 +51,21 @@ def folder_name(folder: str | Path) -> str:
     return path.name
 
 
+def set_name(root: str | None, train: str | None) -> str:
+    """Name of the user's own images: that of the folder of test images; without one, that of the clean images.
+
+    Clean images alone have the name of the parent, too, because many folders of clean images are called "clean".
+
+    Args:
+        root: folder of test images.
+        train: folder of clean images.
+    """
+    if root or not train:
+        return folder_name(root or "folder")
+    folder = Path(os.path.abspath(os.path.expanduser(train)))
+    return "-".join(part for part in (folder.parent.name, folder.name) if part)
+
+
 def files_fingerprint(files: Sequence[Path]) -> str:
     """Hash of a set of files that is the same for a copy elsewhere; empty without files.
 
@@ -86,17 +101,21 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
         raise InputError(f"{label}: no such folder; correct the path")
     files: dict[str, Path] = {}
     others = 0
-    for path in _walk(base):
-        if path.suffix.lower() not in SUFFIXES:
-            others += 1
-            continue
-        if not path.is_file():
-            raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
-        _check_name(path)
-        stem = path.relative_to(base).with_suffix("").as_posix()
-        if stem in files:
-            raise InputError(f"{path}: has the same name as {files[stem].name}; rename or remove one of the two files")
-        files[stem] = path
+    for place, names in _walk(base):
+        _check_name(place)
+        inner = "" if place == base else f"{place.relative_to(base).as_posix()}/"
+        for name in names:  # text instead of paths: there may be millions of files
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in SUFFIXES:
+                others += 1
+                continue
+            path = place / name
+            if not os.path.isfile(path):
+                raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
+            _check_name(path, name)
+            other = files.setdefault(inner + stem, path)
+            if other is not path:
+                raise InputError(f"{path}: has the same name as {other.name}; rename or remove one of the two files")
     if not files:
         raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
     _check_places(files)
@@ -105,8 +124,11 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _walk(base: Path) -> Iterator[Path]:
-    """All files below a folder, sorted, except hidden ones; links are followed, and no folder is entered twice."""
+def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
+    """All folders below a folder with their files, sorted, except hidden ones.
+
+    Links are followed, and no folder is entered twice.
+    """
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); allow it, or move the folder away")
@@ -120,12 +142,17 @@ def _walk(base: Path) -> Iterator[Path]:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (place / name for name in sorted(names) if not name.startswith("."))
+        yield place, sorted(name for name in names if not name.startswith("."))
 
 
-def _check_name(path: Path) -> None:
-    """Raise an error if results of this image could not be stored under its name."""
-    for part in path.parts:
+def _check_name(path: Path, *parts: str) -> None:
+    """Raise an error if results of this image could not be stored under its name.
+
+    Args:
+        path: path of the image or of a folder.
+        parts: parts of the path to check; without these, all.
+    """
+    for part in parts or path.parts:
         try:
             length = len(part.encode())
         except UnicodeEncodeError:
@@ -137,8 +164,9 @@ def _check_name(path: Path) -> None:
 
 def _check_places(files: Mapping[str, Path]) -> None:
     """Raise an error if a file of results would have the place of a folder: those of ``a.jpg`` and ``a.png/b.jpg``."""
-    folders = {parent for stem in files for parent in PurePosixPath(stem).parents}
-    for folder in folders:
+    homes = {stem.rpartition("/")[0] for stem in files}
+    folders = homes.union(*({*map(str, PurePosixPath(home).parents)} for home in homes))
+    for folder in map(PurePosixPath, folders):
         if folder.suffix in RESULT_SUFFIXES and (same := files.get(str(folder.with_suffix("")))):
             raise InputError(f"{same}: its results would have the name of the folder {folder}; rename one of the two")
 

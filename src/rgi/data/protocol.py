@@ -1,10 +1,11 @@
 """The interface of datasets: clean images for training, and test images in a fixed order."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from rgi.data.batch import Batch
 
@@ -28,8 +29,12 @@ class ImageSet(Protocol):
     patch: int
     terms: str
 
-    def prepare(self) -> None:
-        """Check all data before work starts.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check data before work starts.
+
+        Args:
+            training: whether all clean images are checked; otherwise `check_selected` checks those that are used.
+            tests: whether the test images are checked.
 
         Raises:
             InputError: a file is missing or wrong.
@@ -73,6 +78,30 @@ def evenly_spaced(count: int, limit: int | None) -> list[int]:
     return [i * count // limit for i in range(limit)]
 
 
+def selected(images: Dataset[Tensor], positions: Sequence[int]) -> Dataset[Tensor]:
+    """The clean images at these positions; images of many files are decoded without the others.
+
+    Args:
+        images: dataset of images (C,H,W).
+        positions: positions in the dataset.
+    """
+    return images.select(positions) if hasattr(images, "select") else Subset(images, positions)
+
+
+def check_selected(images: Dataset[Tensor], positions: Sequence[int]) -> None:
+    """Check the files of the clean images at these positions, before `selected` decodes them.
+
+    Args:
+        images: dataset of images (C,H,W).
+        positions: positions in the dataset.
+
+    Raises:
+        InputError: a file is wrong.
+    """
+    if hasattr(images, "check"):
+        images.check(positions)
+
+
 def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
     """Evenly spaced images of a dataset as one tensor (N,C,H,W).
 
@@ -80,4 +109,5 @@ def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
         images: dataset of images (C,H,W).
         limit: maximal number of images; None for all images.
     """
-    return torch.stack([images[i] for i in evenly_spaced(len(images), limit)])
+    chosen = selected(images, evenly_spaced(len(images), limit))
+    return torch.stack([chosen[i] for i in range(len(chosen))])

@@ -9,14 +9,14 @@ import logging
 
 import torch
 from pytorch_lightning import Trainer
-from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch import nn
+from torch.utils.data import Dataset
 
 from rgi.baselines.features import critic_features
 from rgi.baselines.imagenet import imagenet_features, is_installed
 from rgi.baselines.padim import PaDiM
 from rgi.data.corruptions.corrupted_set import CorruptedSet
-from rgi.data.protocol import ImageSet, evenly_spaced
+from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.loader import CleanBatches, TestData
@@ -112,8 +112,22 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
             f"map.kind={kind}: needs at least {MIN_CLEAN_IMAGES} clean training images, and there are {count}; "
             "add some, or set map.kind=residual"
         )
+    used = _inverted(count)
     if kind == "combined":
         extractor(gan, features)
+        used = used + _fitted(count, used)
+    check_selected(images.train(), used)
+
+
+def _inverted(count: int) -> list[int]:
+    """Positions of the clean images that are inverted, among this number of clean images."""
+    return evenly_spaced(count, min(STATISTICS_IMAGES, count // 2))
+
+
+def _fitted(count: int, excluded: list[int]) -> list[int]:
+    """Positions of the clean images for the fit of PaDiM: none of those that are excluded."""
+    rest = sorted(set(range(count)) - set(excluded))
+    return [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)]
 
 
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
@@ -129,9 +143,9 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
         batch_size: number of images in a batch.
     """
     clean, kind = images.train(), module.map_kind
-    chosen = evenly_spaced(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
+    chosen = _inverted(len(clean))
     module.map_kind = None  # no statistics exist yet
-    results = _solve(module, trainer, "clean", [clean[i] for i in chosen], images.category, batch_size)
+    results = _solve(module, trainer, "clean", selected(clean, chosen), images.category, batch_size)
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
@@ -153,9 +167,7 @@ def padim_map(features: nn.Module, clean: Dataset, excluded: list[int], seed: in
     Returns:
         A function from images (B,C,H,W) to scores (B,H,W).
     """
-    rest = sorted(set(range(len(clean))) - set(excluded))
-    chosen = Subset(clean, [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
-    padim = PaDiM(features, seed=seed).fit(chosen, device)
+    padim = PaDiM(features, seed=seed).fit(selected(clean, _fitted(len(clean), excluded)), device)
     return lambda images: padim.predict(images).scores
 
 
@@ -189,23 +201,40 @@ def fix_threshold(
         batch_size: number of images in a batch.
         false_positive_rate: share of pixels above the threshold, in [0,1); None for no threshold.
     """
+    pictures = threshold_images(images, false_positive_rate)
+    if pictures is not None:
+        results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
+        maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
+        module.threshold = clean_threshold([maps], false_positive_rate)
+
+
+def threshold_images(images: ImageSet, false_positive_rate: float | None) -> Dataset | None:
+    """The clean validation images for `fix_threshold`, checked; None if there is no threshold.
+
+    Args:
+        images: dataset with validation images.
+        false_positive_rate: share of pixels above the threshold; None for no threshold.
+
+    Raises:
+        InputError: a file is wrong.
+    """
     if false_positive_rate is None or isinstance(images, CorruptedSet) or images.test()[0].mask is None:
-        return
+        return None
     try:
         held_out = images.validation()
     except InputError:  # the dataset has none
-        return
-    pictures = [held_out[i] for i in evenly_spaced(len(held_out), THRESHOLD_IMAGES)]
-    results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
-    maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
-    module.threshold = clean_threshold([maps], false_positive_rate)
+        return None
+    chosen = evenly_spaced(len(held_out), THRESHOLD_IMAGES)
+    check_selected(held_out, chosen)
+    return selected(held_out, chosen)
 
 
 def _solve(
-    module: TestModule, trainer: Trainer, folder: str, pictures: list[Tensor], category: str, batch_size: int
+    module: TestModule, trainer: Trainer, folder: str, pictures: Dataset, category: str, batch_size: int
 ) -> list[Result]:
     """Solve clean images; their results are kept in a folder beside the results of the test images."""
-    batches, results = CleanBatches(pictures, category), module.results
+    images = [pictures[i] for i in range(len(pictures))]
+    batches, results = CleanBatches(images, category), module.results
     module.results = results.parents[1] / folder / module.method
     trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)
     trainer.strategy.barrier()  # every process has written its images

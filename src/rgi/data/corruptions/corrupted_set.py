@@ -29,13 +29,13 @@ class CorruptedSet:
         self.channels, self.resolution, self.patch = images.channels, images.resolution, images.patch
         self.train, self.validation = images.train, images.validation
 
-    def prepare(self) -> None:
-        """Check the dataset and the corruption.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check the dataset and the corruption; arguments as for `ImageSet.prepare`.
 
         Raises:
             InputError: the dataset or the corruption is wrong, or no test image is known to be clean.
         """
-        self.images.prepare()
+        self.images.prepare(training, tests)
         test = self.test()
         self.corruption.check(test.names, self.resolution, test.fill_images)
 

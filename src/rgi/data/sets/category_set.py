@@ -1,6 +1,7 @@
 """Base class of datasets with the layout of MVTec AD: a folder per category, with good images, defects and masks."""
 
 from pathlib import Path
+from typing import Any
 
 from rgi.data.files import Channels, FileSet, Resolution
 from rgi.data.listing import Sample, expanded, images_by_stem, pair_with_masks
@@ -26,6 +27,7 @@ class CategorySet(FileSet):
         category: name of the category's folder; folders outside ``categories`` are allowed.
         resolution: height and width in pixels to which images are resized.
         channels: number of channels, 1 (grey) or 3 (RGB).
+        shared: further options of `FileSet`.
     """
 
     title: str
@@ -35,8 +37,8 @@ class CategorySet(FileSet):
     mask_ending = ""
 
     @checked("dataset")
-    def __init__(self, root: Text, category: Name, resolution: Resolution, channels: Channels) -> None:
-        super().__init__(category, resolution, channels)
+    def __init__(self, root: Text, category: Name, resolution: Resolution, channels: Channels, **shared: Any) -> None:
+        super().__init__(category, resolution, channels, **shared)
         self.root = root
 
     def training_files(self) -> list[Path]:

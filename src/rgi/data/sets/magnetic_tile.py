@@ -6,6 +6,7 @@ Huang, Qiu, Guo, Wang, Yuan, "Surface defect saliency of magnetic tile", The Vis
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -37,6 +38,7 @@ class MagneticTile(FileSet):
         images_per_kind: number of test images of each kind of defect, evenly spaced; the number of clean test images is
             twice as large. None for all test images.
         category: name of the category in tables and file names.
+        shared: further options of `FileSet`.
     """
 
     name = "magnetic_tile"
@@ -50,8 +52,9 @@ class MagneticTile(FileSet):
         channels: Channels,
         images_per_kind: Count | None,
         category: Name = "tile",
+        **shared: Any,
     ) -> None:
-        super().__init__(category, resolution, channels)
+        super().__init__(category, resolution, channels, **shared)
         self.root, self.images_per_kind = root, images_per_kind
 
     def training_files(self) -> list[Path]:

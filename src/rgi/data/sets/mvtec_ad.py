@@ -3,6 +3,8 @@
 Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 """
 
+from typing import Any
+
 from rgi.data.download import download
 from rgi.data.files import Channels, Resolution
 from rgi.data.listing import expanded
@@ -30,6 +32,7 @@ class MVTecAD(CategorySet):
         resolution: height and width in pixels to which images are resized.
         channels: number of channels, 1 (grey) or 3 (RGB).
         download: whether `prepare` downloads the whole dataset (4.9 GiB) if the category is missing.
+        shared: further options of `FileSet`.
     """
 
     name = "mvtec_ad"
@@ -45,13 +48,13 @@ class MVTecAD(CategorySet):
 
     @checked("dataset")
     def __init__(
-        self, root: Text, category: Name, resolution: Resolution, channels: Channels, download: Switch
+        self, root: Text, category: Name, resolution: Resolution, channels: Channels, download: Switch, **shared: Any
     ) -> None:
-        super().__init__(root, category, resolution, channels)
+        super().__init__(root, category, resolution, channels, **shared)
         self.download = download
 
-    def prepare(self) -> None:
-        """Download the dataset with ``download=True`` if it is missing, then check all images and masks.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Download the dataset with ``download=True`` if it is missing, then check it, see `FileSet.prepare`.
 
         Raises:
             InputError: the download fails, or `FileSet.prepare` raises an error.
@@ -59,4 +62,4 @@ class MVTecAD(CategorySet):
         home = expanded(self.root) / self.category
         if self.download and self.category in CATEGORIES and not home.is_dir():
             download(ARCHIVE, SHA256, home.parent, PAGE)
-        super().prepare()
+        super().prepare(training, tests)

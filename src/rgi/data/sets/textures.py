@@ -67,8 +67,8 @@ class Textures:
         self.category, self.resolution, self.channels = category, resolution, channels
         self.test_images, self.seed = test_images, seed
 
-    def prepare(self) -> None:
-        """Check the photograph.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check the photograph, which has both training and test images.
 
         Raises:
             InputError: scikit-image does not contain the photograph in the expected size.
