@@ -26,7 +26,7 @@ def calibrate(cfg: DictConfig) -> None:
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
     run_files.check_writable(f"generator.path={path}", path.parent)
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, images.counted)
     if path != file:
         shutil.copyfile(file, path)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)

@@ -135,6 +135,7 @@ def _data_files(cfg: DictConfig) -> list[str]:
         tests = [] if cfg.task in TRAINING_TASKS else images.samples()
         files += [*images.training_files(), *(sample.image for sample in tests)]
         files += [sample.mask for sample in tests if sample.mask is not None]
+        files += [] if images.roi is None else [images.roi]
     if isinstance(corruption, MaskFolder):
         files += corruption.files
     stats = ((file, file.stat()) for file in files)

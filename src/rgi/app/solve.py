@@ -117,6 +117,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
     """Solve clean images if the method needs them, then the test images."""
     quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
+    module.tiles_at_once = cfg.batch_size
     try:
         if isinstance(module, InversionModule) and module.map_kind in KINDS_FROM_CLEAN:
             learn_from_clean_images(module, trainer, images, cfg.batch_size)

@@ -32,7 +32,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         if self.defective is None and self.mask is not None:
-            self.defective = self.mask.flatten(1).any(1)
+            counted = self.mask if self.counted is None else self.mask * self.counted
+            self.defective = counted.flatten(1).any(1)
 
     def __len__(self) -> int:
         return len(self.observed)

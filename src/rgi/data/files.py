@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from rgi.data.batch import Batch
@@ -199,6 +200,16 @@ class FileSet(ABC):
         """The test images in the order of `samples`, each a `Batch` of one."""
         return TestImages(self, self.samples())
 
+    @property
+    def counted(self) -> Tensor | None:
+        """The region of clean images that counts, (1,H,W) in {0,1}; None if all pixels count.
+
+        Patches are cut inside the region, so all of their pixels count.
+        """
+        if self.roi is None or self.patch:
+            return None
+        return read_mask(self.roi, self.resolution, self.box(self.roi, self._roi_size))[0]
+
     def _clean(self, files: list[Path]) -> CleanImages:
         patches = max(1, PATCHES // len(self.training_files())) if self.patch else 0
         reading = {"patches": patches, "roi": self.roi, "check": self._check_clean, "known": self.record.known}
@@ -218,7 +229,7 @@ class TestImages(Dataset[Batch]):
     """Test images, each a `Batch` of one with its mask, if the mask is known, and without a clean original.
 
     Args:
-        owner: dataset of the images.
+        owner: dataset of the images; of a dataset with patches, test images are whole pictures at their own size.
         samples: the images in their order.
     """
 
@@ -228,7 +239,7 @@ class TestImages(Dataset[Batch]):
         self.samples, self.category = samples, owner.category
         self.names = [sample.name for sample in samples]
         self.channels, self.box, self.roi = owner.channels, owner.box, owner.roi
-        self.resolution = None if owner.patch else owner.resolution
+        self.resolution, self.equal_sizes = None if owner.patch else owner.resolution, not owner.patch
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -241,7 +252,9 @@ class TestImages(Dataset[Batch]):
         if self.roi is not None:
             counted = read_mask(self.roi, self.resolution, box)[0][None]
         if sample.mask is not None:
-            mask, marked = read_mask(sample.mask, self.resolution, box, self.roi)
+            mask, marked = read_mask(sample.mask, self.resolution, box)
+            if self.roi is not None:
+                marked = read_mask(sample.mask, self.resolution, box, self.roi)[1]
             mask, defective = mask[None], torch.tensor([marked])
         elif sample.good:
             mask = torch.zeros_like(observed[:, :1])

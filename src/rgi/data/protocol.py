@@ -20,6 +20,7 @@ class ImageSet(Protocol):
         resolution: height and width of the images in pixels.
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         terms: terms of use of the images, in one sentence.
+        counted: region of the clean images that counts, (1,H,W) in {0,1}; None if all pixels count.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ImageSet(Protocol):
     resolution: int
     patch: int
     terms: str
+    counted: Tensor | None
 
     def prepare(self, training: bool = True, tests: bool = True) -> None:
         """Check data before work starts.
@@ -55,11 +57,13 @@ class TestSet(Protocol):
 
     Attributes:
         names: names of the images, in their order.
+        equal_sizes: whether all images have the size of the dataset, so that they make batches.
     """
 
     __test__ = False  # pytest would take the class for a test case
 
     names: list[str]
+    equal_sizes: bool
 
     def __len__(self) -> int: ...
 

@@ -9,7 +9,7 @@ import logging
 
 import torch
 from pytorch_lightning import Trainer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rgi.baselines.features import critic_features
@@ -145,13 +145,13 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     clean, kind = images.train(), module.map_kind
     chosen = _inverted(len(clean))
     module.map_kind = None  # no statistics exist yet
-    results = _solve(module, trainer, "clean", selected(clean, chosen), images.category, batch_size)
+    results = _solve(module, trainer, "clean", selected(clean, chosen), images, batch_size)
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
         network = extractor(module.gan, module.features)
         feature_map = padim_map(network, clean, chosen, module.pool_seed, module.device)
-    module.clean = clean_statistics(results, feature_map, module.device)
+    module.clean = clean_statistics(results, feature_map, module.device, images.counted)
 
 
 def padim_map(features: nn.Module, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
@@ -171,19 +171,22 @@ def padim_map(features: nn.Module, clean: Dataset, excluded: list[int], seed: in
     return lambda images: padim.predict(images).scores
 
 
-def clean_statistics(results: list[Result], feature_map: FeatureMap | None, device: torch.device) -> CleanStatistics:
+def clean_statistics(
+    results: list[Result], feature_map: FeatureMap | None, device: torch.device, counted: Tensor | None = None
+) -> CleanStatistics:
     """Statistics of clean images from the results of their inversion.
 
     Args:
         results: result of each image, with observed and restored image.
         feature_map: map of PaDiM for a combined map; None without such a map.
         device: device of the statistics.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
     observed, restored = (
         torch.stack([torch.from_numpy(result[name]) for result in results]).to(device)
         for name in ("observed", "restored")
     )
-    return CleanStatistics(observed, luminance(observed - restored), feature_map)
+    return CleanStatistics(observed, luminance(observed - restored), feature_map, counted)
 
 
 def fix_threshold(
@@ -203,8 +206,10 @@ def fix_threshold(
     """
     pictures = threshold_images(images, false_positive_rate)
     if pictures is not None:
-        results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
+        results = _solve(module, trainer, "validation", pictures, images, batch_size)
         maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
+        if images.counted is not None:
+            maps = maps[:, None, images.counted[0] != 0]
         module.threshold = clean_threshold([maps], false_positive_rate)
 
 
@@ -230,14 +235,14 @@ def threshold_images(images: ImageSet, false_positive_rate: float | None) -> Dat
 
 
 def _solve(
-    module: TestModule, trainer: Trainer, folder: str, pictures: Dataset, category: str, batch_size: int
+    module: TestModule, trainer: Trainer, folder: str, pictures: Dataset, images: ImageSet, batch_size: int
 ) -> list[Result]:
     """Solve clean images; their results are kept in a folder beside the results of the test images."""
-    images = [pictures[i] for i in range(len(pictures))]
-    batches, results = CleanBatches(images, category), module.results
+    clean = [pictures[i] for i in range(len(pictures))]
+    batches, results = CleanBatches(clean, images.category, images.counted), module.results
     module.results = results.parents[1] / folder / module.method
     trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)
     trainer.strategy.barrier()  # every process has written its images
-    clean = [load_result(module.results, name) for name in batches.names]
+    solved = [load_result(module.results, name) for name in batches.names]
     module.results = results
-    return clean
+    return solved

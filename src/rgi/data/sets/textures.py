@@ -53,6 +53,7 @@ class Textures:
 
     name = "textures"
     patch = WINDOW
+    counted = None
     terms = "CC0 (public domain) photographs distributed with scikit-image."
 
     @checked("dataset")
@@ -145,6 +146,8 @@ class DefectivePatches(Dataset[Batch]):
     The position, the defect and the contrast of a patch depend only on its name and the seed. Half of the defects are
     faint, with a contrast of 0.3 to 1 standard deviations of the patch. The other half has a contrast of 1 to 3.
     """
+
+    equal_sizes = True
 
     def __init__(self, dataset: Textures) -> None:
         self.dataset, self.photograph, self.corners = dataset, dataset.photograph(), corners("test")
