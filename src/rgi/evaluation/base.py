@@ -117,7 +117,8 @@ class TestModule(LightningModule):
     def test_step(self, batch: Batch, index: int) -> None:
         results = self.batch_results(batch)
         if batch.mask is not None:
-            vanished = batch.defective & ~batch.mask.flatten(1).any(1)
+            truth = batch.mask if batch.counted is None else batch.mask * batch.counted
+            vanished = batch.defective & ~truth.flatten(1).any(1)
             self.vanished += [name for name, lost in zip(batch.name, vanished, strict=True) if lost]
         scored = batch.to(metric_device(self.device))
         self.scores.update(
