@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.composed import CONF, composed
 
+from rgi.app.arguments import prepare
 from rgi.app.grid import grid
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +53,7 @@ def test_commands_compose(page, arguments, tmp_path):
     for name, content in re.findall(r"```yaml\n# conf/(\S+)\n(.+?)```", page.read_text(), re.S):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    options = [argument for argument in arguments if argument != "-m"]
+    options = [argument for argument in prepare(arguments) if argument != "-m"]
     for job in itertools.product(*(expand_sweep(option) if "-m" in arguments else [option] for option in options)):
         composed(f"hydra.searchpath=[file://{tmp_path}]", *job)
 

@@ -15,15 +15,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgi.app.options import generator, make
+from rgi.baselines.padim import PaDiM
+from rgi.baselines.patchcore import PatchCore
 from rgi.data.protocol import evenly_spaced
-from rgi.evaluation.clean_images import clean_statistics, extractor, padim_map
+from rgi.evaluation.clean_images import FEATURE_PARTS, clean_statistics, extractor, joint_map
 from rgi.evaluation.results import Result, load_result
 from rgi.metrics.standard import ImageAUROC, PixelCurve
 from rgi.pixels import luminance, smooth
 
 HERE = Path(__file__).resolve().parent
 SIGMAS = (0, 1, 2, 4)  # pixels
-FEATURES = ("critic", "imagenet")
+FEATURES = {  # name of a feature map: features, and the weights of its parts
+    "critic": ("critic", FEATURE_PARTS["critic"]),
+    "imagenet": ("imagenet", FEATURE_PARTS["imagenet"]),
+    "imagenet, padim": ("imagenet", {PaDiM: 1.0}),
+    "imagenet, patchcore": ("imagenet", {PatchCore: 1.0}),
+}
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # of the feature map in a combination with sigma 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
 COLUMNS = (
@@ -85,14 +92,14 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
 
 
 def feature_maps(cfg: DictConfig, clean: list[Result], tests: list[Result]) -> dict[str, Tensor]:
-    """PaDiM's maps of the clean images and of the test images, by "clean <features>" and "test <features>"."""
+    """Feature maps of the clean images and of the test images, by "clean <name>" and "test <name>"."""
     images = make(cfg, "dataset")
     training, gan, found = images.train(), generator(cfg, images), {}
     chosen = evenly_spaced(len(training), len(clean))
-    for features in FEATURES:
-        score = padim_map(extractor(gan, features), training, chosen, cfg.seed, torch.device("cpu"))
-        for name, part in (("clean", clean), ("test", tests)):
-            found[f"{name} {features}"] = score(stacked(part, "observed"))
+    for name, (features, parts) in FEATURES.items():
+        score = joint_map(extractor(gan, features), parts, training, chosen, cfg.seed, torch.device("cpu"))
+        for images_of, part in (("clean", clean), ("test", tests)):
+            found[f"{images_of} {name}"] = score(stacked(part, "observed"))
     return found
 
 

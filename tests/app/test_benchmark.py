@@ -21,11 +21,12 @@ ROWS = [
     'benchmark.options=["dataset.test_images=3","generator.path=nowhere.safetensors"]',
     "logger=wandb",
 ]
+LAUNCHER = ["launcher=joblib", "launcher.n_jobs=2"]
 
 
 @pytest.fixture(scope="module")
 def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
-    """A benchmark that was killed with SIGKILL after its first row and then started again.
+    """A benchmark that was killed with SIGKILL after its first row and then started again with a launcher.
 
     The first two rows need no generator. The third row fails, because its generator is missing.
 
@@ -36,7 +37,7 @@ def continued(tmp_path_factory) -> tuple[Path, dict[str, int], list[str]]:
     folder = home / "outputs/benchmark/demo"
     interrupt(home, lambda: finished(folder), *ROWS, cwd=home)
     before = finished(folder)
-    return folder, before, run(home, *ROWS).stdout.splitlines()
+    return folder, before, run(home, *ROWS, *LAUNCHER).stdout.splitlines()
 
 
 def finished(folder: Path) -> dict[str, int]:
@@ -95,6 +96,8 @@ def test_rows_are_logged_to_wandb(continued):
         known = {name: value for name, value in expected.items() if value is not None}  # image AUROC is null
         assert {name: found["summary"][name] for name in known} == known
         assert found["config"]["seed"] == 0
+        assert [*found["run"].tags] == ["textures", "brick", method, "standard", "reference"]  # and no generator
+        assert "generator" not in found["artifacts"]
 
 
 def long_form(tmp_path, name, rows):

@@ -4,6 +4,7 @@ import builtins
 import io
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,9 @@ MISTAKES = {
     "--cfg": "argument --cfg/-c: expected one argument",
     "-m experiment=mvtec_rgi,folder_rgi dataset.masks=x": "; if a swept choice has this option, type ++dataset.masks=x",
     "experiment=nonsense": "experiment=nonsense: no such choice; use one of btad_anogan",
-    "hydra/launcher=joblib": "hydra/launcher=joblib: no such choice; use one of basic",
+    "-m launcher=jobs": "hydra/launcher=jobs: no such choice; use one of basic, joblib, slurm",
+    "launcher=joblib": "launcher=joblib: launches the jobs of -m or of task=benchmark; add one of them",
+    "-m launcher=slurm launcher.partitio=x": "hydra.launcher.partitio=x: no such option; did you mean",
     "experiment=mvtec_rrgy": "experiment=mvtec_rrgy: no such choice; did you mean mvtec_rrgi or ",
     "dataset.roott=x": "dataset.roott=x: no such option; run `python run.py --cfg job`",
     "solver.iteration=9": "no such option; did you mean solver.iterations? run `python run.py --cfg job` to see all",
@@ -208,6 +211,13 @@ def test_mistakes_are_one_line(mistake, home, refusal):
     message = refusal(mistake)
     assert MISTAKES[mistake] in message
     assert "None" not in message
+
+
+@pytest.mark.parametrize(("launcher", "plugin"), [("joblib", "joblib"), ("slurm", "submitit")])
+def test_a_launcher_that_is_not_installed(launcher, plugin, refusal, monkeypatch):
+    monkeypatch.setitem(sys.modules, f"hydra_plugins.hydra_{plugin}_launcher", None)
+    message = refusal(f"-m launcher={launcher} seed=1,2")
+    assert message == f"launcher={launcher}: is not installed; pip install 'robust-gan-inversion[clusters]'"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import wandb
 from helpers.command_line import ROOT, environment, in_process
+from helpers.composed import composed
 from helpers.tiny_sets import ENCODER, NETWORK, write_folder, write_generator
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+from rgi.app import wandb_run
 
 SMALL = "dataset.root=mine/root dataset.masks=mine/masks dataset.resolution=32 trainer.accelerator=cpu"
 SMALL += " generator.path=gan.safetensors map.false_positive_rate=null output_dir=run"
@@ -35,7 +38,7 @@ def home(tmp_path, monkeypatch) -> Path:
 def comparison() -> list[str]:
     """A short comparison of two methods."""
     methods = [f"+solver@methods.{name}={name}" for name in METHODS]
-    quick = [f"methods.{name}.{option}=1" for name in METHODS for option in ("iterations", "pool_size")]
+    quick = [f"methods.{name}.{option}" for name in METHODS for option in ("iterations=2", "pool_size=1")]
     return ["task=compare", "dataset=folder", *methods, *quick, *shlex.split(SMALL)]
 
 
@@ -101,7 +104,8 @@ def test_a_failing_logger_of_one_method_leaves_the_other_log(home, monkeypatch, 
     assert in_process(monkeypatch, *comparison()) == 1
     assert "has failed (anogan: ConnectionError: no route to the host); all" in capsys.readouterr().err
     with (home / f"run/log/{METHODS[1]}/metrics.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
+        *curve, row = csv.DictReader(file)
+    assert [float(point["convergence/median"]) > 0 for point in curve] == [True, True]
     scores = json.loads((home / "run/metrics.json").read_text())[METHODS[1]]
     numbers = {name: value for name, value in scores.items() if value is not None}
     assert numbers
@@ -118,7 +122,7 @@ def test_a_failing_w_and_b_loses_no_results(owner, point, home, monkeypatch, cap
     assert "error: logger=wandb: has failed (anogan: ConnectionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("point", ["log_metrics", "save", "finalize"])
+@pytest.mark.parametrize("point", ["log_metrics", "finalize"])
 def test_a_failing_logger_ends_no_training(point, home, monkeypatch, capsys):
     monkeypatch.setattr(CSVLogger, point, broken)
     assert in_process(monkeypatch, *training("+trainer.log_every_n_steps=1")) == 1
@@ -135,6 +139,59 @@ def test_no_logger(home, monkeypatch):
     assert in_process(monkeypatch, *training("logger=null", "output_dir=training")) == 0
     assert (home / "new.safetensors").is_file()
     assert not list(home.rglob("log")) + list(home.rglob("lightning_logs")) + list(home.rglob("wandb"))
+
+
+def test_tensorboard_and_mlflow_have_scores_and_curves(home, monkeypatch):
+    """The database of MLflow is replaced by files, because making it takes long."""
+    from mlflow.tracking import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert in_process(monkeypatch, *comparison(), "logger=tensorboard") == 0
+    store = (home / "mlruns").as_uri()
+    assert in_process(monkeypatch, *comparison(), "logger=mlflow", f"logger.tracking_uri={store}") == 0
+    client = MlflowClient(store)
+    (experiment,) = (each for each in client.search_experiments() if each.name == "robust-gan-inversion")
+    runs = {run.data.tags["method"]: run for run in client.search_runs([experiment.experiment_id])}
+    for method, scores in json.loads((home / "run/metrics.json").read_text()).items():
+        events = EventAccumulator(str(home / "run/log" / method)).Reload()
+        for name in ("standard/pixel_auroc", "images"):
+            assert events.Scalars(name)[-1].value == pytest.approx(scores[name])
+            assert runs[method].data.metrics[name] == pytest.approx(scores[name])
+        assert events.Scalars("convergence/median")
+        assert runs[method].data.params["dataset/root"] == "mine/root"
+        assert runs[method].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("extra", ["tensorboard", "mlflow"])
+def test_a_logger_that_is_not_installed(extra, home, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, extra, None)
+    assert in_process(monkeypatch, *STOP.split(), f"logger={extra}") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: logger={extra}: needs a package that is not installed; pip install ")
+    assert f"robust-gan-inversion[{extra}]" in line
+
+
+@pytest.mark.parametrize(
+    ("first", "offline", "same", "name"),
+    [
+        ("run", False, True, "folder_pretrain-pretrain"),
+        ("run", True, False, "folder_pretrain-pretrain_from_7"),
+        ("offline-run", True, False, "folder_pretrain-pretrain_from_7"),
+        ("offline-run", False, False, "folder_pretrain-pretrain_from_7"),
+    ],
+)
+def test_a_continued_run_is_one_w_and_b_run_or_names_its_first_part(first, offline, same, name, home):
+    """W&B cannot continue a run offline."""
+    for time in ("20260101_000001-pretrain-11", "20260101_000003-encode-22", "20260101_000002-pretrain-33"):
+        Path(f"run/wandb/{first}-{time}").mkdir(parents=True)
+    Path("run/environment.json").write_text("{}")
+    cfg = composed(*training(), "logger=wandb", f"logger.offline={offline}")
+    found = wandb_run.settings(cfg, "pretrain", Path("run"), since=7)
+    assert (found["id"] == "pretrain-33") == same
+    assert found["config"].get("continues") == (None if same else "pretrain-33")
+    assert found["name"] == name
+    assert found["job_type"] == "pretrain"
 
 
 def test_w_and_b_without_a_key_is_refused_before_the_work(home, monkeypatch, capsys):

@@ -120,8 +120,9 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
     page = Page(Path("run/report.html")).text
     for words in (
         "Resolved settings",
-        f"{found['mask_penalty']:g} {found['latent_weight']:.6g} {expected} 3",
-        f"{card.sha256[:12]} mask {threshold:.6g} cpu",
+        f"λ {found['mask_penalty']:g} Weight of |z|² {found['latent_weight']:.6g} Precision of the networks {expected}",
+        f"Seed 3 Generator (SHA-256) {card.sha256[:12]} Anomaly map mask Threshold of the map, from clean images "
+        f"{threshold:.6g} Device cpu",
     ):
         assert words in page
 

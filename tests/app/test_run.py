@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.command_line import ROOT, in_process, interrupt, run
+from helpers.command_line import COMMAND, ROOT, environment, in_process, interrupt, run
 from helpers.tiny_sets import write_generator
 from helpers.wandb_log import logged
 from omegaconf import OmegaConf
@@ -146,20 +146,30 @@ def test_two_processes_score_like_one(method, home, two_processes, tmp_path, mon
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_run_is_logged_to_wandb(method, two_processes):
-    """The dataset is the group, and the method is the job type. Configuration, scores and pictures are logged."""
+def test_the_run_is_logged_to_wandb(method, home, two_processes):
+    """The dataset is the group, and the method is the job type. All that W&B shows is in the file."""
     folder = two_processes[method]
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")  # one file, although there are two processes
     found = logged(file)
     assert (found["run"].run_group, found["run"].job_type) == ("textures", method)
+    assert [*found["run"].tags] == ["textures", "brick", method, "generator", "standard", "reference"]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert found["config"]["environment"]["commit"] == environment["commit"]
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert {name: found["config"][name] for name in config} == config
-    resolved = json.loads((folder / "environment.json").read_text())["methods"][method]
+    resolved = environment["methods"][method]
     assert found["config"]["resolved"] == resolved
     assert resolved["precision"] in ("bfloat16", "float32")
     expected = json.loads((folder / "metrics.json").read_text())[method]
     assert {name: found["summary"][name] for name in expected} == expected
     check_table(found["files"], [row["name"] for row in table(folder)])
+    histories = [np.load(path)["history"] for path in results(folder).values()]
+    curve = [row["convergence/median"] for row in found["history"] if "convergence/median" in row]
+    assert curve == pytest.approx(np.median(histories, axis=0).tolist())
+    card = json.loads((home / "generator.json").read_text())
+    generator = found["artifacts"]["generator"]
+    assert json.loads(generator.metadata)["sha256"] == card["sha256"] == resolved["generator_sha256"]
+    assert [entry.ref for entry in generator.manifest.contents] == [(home / "generator.safetensors").as_uri()]
 
 
 def check_table(files: dict[str, Path], names: list[str]) -> None:
@@ -173,31 +183,37 @@ def check_table(files: dict[str, Path], names: list[str]) -> None:
                 assert image.size == (64, 64)
 
 
-def test_a_sweep_gives_every_job_its_folder(home, tmp_path):
-    sweep = ["solver.mask_penalty=0.05,0.2", "dataset.category=brick,grass"]
-    done = run(home, "-m", *inversion(home, *sweep, "dataset.test_images=2", iterations=3), cwd=tmp_path)
+def test_a_launcher_gives_every_job_its_folder(home, tmp_path):
+    """Two of four jobs fail, each in a process of its own."""
+    sweep = ["solver.mask_penalty=0.05,-1", "dataset.category=brick,grass", "launcher=joblib", "launcher.n_jobs=2"]
+    command = [*COMMAND, "-m", *inversion(home, *sweep, "dataset.test_images=2", iterations=3)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(home), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    reason = "solver.mask_penalty=-1: must be a number above 0, or auto"
+    assert sorted(errors[:-1]) == [f"error: job {number}: {reason}" for number in (2, 3)]
+    assert errors[-1] == "error: 2 jobs failed: 2, 3; see above"
+    assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["multirun"]
     (base,) = (tmp_path / "outputs/multirun").iterdir()
-    folders = [base / str(number) for number in range(4)]
-    jobs = [OmegaConf.load(folder / "config.yaml") for folder in folders]
-    given = [(job.solver.mask_penalty, job.dataset.category) for job in jobs]
-    assert sorted(given) == [(0.05, "brick"), (0.05, "grass"), (0.2, "brick"), (0.2, "grass")]
-    printed = [line for line in done.stdout.splitlines() if line.endswith("report.html")]
-    assert printed == [str(folder / "report.html") for folder in folders]
-    assert len({json.dumps(scores(folder)) for folder in folders}) == 4
+    folders = [base / "0", base / "1"]
+    printed = {line for line in done.stdout.splitlines() if line.endswith("report.html")}
+    assert printed == {str(folder / "report.html") for folder in folders}
     with (base / "table.csv").open(newline="") as file:
         joined = list(csv.DictReader(file))
-    assert {(float(line["solver.mask_penalty"]), line["dataset.category"]) for line in joined} == set(given)
-    assert {line["job"] for line in joined} == {"0", "1", "2", "3"}
-    for (_, category), folder in zip(given, folders, strict=True):
+    found = {(line["job"], line["dataset.category"], line["solver.mask_penalty"]) for line in joined}
+    assert found == {("0", "brick", "0.05"), ("1", "grass", "0.05")}
+    for category, folder in zip(("brick", "grass"), folders, strict=True):
         assert [row["category"] for row in table(folder)] == [category] * 2
+        assert "-m experiment=" in json.loads((folder / "environment.json").read_text())["command"]
+    assert not (base / ".jobs").exists()
 
 
 def test_help_lists_all_choices(monkeypatch, capsys):
     assert in_process(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
     for group in (ROOT / "conf").rglob("*"):
-        if group.is_dir():
+        if group.is_dir() and "hydra" not in group.parts:  # --hydra-help lists these
             choices = {path.stem for path in group.glob("*.yaml")}
             name = group.relative_to(ROOT / "conf").as_posix()
             line = next(line for line in text.splitlines() if line.startswith(f"{name}: "))

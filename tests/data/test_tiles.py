@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rgi.data.tiles import OVERLAP, Tiling, axis_weights, starts
@@ -15,7 +15,6 @@ TILINGS = st.integers(1, 24).flatmap(
 )
 
 
-@settings(max_examples=50)
 @given(TILINGS)
 def test_the_weights_sum_to_one_at_each_pixel_of_any_picture(tiling):
     ones = tiling.blend(torch.ones(len(tiling), 2, tiling.side, tiling.side))
@@ -24,7 +23,6 @@ def test_the_weights_sum_to_one_at_each_pixel_of_any_picture(tiling):
     assert tiling.weight(0).min() > 0
 
 
-@settings(max_examples=50)
 @given(TILINGS)
 def test_blending_the_tiles_of_a_picture_gives_the_picture(tiling):
     picture = torch.rand(3, tiling.height, tiling.width)

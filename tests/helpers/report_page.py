@@ -1,11 +1,15 @@
 """Small results of methods, and a parser for the report page."""
 
+import base64
+import io
+import json
 import math
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from rgi.report.page import MethodResults, write_report
 
@@ -13,33 +17,46 @@ NAN = math.nan
 
 
 class Page(HTMLParser):
-    """Elements, links and visible text of a page."""
+    """Elements, links and text of a page before its script runs, and the data of its gallery."""
 
     def __init__(self, path: Path):
         super().__init__()
-        self.tags, self.sources, self.links, self.ids, self.alts, self.words = [], [], [], [], [], []
+        self.tags, self.sources, self.links, self.ids, self.words = [], [], [], [], []
+        self.data = {}
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
-        self.tags.append(tag)
+        self.tags.append((tag, attributes))
         self.sources += [attributes["src"]] if "src" in attributes else []
         self.links += [attributes["href"]] if "href" in attributes else []
         self.ids += [attributes["id"]] if "id" in attributes else []
-        if tag == "img":
-            self.alts.append(attributes["alt"])
 
     def handle_data(self, data):
-        self.words.append(data)
+        tag, attributes = self.tags[-1] if self.tags else ("", {})
+        if self.cdata_elem is None:
+            self.words.append(data)
+        elif tag == "script" and attributes.get("type") == "application/json":
+            self.data = json.loads(data)
 
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split()).replace("\u00a0", " ")
+        return " ".join(" ".join(self.words).split())
 
-    def observed(self):
-        """Names of the images in the gallery, without the typical image above it."""
-        return [alt.removesuffix(": observed") for alt in self.alts if alt.endswith(": observed")][1:]
+    def failures_first(self):
+        """Names of the images in the order of the gallery."""
+        return [name for _, name in sorted(zip(self.data["failure"][-1], self.data["names"], strict=True))]
+
+    def roles(self, name):
+        """What the pictures of an image show."""
+        look = self.data["looks"][self.data["look"][self.data["names"].index(name)]]
+        return [(panel["role"], panel["method"]) for panel in look["panels"]]
+
+    def picture(self, name, role, method=None):
+        """Pixels of a picture inside the page."""
+        source = self.data["sources"][self.data["names"].index(name)][self.roles(name).index((role, method))]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
 
 
 def image(name, auroc=NAN, score=0.0, **others):
@@ -49,10 +66,15 @@ def image(name, auroc=NAN, score=0.0, **others):
             "iterations": 5, "seconds": 0.25, "pixel_auroc": auroc} | others  # fmt: skip
 
 
-def make_results(folder, method, rows, size=(16, 16), channels=1, truth=True, clean=True, metrics=None, drop=()):
-    """Write the arrays of one image per row to ``folder/method``, without the arrays in ``drop``."""
-    random = np.random.default_rng(len(method))
+def make_results(
+    folder, method, rows, size=(16, 16), channels=1, truth=True, clean=True, metrics=None, drop=(), seed=0
+):
+    """Write the arrays of one image per row to ``folder/method``, without the arrays in ``drop``.
+
+    The pixels of an image are the same for all methods.
+    """
     for each in rows:
+        random = np.random.default_rng([seed, *each["name"].encode()])
         pixels = random.uniform(-1.2, 1.2, (channels, *size)).astype(np.float32)
         history = np.concatenate([np.geomspace(100, 10, 4), [NAN, NAN]])
         arrays = {"observed": pixels, "restored": pixels * 0.9, "map": np.abs(pixels[0]), "history": history}

@@ -24,13 +24,16 @@ TILE_TEST = (
 LATENT = 8
 
 
-def write_generator(path: Path, channels: int = 1, resolution: int = 64, residuals: bool = True) -> Path:
-    """A random generator of the compact family, with or without what ``mask_penalty: auto`` needs."""
+def write_generator(
+    path: Path, channels: int = 1, resolution: int = 64, residuals: bool = True, family: str = "compact"
+) -> Path:
+    """A random compact or progressive generator, with or without what ``mask_penalty: auto`` needs."""
     torch.manual_seed(0)
     sizes = {"latent_dim": LATENT, "channels": channels, "resolution": resolution}
-    generator, critic = build("compact", **sizes, **NETWORK)
+    options = NETWORK if family == "compact" else {"widths": [2] * (resolution.bit_length() - 2)}
+    generator, critic = build(family, **sizes, **options)
     known = {"0.5": 0.3, "0.9": 0.5, "0.95": 0.6, "0.99": 0.7} if residuals else {}
-    return save_gan(GAN(generator, critic, None, Card("compact", **sizes, options=NETWORK, residuals=known)), path)
+    return save_gan(GAN(generator, critic, None, Card(family, **sizes, options=options, residuals=known)), path)
 
 
 def write_mvtec(root: Path, category: str = "screw") -> Path:

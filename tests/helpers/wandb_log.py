@@ -26,8 +26,8 @@ def records(file: Path) -> Iterator[Record]:
 
 
 def logged(file: Path) -> dict[str, Any]:
-    """What W&B holds of a run: the run itself, its configuration and summary, and the files of its table."""
-    found: dict[str, Any] = {"config": {}, "summary": {}}
+    """What W&B holds of a run: the run itself, its configuration, history and summary, its table's files, artifacts."""
+    found: dict[str, Any] = {"config": {}, "summary": {}, "history": [], "artifacts": {}}
     for record in records(file):
         if record.HasField("run"):
             found["run"] = record.run
@@ -38,6 +38,11 @@ def logged(file: Path) -> dict[str, Any]:
             for item in record.summary.update:
                 key = "/".join([item.key] if item.key else item.nested_key)
                 found["summary"][key] = json.loads(item.value_json)
+        if record.HasField("history"):
+            keys = (("/".join([item.key] if item.key else item.nested_key), item) for item in record.history.item)
+            found["history"].append({key: json.loads(item.value_json) for key, item in keys})
         if record.HasField("artifact"):
+            found["artifacts"][record.artifact.type] = record.artifact
+        if record.HasField("artifact") and record.artifact.type == "run_table":
             found["files"] = {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
     return found

@@ -56,7 +56,7 @@ def test_the_axis_is_logarithmic_if_all_values_are_positive(values, logarithmic)
     figure = convergence(["a"], [[np.array(values)]])
     assert figure.logarithmic == logarithmic
     assert ("logarithmic" in figure.svg) == logarithmic
-    assert figure.svg.count('id="ytick_') >= 2
+    assert figure.svg.count('id="convergence-ytick_') >= 2
     (curve,) = figure.curves
     assert (curve.first, curve.last, curve.iterations) == (values[0], values[-1], len(values))
 

@@ -1,9 +1,8 @@
-"""Heat maps with a shared scale, and outlines of true masks."""
-
-import re
+"""Heat maps with a shared scale, and strips of pictures."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rgi.report import pictures
 
@@ -35,13 +34,13 @@ def test_scale_of_sparse_maps_and_of_maps_with_nan_or_infinity(anomaly_map, expe
     assert pictures.heatmap(anomaly_map, expected).size == anomaly_map.shape[::-1]
 
 
-def test_the_outline_encloses_the_mask():
-    truth = np.random.default_rng(1).random((11, 17)) < 0.5
-    crossed = {"h": np.zeros((12, 17), int), "v": np.zeros((11, 18), int)}
-    for x, y, way, length in re.findall(r"M(\d+) (\d+)([hv])(\d+)", pictures.outline_path(truth)):
-        across, down = (int(length), 1) if way == "h" else (1, int(length))
-        crossed[way][int(y) : int(y) + down, int(x) : int(x) + across] += 1
-    # A pixel is inside the mask if the number of borders between the pixel and the image edge is odd.
-    assert np.array_equal(crossed["v"].cumsum(1)[:, :-1] % 2 == 1, truth)
-    assert np.array_equal(crossed["h"].cumsum(0)[:-1] % 2 == 1, truth)
-    assert pictures.outline_path(np.zeros((5, 5), bool)) == ""
+def test_panels_of_a_strip_are_where_the_layout_says():
+    random = np.random.default_rng(0)
+    images = [Image.fromarray(random.integers(0, 256, (20, 30, 3), np.uint8)) for _ in range(3)]
+    strip = pictures.strip([pictures.Panel("map", 0, "a long label " * 9, each) for each in images])
+    layout = pictures.strip_layout((30, 20), 3)
+    assert strip.size == layout.size
+    for each, (left, top) in zip(images, layout.corners, strict=True):
+        box = (left, top, left + 30 * layout.factor, top + 20 * layout.factor)
+        shown = strip.crop(box).resize((30, 20), Image.Resampling.NEAREST)
+        assert np.array_equal(np.asarray(shown), np.asarray(each))

@@ -1,11 +1,10 @@
 """Benchmarks: many runs, and the tables of their scores.
 
-Each run is a process with the command that a user would type. The folder of a run has its fingerprint in its name, so
-that a finished run is only used again if options, data, generator and code are the same.
+Each run is a process with the command that a user would type, see `rgi.app.rows`. The folder of a run has its
+fingerprint in its name, so that a finished run is only used again if options, data, generator and code are the same.
 """
 
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from statistics import fmean
 
 import pandas as pd
-from filelock import FileLock
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -24,6 +22,7 @@ from tqdm import tqdm
 from rgi.app import launch, run_files, runs
 from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
+from rgi.app.rows import launched
 from rgi.errors import InputError
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 
@@ -52,7 +51,7 @@ class Row:
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Run all unfinished rows of a benchmark in sequence, and write the tables after each row.
+    """Run all unfinished rows of a benchmark, and write the tables after each row.
 
     Args:
         cfg: configuration with the group ``benchmark``.
@@ -67,14 +66,25 @@ def benchmark(cfg: DictConfig) -> None:
     name = HydraConfig.get().runtime.choices.benchmark
     folder = Path(cfg.output_dir or f"outputs/benchmark/{name}")
     run_files.check_writable(f"output_dir={folder}", folder)
-    runs.claim(folder / runs.LOCK, f"{folder}: another process is working in this folder")
+    runs.claim(folder / run_files.LOCK, f"{folder}: another process is working in this folder")
     rows = _rows(cfg)
     folders = _folders(rows, folder / "rows")
     failed: dict[Row, str] = {}
-    for row in tqdm(rows, desc=f"benchmark {name}", unit="row"):
-        if not _finished(folders[row]):
-            failed |= _run(row, folders[row])
+    program = [sys.executable, sys.argv[0]]
+    commands = {
+        row: ([*program, *row.overrides, f"output_dir={run}"], run)
+        for row, run in folders.items()
+        if not run_files.is_finished(run)
+    }
+    progress = {"total": len(rows), "initial": len(rows) - len(commands), "desc": f"benchmark {name}", "unit": "row"}
+    with launched(commands, folder) as ended, tqdm(**progress) as bar:
+        for row, reason in ended:
+            if reason is not None:
+                log.warning("%s: failed: %s", " ".join(row.overrides), reason)
+                if not (folders[row] / "metrics.json").exists():  # only the log of a complete run can have failed
+                    failed[row] = reason
             _write(folder, name, folders, failed)
+            bar.update()
     print(_write(folder, name, folders, failed))
 
 
@@ -141,30 +151,6 @@ def _composed(row: Row) -> Iterator[DictConfig]:
         raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
     finally:
         hydra.cfg = before
-
-
-def _finished(folder: Path) -> bool:
-    """Whether a row is finished.
-
-    A run of a killed benchmark can still be active. The function waits until this run ends.
-    """
-    if folder.exists():
-        with FileLock(folder / runs.LOCK):
-            pass
-    return run_files.is_finished(folder)
-
-
-def _run(row: Row, folder: Path) -> dict[Row, str]:
-    """Run a row. Returns the row and the reason if the run has failed, else an empty dictionary."""
-    command = [sys.executable, sys.argv[0], *row.overrides, f"output_dir={folder}"]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    complete = (folder / "metrics.json").exists()
-    if complete and done.returncode == 0:
-        return {}
-    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
-    reason = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1]).removeprefix("error: ")
-    log.warning("%s: failed: %s", " ".join(row.overrides), reason)
-    return {} if complete else {row: reason}  # only the log of a complete run can have failed
 
 
 def _write(folder: Path, name: str, folders: dict[Row, Path], failed: dict[Row, str]) -> Path:

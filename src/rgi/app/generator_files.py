@@ -6,6 +6,7 @@ import shutil
 from omegaconf import DictConfig
 
 from rgi.app import run_files
+from rgi.app.calibrate import calibrate_pictures
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
 from rgi.data.protocol import check_selected, evenly_spaced, stack_images
 from rgi.errors import InputError
@@ -16,8 +17,13 @@ from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 def calibrate(cfg: DictConfig) -> None:
     """Measure the generator's residuals on clean validation images and write them to its card.
 
+    With ``input=...``, `rgi.app.calibrate` measures more on a user's own pictures.
+
     A shipped generator stays as it is: file and card are copied to `rgi.generators.places.LOCAL` first.
     """
+    if cfg.input is not None:
+        calibrate_pictures(cfg)
+        return
     config = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
     prepare(cfg, images, training=False, tests=False)

@@ -1,11 +1,14 @@
 """Generated experiments: all pairs of a dataset and a method.
 
 The option ``experiment`` selects a generated experiment in the same way as a file of `conf/experiment`. Examples:
-``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``.
+``experiment=magnetic_tile_padim``, ``experiment=celeba_central_rrgi``, ``experiment=reference/mvtec_rgi``. Those in
+``reference/`` are the paper's chain, see `rgi.app.chain`.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any
 
 import hydra
@@ -17,7 +20,8 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from rgi.data.listing import set_name
+from rgi.app import chain
+from rgi.data.listing import named_split, set_name
 from rgi.generators import places
 from rgi.inversion.config import SolverConfig
 
@@ -26,6 +30,7 @@ CONF = places.program_folder("conf")
 ANOMALY = {"textures": "textures", "mvtec": "mvtec_ad", "btad": "btad", "magnetic_tile": "magnetic_tile"}
 INPAINTING = ("celeba", "stanford_cars", "lsun_bedroom")
 CORRUPTIONS = ("central", "random", "irregular")
+PAINTED = ("crack", "irregular", "large", "scratch")  # kinds of defect on the paper's own anomaly set, BTAD product 03
 BASELINES = (  # files of conf/baseline
     *("mean_image", "pca", "robust_pca", "autoencoder", "padim", "patchcore"),
     *("padim_imagenet", "patchcore_imagenet"),
@@ -52,7 +57,6 @@ HOLES = {
     "pan": TUNED_FAR,
     "pan_masked": TUNED_FAR,
 }
-PAPER_RESOLUTION = 128  # of the paper's generators; the patches of textures have 64 pixels
 # Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
 
@@ -60,14 +64,11 @@ SMALL = {"celeba": ""}
 @cache
 def grid() -> dict[str, dict[str, Any]]:
     """Contents of all generated experiments, by name."""
-    experiments = {}
+    experiments = {f"reference/{name}": content for name, content in _references()}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = PRIOR if method == "anogan" else PRIOR | MASKED_DEFECTS
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
-            experiments[f"reference/{prefix}_{method}"] = _reference(
-                dataset=dataset, solver=f"reference/{solver}", paper="anomaly"
-            )
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)
     for method in BASELINES:
@@ -78,13 +79,29 @@ def grid() -> dict[str, dict[str, Any]]:
                 name = f"{dataset}_{corruption}_{method}"
                 options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
-                experiments[f"reference/{name}"] = _reference(
-                    dataset=dataset,
-                    corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
-                    solver=f"reference/{solver}",
-                    paper=f"{dataset}_{corruption}",
-                )
     return experiments
+
+
+def _references() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and contents of the paper's chain: pretraining and inversions of each dataset."""
+    for prefix, dataset in {**ANOMALY, **{name: name for name in INPAINTING}}.items():
+        yield f"{prefix}_pretrain", chain.pretraining(dataset)
+    for method, solver in SOLVERS.items():
+        for prefix, dataset in ANOMALY.items():
+            yield f"{prefix}_{method}", chain.inversion(dataset, solver=f"reference/{solver}", paper="anomaly")
+        for kind in PAINTED:
+            painted = chain.inversion("btad", corruption="defects", solver=f"reference/{solver}", paper=f"btad_{kind}")
+            yield f"btad_{kind}_{method}", painted | {"corruption": {"kinds": [kind]}}
+    for dataset, corruption, (method, solver) in product(INPAINTING, CORRUPTIONS, INPAINTERS.items()):
+        yield (
+            f"{dataset}_{corruption}_{method}",
+            chain.inversion(
+                dataset,
+                corruption=f"reference/{corruption}{SMALL.get(dataset, '_small')}",
+                solver=f"reference/{solver}",
+                paper=f"{dataset}_{corruption}",
+            ),
+        )
 
 
 def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
@@ -93,12 +110,6 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
     if options:
         content["solver"] = options
     return content
-
-
-def _reference(**choices: str) -> dict[str, Any]:
-    """Content of a reference experiment: it reads the generator that the dataset's reference/..._pretrain writes."""
-    content = _content({}, generator="progressive", **choices)
-    return content if choices["dataset"] == "textures" else content | {"dataset": {"resolution": PAPER_RESOLUTION}}
 
 
 class GridSource(ConfigSource):
@@ -161,17 +172,19 @@ def name_of_set(*, _root_: DictConfig) -> str:
 
     Patches have a name of their own, because a generator of whole pictures is of no use for them.
     """
-    category, root, train, patch = (
-        OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in ("category", "root", "train", "patch")
+    options = ("category", "root", "train", "split", "patch")
+    category, root, train, split, patch = (
+        OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in options
     )
     name = str(category if category is not None else set_name(root and str(root), train and str(train)))
-    return name if patch is None else f"{name}-patches"
+    return named_split(name, split) + ("" if patch is None else "-patches")
 
 
 def register() -> None:
-    """Register both plugins with Hydra, and the resolvers of `conf`; required before Hydra composes a configuration."""
+    """Register both plugins with Hydra, and all resolvers; required before Hydra composes a configuration."""
     OmegaConf.register_new_resolver("set_name", name_of_set, replace=True)
     OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
+    chain.register()
     Plugins.instance().register(GridSource)
     Plugins.instance().register(GridPath)
 

@@ -1,4 +1,4 @@
-"""The log of each method or training: CSV files, Weights & Biases, or none.
+"""The log of each method or training: CSV files, TensorBoard, MLflow, Weights & Biases, or none.
 
 A log is an addition to the files of a run. If a logger fails, the run continues without it, writes its own files, and
 reports the failure at the end.
@@ -8,28 +8,27 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from netrc import NetrcParseError, netrc
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from rgi.app import runs
+from rgi.app import runs, wandb_run
 from rgi.app.options import make
 from rgi.errors import InputError
 from rgi.evaluation.results import load_result
-from rgi.report.pictures import heatmap, heatmap_scale, to_picture
+from rgi.report.curves import quartiles, thinned
 
 log = logging.getLogger(__name__)
-PICTURE_COLUMNS = ("observed", "restored", "map", "truth")  # of the table in W&B
 CALLS = ("log_metrics", "log_hyperparams", "log_graph", "log_image", "log_table", "save", "finalize")
-KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")  # environment variables that identify a user of W&B
 FOLDERS = ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")  # environment variables of W&B
+EXTRAS = {TensorBoardLogger: "tensorboard", MLFlowLogger: "mlflow"}  # module of a logger, and extra of this package
 failures: dict[str, str] = {}  # methods and trainings of this job whose logger has failed, with the reason
 _redirected: list[str] = []  # environment variables that this module has set
 
@@ -38,38 +37,45 @@ def check_logger(cfg: DictConfig) -> None:
     """Check the options of the logger, before work starts.
 
     Raises:
-        InputError: an option is wrong, or an upload needs an account.
+        InputError: an option is wrong, a package is not installed, or an upload needs an account.
     """
     if cfg.get("logger") is None:
         return
-    make(cfg, "logger", save_dir="outputs")  # this makes no file
-    if not _is_wandb(cfg):
-        return
-    import wandb
-
-    known = {*inspect.signature(WandbLogger).parameters, *inspect.signature(wandb.init).parameters}
-    unknown = sorted({str(name) for name in cfg.logger} - known - {"_target_"})
-    if unknown:
-        raise InputError(f"logger.{unknown[0]}: no such option; use one of {', '.join(sorted(known - {'kwargs'}))}")
-    if not cfg.logger.offline and os.environ.get("WANDB_MODE", "online") == "online" and not _has_key():
+    kind = _class(cfg)
+    extra = EXTRAS.get(kind)
+    if extra is not None and find_spec(extra) is None:
+        choice = HydraConfig.get().runtime.choices.logger
+        raise InputError(
+            f"logger={choice}: needs a package that is not installed; pip install 'robust-gan-inversion[{extra}]'"
+        )
+    if kind in (MLFlowLogger, WandbLogger):
+        _check_names(cfg, kind)
+    if kind is not MLFlowLogger:  # which makes its database at once; the others make no file
+        make(cfg, "logger", save_dir="outputs")
+    if kind is WandbLogger and not wandb_run.is_offline(cfg) and not wandb_run.has_key():
         raise InputError(
             "logger.offline=false: Weights & Biases has no key of an account; run `wandb login`, set WANDB_API_KEY, or "
             "use logger.offline=true"
         )
 
 
-def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger | None:
+def method_logger(
+    cfg: DictConfig, method: str, folder: Path, since: int | None = None, protocols: Iterable[str] = ()
+) -> Logger | None:
     """Create the logger for one method or training; None with ``logger=null``, or if the logger cannot be made.
 
-    Failures of the logger are only noted, see `raise_failures`. In W&B, each method is a run, and the group is the
-    dataset.
+    Failures of the logger are only noted, see `raise_failures`. `rgi.app.wandb_run.settings` describes the runs of W&B.
 
     Args:
         cfg: configuration of the run.
-        method: name of the method.
+        method: name of the method, or ``pretrain`` or ``encode``.
         folder: folder of the run.
+        since: step from which a training continues; None for its beginning.
+        protocols: names of the protocols of the scores.
     """
-    logger = None if cfg.get("logger") is None else _attempt(method, _make_logger, cfg, method, folder)
+    logger = None
+    if cfg.get("logger") is not None:
+        logger = _attempt(method, _make_logger, cfg, method, folder, since, protocols)
     for name in CALLS:
         if hasattr(logger, name):
             setattr(logger, name, partial(_attempt, method, getattr(logger, name)))
@@ -79,7 +85,9 @@ def method_logger(cfg: DictConfig, method: str, folder: Path) -> Logger | None:
 def log_method(
     cfg: DictConfig, method: str, folder: Path, scores: dict[str, float], table: list[dict[str, Any]], settings: Any
 ) -> None:
-    """Write the log of a finished method. W&B also gets a table of pictures and the resolved settings.
+    """Write the log of a finished method: scores, settings, and how the objective falls.
+
+    W&B also gets a table of pictures and the generator.
 
     Args:
         cfg: configuration of the run.
@@ -87,18 +95,37 @@ def log_method(
         folder: folder of the run.
         scores: scores and cost of the method by metric.
         table: rows of per_image.csv of this method.
-        settings: resolved settings of the method by name; W&B's configuration holds them as ``resolved``.
+        settings: resolved settings of the method by name; the logged configuration holds them as ``resolved``.
     """
-    logger = method_logger(cfg, method, folder)
+    protocols = dict.fromkeys(name.partition("/")[0] for name in scores if "/" in name)
+    logger, results = method_logger(cfg, method, folder, protocols=protocols), folder / "results" / method
     if logger is None:
         return
+    for step, values in _attempt(method, _convergence, table, results) or ():
+        logger.log_metrics(values, step)
     logger.log_metrics(scores)
     if isinstance(logger, WandbLogger):
         logger.log_hyperparams({"resolved": settings})
-        pictures = _attempt(method, _pictures, table, folder / "results" / method)
-        logger.log_table("pictures", columns=["name", "score", *PICTURE_COLUMNS], data=pictures)
+        pictures = _attempt(method, wandb_run.pictures, table, results)
+        logger.log_table("pictures", columns=["name", "score", *wandb_run.PICTURE_COLUMNS], data=pictures)
+        _attempt(method, lambda: wandb_run.log_generator(logger.experiment, cfg))
+    elif not isinstance(logger, CSVLogger):  # the folder of the run has config.yaml and environment.json
+        logger.log_hyperparams({**_plain(cfg), "resolved": settings})
     logger.finalize("success")
     close_loggers(method)
+
+
+def log_trained(cfg: DictConfig, quality: dict[str, float]) -> None:
+    """Add the written generator and its scores to the W&B run of its training, which is still open.
+
+    Args:
+        cfg: configuration of the run.
+        quality: scores of the generator by metric.
+    """
+    run = sys.modules["wandb"].run if "wandb" in sys.modules else None
+    if run is not None:
+        _attempt(cfg.task, run.summary.update, {f"quality/{name}": value for name, value in quality.items()})
+        _attempt(cfg.task, wandb_run.log_generator, run, cfg, made=True)
 
 
 def close_loggers(method: str = "logger") -> None:
@@ -138,27 +165,57 @@ def _attempt(method: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -
         return None
 
 
-def _make_logger(cfg: DictConfig, method: str, folder: Path) -> Logger:
-    settings: dict[str, Any] = {"save_dir": str(folder)}
-    if _is_wandb(cfg):
-        settings |= {
-            "name": f"{cfg.name or cfg.task}-{method}",
-            "group": cfg.logger.group or HydraConfig.get().runtime.choices.dataset,
-            "job_type": method,
-            "config": OmegaConf.to_container(OmegaConf.create(runs.resolved(cfg)), resolve=True),
-        }
+def _make_logger(cfg: DictConfig, method: str, folder: Path, since: int | None, protocols: Iterable[str]) -> Logger:
+    # Lightning's CSV logger would delete the log of the first part.
+    part = method if since is None else f"{method}_from_{since}"
+    kind = _class(cfg)
+    if kind is WandbLogger:
+        settings = wandb_run.settings(cfg, method, folder, since, protocols)
         _keep_in(folder)
+    elif kind is MLFlowLogger:
+        settings = {"run_name": f"{cfg.name}-{part}", "tags": {"method": method, "folder": str(folder)}}
     else:
-        settings["version"] = method
+        settings = {"save_dir": str(folder), "version": part}
     return instantiate(cfg.logger, _partial_=True)(**settings)
 
 
-def _is_wandb(cfg: DictConfig) -> bool:
-    return issubclass(get_class(cfg.logger._target_), WandbLogger)
+def _convergence(table: list[dict[str, Any]], results: Path) -> list[tuple[int, dict[str, float]]]:
+    """Steps of the convergence curve with the quartiles of the objective over images; empty for a baseline."""
+    files = (load_result(results, row["name"], (), ("history",)) for row in table)
+    curve = quartiles([file["history"] for file in files if "history" in file])
+    if curve is None:
+        return []
+    return [(int(step), row.add_prefix("convergence/").to_dict()) for step, row in thinned(curve).iterrows()]
+
+
+def _check_names(cfg: DictConfig, kind: type[Logger]) -> None:
+    """Raise an error for an option that the logger does not have, which Lightning would hand on to W&B."""
+    functions: list[Callable[..., Any]] = [kind]
+    if kind is WandbLogger:
+        import wandb
+
+        functions.append(wandb.init)
+    known = {name for function in functions for name in inspect.signature(function).parameters} - {"kwargs"}
+    unknown = sorted({str(name) for name in cfg.logger} - known - {"_target_"})
+    if unknown:
+        raise InputError(f"logger.{unknown[0]}: no such option; use one of {', '.join(sorted(known))}")
+
+
+def _class(cfg: DictConfig) -> type[Logger]:
+    return get_class(cfg.logger._target_)
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.create(runs.resolved(cfg)), resolve=True)
 
 
 def _keep_in(folder: Path) -> None:
-    """Let W&B write all its files into the run's folder if there is no home folder to write to."""
+    """Let W&B write all its files into the run's folder if there is no home folder to write to.
+
+    Lightning sets ``WANDB_MODE`` for an offline run; the mode of the next job is its own.
+    """
+    if "WANDB_MODE" not in os.environ:
+        _redirected.append("WANDB_MODE")
     home = os.environ.get("HOME")
     if home and os.access(home, os.W_OK):
         return
@@ -166,33 +223,3 @@ def _keep_in(folder: Path) -> None:
         if name not in os.environ:
             os.environ[name] = str((folder / "wandb").absolute() if name != "WANDB_DIR" else folder.absolute())
             _redirected.append(name)
-
-
-def _has_key() -> bool:
-    """Whether W&B can find a key: in an environment variable, or in the file that ``wandb login`` writes."""
-    if any(os.environ.get(name) for name in KEYS):
-        return True
-    files = [os.environ.get("NETRC", ""), os.path.expanduser("~/.netrc"), os.path.expanduser("~/_netrc")]
-    for file in files:
-        try:
-            logins = netrc(file).hosts.values() if file else ()
-        except (OSError, NetrcParseError):
-            continue
-        if any(login == "user" for login, _, _ in logins):  # W&B's own name for the owner of a key
-            return True
-    return False
-
-
-def _pictures(table: list[dict[str, Any]], results: Path) -> list[list[Any]]:
-    """Rows of the W&B table. All heat maps have the same scale."""
-    import wandb
-
-    arrays = [load_result(results, row["name"]) for row in table]
-    scale = heatmap_scale(each["map"] for each in arrays)
-    lines = []
-    for row, each in zip(table, arrays, strict=True):
-        drawn = {name: to_picture(each[name]) for name in ("observed", "restored", "truth") if name in each}
-        drawn["map"] = heatmap(each["map"], scale)
-        pictures = [wandb.Image(drawn[name]) if name in drawn else None for name in PICTURE_COLUMNS]
-        lines.append([row["name"], row["score"], *pictures])
-    return lines

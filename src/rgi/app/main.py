@@ -5,7 +5,6 @@ imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
 import difflib
-import errno
 import importlib
 import logging
 import os
@@ -27,10 +26,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, grid, launch, sweep
+from rgi.app import arguments, chain, grid, launch, run_files, sweep
 from rgi.errors import InputError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
 TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
     "encode": "train",
@@ -39,8 +37,9 @@ TASKS = {  # name of the task: module of this package with a function of the sam
     "invert": "solve",
     "predict": "solve",
     "compare": "solve",
-    "report": "solve",
+    "report": "report",
     "benchmark": "benchmark",
+    "search": "search",
 }
 
 
@@ -63,6 +62,11 @@ def main() -> None:
         if "debug=true" in sys.argv:
             raise
         _refuse(_explain(error) if isinstance(error, HydraException) else str(error))
+    except Exception as error:
+        launcher = sweep.launcher(sys.argv)
+        if launcher is None or "debug=true" in sys.argv:  # jobs return their errors, so this one is the launcher's
+            raise
+        _refuse(f"launcher={launcher}: {str(error)[:400]}; type the command again when none of its jobs is running")
     except Stopped as stop:
         if launch.rank() == 0:  # only the first process of `trainer=ddp`
             print(f"stopped by {stop.name}; run the command again to continue", file=sys.stderr)
@@ -73,8 +77,12 @@ def main() -> None:
         _refuse(f"{len(sweep.failed_jobs)} jobs failed: {', '.join(sweep.failed_jobs)}; see above")
 
 
-def run_task(cfg: DictConfig) -> None:
-    """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1."""
+def run_task(cfg: DictConfig) -> str | None:
+    """Run the task of a configuration; wrong input prints one line on stderr and exits with status 1.
+
+    Returns:
+        The error of a job of a multirun, which the other jobs survive; None after success.
+    """
     from rgi.app import logs, options, runs, trainer
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -84,13 +92,14 @@ def run_task(cfg: DictConfig) -> None:
         warnings.filterwarnings("ignore", words)  # warnings about Lightning's own code
     try:
         if not runs.joined():
-            return
+            return None
         module = TASKS.get(cfg.task)
         if module is None:
             raise InputError(f"task={cfg.task}: unknown; use one of {', '.join(TASKS)}")
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.expand_home(cfg)
+        chain.check_chain(cfg)
         options.check_options(cfg)
         trainer.check_trainer(cfg)
         logs.check_logger(cfg)
@@ -107,13 +116,15 @@ def run_task(cfg: DictConfig) -> None:
             traceback.print_exc()
         if job is None:
             _refuse(message)
-        print(f"error: job {job}: {message or 'ended with the traceback above'}", file=sys.stderr)
-        sweep.failed_jobs.append(job)
+        message = message or "ended with the traceback above"
+        print(f"error: job {job}: {message}", file=sys.stderr)
+        return message
     finally:
         launch.announce(None)
         logs.close_loggers()
         logs.failures.clear()
         runs.close_run()
+    return None
 
 
 def _message(error: Exception) -> str | None:
@@ -124,7 +135,7 @@ def _message(error: Exception) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, PermissionError):
         return f"{error.filename}: no permission to read or write it; ask its owner for permission, or name a copy"
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, OSError) and error.errno in run_files.NO_ROOM:
         return (
             f"{error.filename or 'output'}: cannot be written ({error.strerror}); make room, and run the command again"
         )

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from rgi.app import launch
+from rgi.app import chain, launch
 from rgi.app.trained_on import check_training_data
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 ABSENT = object()  # default of options that a task does not have
 PATHS = (
     *("output_dir", "generator.path", "dataset.root", "dataset.masks", "dataset.train", "dataset.roi"),
-    *("corruption.masks", "source", "target", "run"),
+    *("corruption.masks", "source", "target", "run", "input"),
 )
 OPTIONS = {  # options of the tasks; a task has some of these
     "name": Text,
@@ -253,9 +253,8 @@ def generator_file(cfg: DictConfig) -> Path:
 def _training_options(cfg: DictConfig) -> list[str]:
     """Options of the command that trains the generator, including the user's options of dataset and generator."""
     hydra = HydraConfig.get()
-    dataset = hydra.runtime.choices.dataset
-    prefix = {"mvtec_ad": "mvtec"}.get(dataset, dataset)
-    groups = ("dataset.", "generator.", "generator=")
+    prefix = hydra.runtime.choices.dataset.removesuffix("_ad")  # experiments with mvtec_ad are called mvtec_...
+    groups = ("dataset.", "generator.", "generator=", "scale=")
     options = [option for option in hydra.overrides.task if option.startswith(groups)]
     if OmegaConf.select(cfg, "dataset.train", default="") is None:
         options.append("dataset.train=FOLDER_OF_CLEAN_IMAGES")
@@ -272,6 +271,7 @@ def generator(cfg: DictConfig, images: ImageSet) -> GAN:
     path = generator_file(cfg)
     gan = store.load_gan(path)
     card = gan.card
+    chain.check_generator(cfg, card, gan.critic, path)
     if (card.channels, card.resolution) != (images.channels, images.resolution):
         raise InputError(
             f"generator.path={path}: makes {card.resolution} pixels and {card.channels} channels, but the dataset has "

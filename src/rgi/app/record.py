@@ -67,12 +67,24 @@ def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) ->
     Returns:
         Path of the page.
     """
+    environment = run_files.read_file(folder / "environment.json")
+    environment.pop("methods", None)  # the page has a table of them
+    methods = method_results(folder, scores)
+    return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)
+
+
+def method_results(folder: Path, scores: dict[str, dict[str, float]]) -> list[MethodResults]:
+    """Results of all methods of a run.
+
+    Args:
+        folder: folder of the run with the files per_image.csv, environment.json and the results.
+        scores: metrics of each method by name.
+    """
     images = pd.read_csv(folder / "per_image.csv", dtype=str, keep_default_na=False)
     numbers = images.columns.difference(TEXT_COLUMNS)
     images[numbers] = images[numbers].replace("", "nan").astype(float)
-    environment = run_files.read_file(folder / "environment.json")
-    settings = environment.pop("methods", {})  # missing in the folders of older versions
-    methods = [
+    settings = run_files.read_file(folder / "environment.json").get("methods", {})  # older versions wrote none
+    return [
         MethodResults(
             method,
             {name.removeprefix("standard/"): nan if value is None else value for name, value in values.items()},
@@ -82,4 +94,3 @@ def write_page(folder: Path, title: str, scores: dict[str, dict[str, float]]) ->
         )
         for method, values in scores.items()
     ]
-    return write_report(folder, title, methods, (folder / "config.yaml").read_text(), environment=environment)

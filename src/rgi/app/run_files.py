@@ -1,5 +1,6 @@
 """Files of a run: read with clear errors, and written atomically."""
 
+import errno
 import json
 import math
 import os
@@ -11,6 +12,8 @@ from yaml import YAMLError
 
 from rgi.errors import InputError
 
+LOCK = ".lock"  # name of the lock file in a run folder
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing is lost: the same command continues
 UNLOGGED = ".unlogged"  # empty file in a run's folder while the results are complete and the log is not
 
 

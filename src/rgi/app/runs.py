@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rgi.app import launch, sweep
 from rgi.app.environment import environment
 from rgi.app.options import find_generator, make
-from rgi.app.run_files import check_writable, is_finished, read_file, write_json, write_text
+from rgi.app.run_files import LOCK, check_writable, is_finished, read_file, write_json, write_text
 from rgi.baselines.imagenet import is_installed
 from rgi.data.corruptions.mask_folder import MaskFolder
 from rgi.data.files import FileSet
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 INHERITED = "RGI_RUN_FOLDER"
 TRAINING_TASKS = ("pretrain", "encode")
 RESULTS = ("results", "clean", "validation")  # folders with the results of images
-LOCK = ".lock"  # name of the lock file in a run folder
 _held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
 
@@ -47,7 +46,7 @@ def open_run(cfg: DictConfig) -> Path:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
     check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
-    folder = _existing(cfg, config, fingerprint) or _fresh(cfg)
+    folder = _existing(cfg, config, fingerprint) or new_folder(cfg.name)
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / LOCK, f"{folder}: another process is working in this folder")
     file = folder / "config.yaml"
@@ -129,6 +128,8 @@ def _data_files(cfg: DictConfig) -> list[str]:
 
     A training uses no test images.
     """
+    if cfg.dataset is None:  # with input=..., each picture is compared with its row
+        return []
     images, corruption = make(cfg, "dataset"), make(cfg, "corruption") if cfg.get("corruption") else None
     files: list[Path] = []
     if isinstance(images, FileSet):
@@ -185,6 +186,8 @@ def decisive_options(config: str) -> dict[str, Any]:
     """
     options = OmegaConf.to_container(OmegaConf.create(config))
     neutral = ["logger", "pretrain_if_missing", "checkpoint_every"]
+    if options.get("task") == "predict":
+        neutral.append("threshold")  # it decides the verdicts, which are made anew
     if options.get("task") not in TRAINING_TASKS:
         neutral += ["batch_size", "trainer"]
     return {name: value for name, value in options.items() if name not in neutral}
@@ -231,9 +234,9 @@ def _unfinished(cfg: DictConfig, config: str, fingerprint: str) -> Path | None:
     return None
 
 
-def _fresh(cfg: DictConfig) -> Path:
-    """A new folder name from date and time."""
-    base = Path("outputs") / cfg.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def new_folder(name: str) -> Path:
+    """Path of a new folder for a run of this name, from date and time."""
+    base = Path("outputs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return next(p for p in (base, *(Path(f"{base}_{n}") for n in range(1, 100))) if not p.exists())
 
 

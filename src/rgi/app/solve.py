@@ -1,4 +1,4 @@
-"""The tasks that solve test images: invert, predict, compare, and the report of a finished run.
+"""The tasks that solve test images: invert, predict and compare.
 
 Every task checks in the same order: options, dataset, generator. Work starts when all checks have passed.
 """
@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from rgi.app import logs, run_files, runs
-from rgi.app.options import baseline, check_methods, generator, image_set, make, path_option, prepare, solver_config
+from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
+from rgi.app.predict import predict_pictures
 from rgi.app.record import long_form, write_page
 from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
@@ -51,7 +52,10 @@ def invert(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """Solve the test images with one method and write the report, without scores."""
+    """Solve pictures of any size (``input=...``), or the test images of a dataset without scoring them."""
+    if cfg.input is not None:
+        predict_pictures(cfg)
+        return
     _solve(cfg, _solver_of(cfg), Trainer.predict)
 
 
@@ -62,32 +66,56 @@ def compare(cfg: DictConfig) -> None:
     _solve(cfg, dict(cfg.methods), Trainer.test)
 
 
-def report(cfg: DictConfig) -> None:
-    """Write the report of a finished run again."""
-    folder = path_option(cfg, "run")
-    if not folder.is_dir():
-        raise InputError(f"run={folder}: no such folder; name a run folder such as outputs/<experiment>/<date_time>")
-    if not all((folder / name).exists() for name in ("metrics.json", "per_image.csv", "results")):
-        raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
-    scores = run_files.read_file(folder / "metrics.json")
-    config = run_files.read_file(folder / "config.yaml", OmegaConf.create)
-    print(write_page(folder, config.name, scores))
-
-
 def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:
     """The chosen solver by the name of its method; conf/solver/reference/rgi.yaml has the name reference_rgi."""
     return {str(HydraConfig.get().runtime.choices.solver).replace("/", "_"): cfg.solver}
 
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
-    """Run all methods on the test images, and write tables and report."""
-    is_baseline = OmegaConf.select(cfg, "baseline") is not None
-    configs = {} if is_baseline else {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
+    """Check options, dataset and generator, and run all methods on the test images."""
+    configs = _configs(cfg, solvers)
     images = image_set(cfg)
     prepare(cfg, images, training=False)
-    methods = _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+    methods = _methods(cfg, configs, images)
     if loop is Trainer.test:
         threshold_images(images, cfg.map.false_positive_rate)  # a wrong file is an error here, before the work
+    run_methods(cfg, images, methods, loop)
+
+
+def chosen_method(cfg: DictConfig, images: ImageSet) -> Methods:
+    """The chosen solver or baseline on a prepared dataset.
+
+    Args:
+        cfg: configuration of the task invert.
+        images: dataset, checked and ready.
+
+    Raises:
+        InputError: the method's options are wrong, or do not suit the images or the generator.
+    """
+    return _methods(cfg, _configs(cfg, _solver_of(cfg)), images)
+
+
+def _configs(cfg: DictConfig, solvers: dict[str, DictConfig]) -> dict[str, SolverConfig]:
+    """The checked options of all solvers; empty with a baseline."""
+    if OmegaConf.select(cfg, "baseline") is not None:
+        return {}
+    return {name: solver_config(solver, name, cfg.task) for name, solver in solvers.items()}
+
+
+def _methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet) -> Methods:
+    is_baseline = OmegaConf.select(cfg, "baseline") is not None
+    return _baseline(cfg, images) if is_baseline else _inversions(cfg, configs, images)
+
+
+def run_methods(cfg: DictConfig, images: ImageSet, methods: Methods, loop: Callable[..., Any]) -> None:
+    """Run methods on the test images, and write tables and report.
+
+    Args:
+        cfg: configuration of the run.
+        images: dataset, checked and ready.
+        methods: methods of the run.
+        loop: `Trainer.predict`, or `Trainer.test` or a function like it, which scores the results.
+    """
     folder = runs.open_run(cfg)
     scores: dict[str, dict[str, float]] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -103,6 +131,7 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
             scores[method] = {name: value.item() for name, value in trainer.callback_metrics.items()}
             scores[method] |= _cost(rows, memory.peak)
             settings[method] = module.settings | {"seed": cfg.seed, "seconds": sum(row["seconds"] for row in rows)}
+            settings[method] |= {"note": note} if (note := images.note) else {}
             table += rows
     if scores:  # empty on all processes except the first
         runs.add_settings(folder, settings)
@@ -116,12 +145,13 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
 
 def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet, loop: Callable[..., Any]) -> None:
     """Solve clean images if the method needs them, then the test images."""
-    quiet = {"verbose": False} if loop is Trainer.test else {"return_predictions": False}
+    scored = loop is not Trainer.predict
+    quiet = {"verbose": False} if scored else {"return_predictions": False}
     module.tiles_at_once = cfg.batch_size
     try:
         if isinstance(module, InversionModule) and module.map_kind in KINDS_FROM_CLEAN:
             learn_from_clean_images(module, trainer, images, cfg.batch_size)
-        if loop is Trainer.test:
+        if scored:
             fix_threshold(module, trainer, images, cfg.batch_size, cfg.map.false_positive_rate)
         loop(trainer, module, datamodule=TestData(images.test(), cfg.batch_size), **quiet)
     finally:

@@ -99,6 +99,7 @@ def pretrain(cfg: DictConfig) -> None:
     trained = {} if plan is None else {"steps_trained": plan.training.steps}
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
+    logs.log_trained(cfg, card.quality)
     logs.raise_failures(folder)
 
 
@@ -237,18 +238,18 @@ def _fit(
     """Run a training; it continues from its checkpoint in the folder, if the checkpoint exists."""
     newest = folder / "checkpoints" / f"{name}.ckpt"
     kind, batch_size = ("encode", training.batch_size) if name == "encoder" else ("pretrain", cfg.batch_size)
-    resumed, logged = (newest if newest.exists() else None), kind
+    resumed, done = (newest if newest.exists() else None), None
     if resumed is not None:
         done = read_checkpoint(newest, mmap=True)["global_step"]
         log.info("continuing from %s, step %d", newest, done)
-        logged = f"{kind}_from_{done}"  # Lightning's CSV logger would delete the log of the first part
     checkpoints = ModelCheckpoint(
         newest.parent, name, every_n_train_steps=cfg.checkpoint_every, enable_version_counter=False
     )
+    logs.close_loggers()  # of the training before this one
     trainer = make(
         cfg,
         "trainer",
-        logger=logs.method_logger(cfg, logged, folder) or False,
+        logger=logs.method_logger(cfg, kind, folder, done) or False,
         max_steps=training.steps - training.steps_done,
         callbacks=[checkpoints, TrainingProgress(kind, batch_size), *callbacks],
         plugins=[AtomicCheckpoints()],
@@ -260,7 +261,6 @@ def _fit(
     except InputError as error:
         kept = f" (the last good checkpoint is {newest})" if newest.exists() else ""
         raise InputError(f"{error}{kept}") from error
-    logs.close_loggers()  # the next training needs its own logger
 
 
 def encode(cfg: DictConfig) -> None:
@@ -280,4 +280,5 @@ def encode(cfg: DictConfig) -> None:
         store.save_gan(gan, path)
         run_files.write_json(folder / "metrics.json", {"encoder_steps": training.steps})
         print(path)
+        logs.log_trained(cfg, {})
         logs.raise_failures(folder)

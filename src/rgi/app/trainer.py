@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from pydantic import Field
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
-from rgi.app import launch
+from rgi.app import launch, sweep
 from rgi.errors import InputError
 from rgi.validation import Allowed, AsTuple, Count, Index, check, one_of
 
@@ -72,6 +72,10 @@ def check_trainer(cfg: DictConfig) -> None:
         raise InputError(f"trainer.accelerator={trainer.accelerator}: PyTorch finds none; use cpu or auto")
     if launch.launcher() is not None:
         _join_launcher(trainer)
+    elif sweep.worker() is not None and trainer.devices != 1:  # Lightning would start the launcher's program again
+        raise InputError(
+            f"trainer.devices={trainer.devices}: a job of launcher={sweep.worker()} is one process; remove trainer=ddp"
+        )
 
 
 def _join_launcher(trainer: DictConfig) -> None:

@@ -173,6 +173,21 @@ class Baseline(ABC, nn.Module):
                 scores, image_scores = scores
         return Prediction(observed, restored, scores, image_scores, time.perf_counter() - started)
 
+    def learned(self) -> dict[str, Tensor]:
+        """What the fit has stored in buffers, and the shape of the images; not the feature extractor."""
+        own = {name: tensor for name, tensor in self.named_buffers() if "." not in name}
+        return own | {"fitted_shape": torch.tensor(self.fitted_shape)}
+
+    def restore(self, learned: dict[str, Tensor]) -> Self:
+        """Take over the fit of a baseline of the same class and options, whose fit stores buffers alone.
+
+        Args:
+            learned: the result of `learned`.
+        """
+        for name, tensor in learned.items():
+            setattr(self, name, tuple(tensor.tolist()) if name == "fitted_shape" else tensor)
+        return self
+
     @abstractmethod
     def _fit(self, images: CleanImages) -> None:
         """Fit the baseline."""

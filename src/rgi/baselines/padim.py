@@ -44,11 +44,12 @@ class PaDiM(Baseline):
     ) -> None:
         super().__init__()
         self.features, self.dimensions, self.regularisation, self.seed = features, dimensions, regularisation, seed
-        for name in ("channels", "mean", "whitening"):
+        for name in ("channels", "grid", "mean", "whitening"):
             self.register_buffer(name, None)
 
     def _fit(self, images: CleanImages) -> None:
-        _, available, *self.grid = next(embed(self.features, images.first(), clean=True)).shape
+        _, available, *grid = next(embed(self.features, images.first(), clean=True)).shape
+        self.grid = torch.tensor(grid, device=images.device)
         drawn = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))[: self.dimensions]
         self.channels = drawn.sort().values.to(images.device)
         covariance = self._mean_and_covariance(images)
@@ -90,4 +91,4 @@ class PaDiM(Baseline):
     def _score(self, observed: Tensor, restored: None) -> Tensor:
         # With Σ = L Lᵀ, the distance is |L⁻¹ (e - μ)|.
         distances = [((part - self.mean) @ self.whitening.mT).norm(dim=2).T for part in self._positions(observed)]
-        return upsample_scores(torch.cat(distances).unflatten(1, self.grid), *observed.shape[2:])
+        return upsample_scores(torch.cat(distances).unflatten(1, self.grid.tolist()), *observed.shape[2:])

@@ -43,6 +43,7 @@ class FileSet(ABC):
         name: name of the dataset.
         terms: terms of use of the images, in one sentence.
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
+        note: what a reader of the scores must know about the images; empty for nothing.
         mixed_modes: whether the training images may be grey and coloured, with ``channels=3``.
 
     Args:
@@ -59,6 +60,8 @@ class FileSet(ABC):
 
     name: str
     terms: str
+    patch: int = 0
+    note: str = ""
     mixed_modes: bool = False
 
     @checked("dataset")

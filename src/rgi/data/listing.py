@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -66,6 +66,16 @@ def set_name(root: str | None, train: str | None) -> str:
     return "-".join(part for part in (folder.parent.name, folder.name) if part)
 
 
+def named_split(category: str, split: str | None) -> str:
+    """Name of a category in tables and file names: scores and generators of two splits must not meet under one name.
+
+    Args:
+        category: name of the category.
+        split: name of the split of its images; None for the split of this project.
+    """
+    return category if split is None else f"{category}-{split}"
+
+
 def files_fingerprint(files: Sequence[Path]) -> str:
     """Hash of a set of files that is the same for a copy elsewhere; empty without files.
 
@@ -99,23 +109,40 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     base = expanded(folder)
     if not base.is_dir():
         raise InputError(f"{label}: no such folder; correct the path")
+    return named_by_stem(walk(base), base, label)
+
+
+def named_by_stem(paths: Iterable[Path], base: Path, label: str) -> dict[str, Path]:
+    """The images among files below a folder: a sorted map from path, without suffix and below the folder, to file.
+
+    Args:
+        paths: files below the folder.
+        base: the folder.
+        label: text for the files in error messages, for example ``dataset.root=data``.
+
+    Raises:
+        InputError: see `images_by_stem`.
+    """
     files: dict[str, Path] = {}
     others = 0
-    for place, names in _walk(base):
-        _check_name(place)
-        inner = "" if place == base else f"{place.relative_to(base).as_posix()}/"
-        for name in names:  # text instead of paths: there may be millions of files
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in SUFFIXES:
-                others += 1
-                continue
-            path = place / name
-            if not os.path.isfile(path):
-                raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
-            _check_name(path, name)
-            other = files.setdefault(inner + stem, path)
-            if other is not path:
-                raise InputError(f"{path}: has the same name as {other.name}; rename or remove one of the two files")
+    folder = inner = ""
+    for path in paths:
+        name = path.name
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in SUFFIXES:
+            others += 1
+            continue
+        if not os.path.isfile(path):
+            raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
+        # Text instead of paths, and each folder once: there may be millions of files.
+        if not files or folder != str(path)[: -len(name)]:
+            folder = str(path)[: -len(name)]
+            _check_name(path)
+            inner = "" if path.parent == base else f"{path.parent.relative_to(base).as_posix()}/"
+        _check_name(path, name)
+        other = files.setdefault(inner + stem, path)
+        if other is not path:
+            raise InputError(f"{path}: has the same name as {other.name}; rename or remove one of the two files")
     if not files:
         raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
     _check_places(files)
@@ -124,11 +151,8 @@ def images_by_stem(folder: str | Path, label: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
-    """All folders below a folder with their files, sorted, except hidden ones.
-
-    Links are followed, and no folder is entered twice.
-    """
+def walk(base: Path) -> Iterator[Path]:
+    """All files below a folder, sorted, except hidden ones; links are followed, and no folder is entered twice."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); allow it, or move the folder away")
@@ -142,7 +166,7 @@ def _walk(base: Path) -> Iterator[tuple[Path, list[str]]]:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield place, sorted(name for name in names if not name.startswith("."))
+        yield from (place / name for name in sorted(names) if not name.startswith("."))
 
 
 def _check_name(path: Path, *parts: str) -> None:

@@ -20,6 +20,7 @@ class ImageSet(Protocol):
         resolution: height and width of the images in pixels.
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         terms: terms of use of the images, in one sentence.
+        note: what a reader of the scores must know about the images; empty for nothing.
         counted: region of the clean images that counts, (1,H,W) in {0,1}; None if all pixels count.
     """
 
@@ -29,6 +30,7 @@ class ImageSet(Protocol):
     resolution: int
     patch: int
     terms: str
+    note: str
     counted: Tensor | None
 
     def prepare(self, training: bool = True, tests: bool = True) -> None:

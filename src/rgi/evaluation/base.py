@@ -90,7 +90,7 @@ class TestModule(LightningModule):
         total, disable = len(loaders.sampler) * self.steps, self.global_rank != 0
         kind = self.results.parent.name  # "results" for test images; clean images have a folder of their own
         name = self.method if kind == "results" else f"{self.method}, {kind} images"
-        self.fingerprint = self.identity()
+        self.fingerprint, self.outdated, self.vanished = self.identity(), 0, []
         if self.trainer.testing:
             self.scores.to(metric_device(self.device))
         self.settings = self.resolved()  # here, because Lightning moves the module to the CPU after its work

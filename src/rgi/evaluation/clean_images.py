@@ -1,20 +1,23 @@
 """Statistics of clean images, which a run computes before it solves test images.
 
-Statistics of residuals normalise the anomaly map. PaDiM on features of a network adds a second map. Validation images
-define a threshold. The run's own method solves the clean images, and their results are kept beside the results of the
-test images.
+Statistics of residuals normalise the anomaly map. Baselines on features of a network add a second map. Validation
+images define a threshold. The run's own method solves the clean images, and their results are kept beside the results
+of the test images.
 """
 
 import logging
+from dataclasses import dataclass
 
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features
 from rgi.baselines.imagenet import imagenet_features, is_installed
 from rgi.baselines.padim import PaDiM
+from rgi.baselines.patchcore import PatchCore
 from rgi.data.corruptions.corrupted_set import CorruptedSet
 from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
@@ -32,7 +35,9 @@ AUTO = "auto"
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
 MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
 STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
-FEATURE_IMAGES = 1000  # highest number of images for the fit of PaDiM; its authors use about 250
+FEATURE_IMAGES = 1000  # highest number of images for the fit of a baseline; PaDiM's authors use about 250
+# Baselines of the feature map and their weights. PatchCore on a small critic ranks the pixels of objects badly.
+FEATURE_PARTS = {"critic": {PaDiM: 1.0}, "imagenet": {PaDiM: 1.0, PatchCore: 2.0}}
 THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 
 
@@ -133,8 +138,8 @@ def _fitted(count: int, excluded: list[int]) -> list[int]:
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
-    Some clean training images are inverted for the statistics. For a combined map, PaDiM is fitted to the other clean
-    training images.
+    Some clean training images are inverted for the statistics. For a combined map, the baselines of `FEATURE_PARTS` are
+    fitted to the other clean training images.
 
     Args:
         module: module of the method.
@@ -149,26 +154,55 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
-        network = extractor(module.gan, module.features)
-        feature_map = padim_map(network, clean, chosen, module.pool_seed, module.device)
+        network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
+        feature_map = joint_map(network, parts, clean, chosen, module.pool_seed, module.device, images.counted)
     module.clean = clean_statistics(results, feature_map, module.device, images.counted)
 
 
-def padim_map(features: nn.Module, clean: Dataset, excluded: list[int], seed: int, device: torch.device) -> FeatureMap:
-    """An anomaly map of PaDiM, with the options of conf/baseline/padim.yaml.
+@dataclass(frozen=True)
+class JointMap:
+    """The weighted sum of the maps of fitted baselines.
+
+    Attributes:
+        parts: fitted baselines and their weights.
+    """
+
+    parts: list[tuple[Baseline, float]]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (B,H,W) of images (B,C,H,W)."""
+        return torch.stack([weight * part.predict(images).scores for part, weight in self.parts]).sum(0)
+
+
+def joint_map(
+    features: nn.Module,
+    parts: dict[type[Baseline], float],
+    clean: Dataset,
+    held_out: list[int],
+    seed: int,
+    device: torch.device,
+    counted: Tensor | None = None,
+) -> JointMap:
+    """The weighted sum of the maps of baselines, each in standard deviations on held-out clean images.
 
     Args:
-        features: feature extractor.
+        features: feature extractor of all baselines.
+        parts: classes of baselines, and their weights; they have the options of conf/baseline.
         clean: dataset of clean images (C,H,W).
-        excluded: positions of the clean images that are not used.
-        seed: seed of PaDiM's choice of channels.
-        device: device of the fit.
-
-    Returns:
-        A function from images (B,C,H,W) to scores (B,H,W).
+        held_out: positions of the clean images for the standard deviations; the fits use other images.
+        seed: seed of the baselines.
+        device: device of the fits.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
-    padim = PaDiM(features, seed=seed).fit(selected(clean, _fitted(len(clean), excluded)), device)
-    return lambda images: padim.predict(images).scores
+    others = selected(clean, _fitted(len(clean), held_out))
+    measured, part = selected(clean, held_out), slice(None) if counted is None else counted[0] != 0
+    measured = torch.stack([measured[i] for i in range(len(measured))]).to(device)
+    scaled: list[tuple[Baseline, float]] = []
+    for make, weight in parts.items():
+        fitted = make(features, seed=seed).fit(others, device)
+        spread = float(fitted.predict(measured).scores.cpu()[:, part].std())
+        scaled.append((fitted, weight / max(spread, torch.finfo(torch.float32).tiny)))
+    return JointMap(scaled)
 
 
 def clean_statistics(
@@ -178,7 +212,7 @@ def clean_statistics(
 
     Args:
         results: result of each image, with observed and restored image.
-        feature_map: map of PaDiM for a combined map; None without such a map.
+        feature_map: see `joint_map`, for a combined map; None without such a map.
         device: device of the statistics.
         counted: pixels that count (1,H,W) in {0,1}; None for all.
     """

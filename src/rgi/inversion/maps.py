@@ -44,7 +44,7 @@ class CleanStatistics:
         count, _, *size = observed.shape
         if tuple(residuals.shape) != (count, *size) or count < 2:
             raise ValueError(f"residuals {tuple(residuals.shape)}: must be (N,H,W) of N >= 2 images {(count, *size)}")
-        self.residuals, self.feature_map = residuals, feature_map
+        self.observed, self.residuals, self.feature_map = observed, residuals, feature_map
         self.counted = torch.ones(size, dtype=torch.bool) if counted is None else counted[0] != 0
         self.features = None if feature_map is None else feature_map(observed)
 

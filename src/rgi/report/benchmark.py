@@ -72,7 +72,7 @@ def write_benchmark(
     comparisons = {set_title(key): compare_images(folders) for key, folders in results.items()}
     page = folder / "table.html"
     template = load_template("benchmark.html")
-    page.write_text(template.render(name=name, tables=tables, failed=failed, comparisons=comparisons))
+    page.write_text(template.render(name=name, tables=tables, failed=failed, comparisons=comparisons), encoding="utf-8")
     return page
 
 
@@ -161,6 +161,7 @@ def score_figure(scores: pd.DataFrame) -> Figure:
         axis.errorbar(values["mean"], range(len(values)), xerr=values["spread"], fmt="o", capsize=3)
         axis.set_yticks(range(len(values)), [label(method) for method in values["method"]])
         axis.invert_yaxis()
+        axis.locator_params(axis="x", nbins=4)  # long numbers would overlap
         axis.grid(alpha=0.3)
         axis.set_title(set_title(key), fontsize=10)
         axis.set_xlabel(METRICS[main.removeprefix("standard/")].label)

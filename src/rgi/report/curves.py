@@ -1,6 +1,7 @@
 """Convergence figure: median and quartiles of the objective over images, as an SVG with the colours of the page."""
 
 import io
+import re
 from dataclasses import dataclass
 
 import matplotlib
@@ -9,13 +10,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+PANEL = (5.4, 3.6)  # size of a figure in inches; a phone shows it at its own size
 MAX_POINTS = 240  # points of a curve; more points would only make the page larger
 COLOUR_COUNT = 8  # colours of methods on the page; from the ninth method on, colours repeat with dashed lines
 # Matplotlib writes placeholder colours. CSS variables of the page replace them, so the figure follows the page's style.
 METHOD_COLOURS, SOFT, LINE = [f"#ab000{index}" for index in range(COLOUR_COUNT)], "#ab0010", "#ab0011"
 VARIABLES = {colour: f"var(--m{index})" for index, colour in enumerate(METHOD_COLOURS)}
 VARIABLES |= {SOFT: "var(--soft)", LINE: "var(--line)"}
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "convergence", "text.color": SOFT, "axes.labelcolor": SOFT}
+SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "convergence",
+    "font.size": 11,
+    "text.color": SOFT,
+    "axes.labelcolor": SOFT,
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,11 @@ def quartiles(histories: list[np.ndarray]) -> pd.DataFrame | None:
     return table.quantile([0.25, 0.5, 0.75], axis="columns").T.set_axis(["lower", "median", "upper"], axis="columns")
 
 
+def thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """At most `MAX_POINTS` evenly spaced rows of a curve, with the first and the last one."""
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))]
+
+
 def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Convergence | None:
     """Draw the convergence figure. The vertical axis is logarithmic if all values are positive.
 
@@ -91,7 +104,7 @@ def convergence(labels: list[str], histories: list[list[np.ndarray]]) -> Converg
         for index, table in tables.items()
     ]
     with matplotlib.rc_context(SETTINGS):
-        return Convergence(to_svg(convergence_figure(tables, logarithmic)), curves, logarithmic)
+        return Convergence(to_svg(convergence_figure(tables, logarithmic), "convergence"), curves, logarithmic)
 
 
 def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Figure:
@@ -101,10 +114,10 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
         tables: results of `quartiles` by the position of the method on the page.
         logarithmic: whether the vertical axis is logarithmic.
     """
-    figure = Figure(figsize=(11, 3.9), layout="constrained")
+    figure = Figure(figsize=PANEL, layout="constrained")
     axes = figure.add_subplot()
     for index, table in tables.items():
-        kept = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))]
+        kept = thinned(table)
         colour, dashes = METHOD_COLOURS[index % COLOUR_COUNT], "-" if index < COLOUR_COUNT else "--"
         axes.fill_between(kept.index, kept["lower"], kept["upper"], color=colour, alpha=0.16, linewidth=0)
         axes.plot(kept.index, kept["median"], dashes, color=colour, linewidth=1.5)
@@ -123,12 +136,18 @@ def convergence_figure(tables: dict[int, pd.DataFrame], logarithmic: bool) -> Fi
     return figure
 
 
-def to_svg(figure: Figure) -> str:
-    """Convert a figure to an ``<svg>`` element for the page. Equal figures give equal text."""
+def to_svg(figure: Figure, name: str) -> str:
+    """Convert a figure to an ``<svg>`` element for the page. Equal figures give equal text.
+
+    Args:
+        figure: the figure.
+        name: begins all identifiers of the element, because those of two figures on a page must differ.
+    """
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace("*{", ".plot *{")  # Matplotlib's style rule would apply to the whole page
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\1{name}-", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg

@@ -1,14 +1,12 @@
 """Results of a method: scores of the test set, numbers per image, and arrays on disk."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from rgi.errors import InputError
-from rgi.evaluation.results import load_result
 
 METHOD_LABELS = {
     "anogan": "AnoGAN",
@@ -41,6 +39,7 @@ class MethodResults:
             category, kind, score, iterations, seconds, pixel_auroc (NaN without a true mask), psnr and ssim.
         results: folder with the file ``<name>.npz`` of each image.
         settings: what the method ran with, by name; for example the number that stands for ``mask_penalty: auto``.
+        run: name of the run if the report has the same method of several runs, else "".
     """
 
     method: str
@@ -48,11 +47,12 @@ class MethodResults:
     images: pd.DataFrame
     results: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
 
     @property
     def label(self) -> str:
         """Name of the method on the page."""
-        return label(self.method)
+        return label(self.method) + (f" ({self.run})" if self.run else "")
 
 
 def label(method: str) -> str:
@@ -69,7 +69,7 @@ def check_methods(methods: list[MethodResults]) -> None:
     """Check that a report can be made of the methods.
 
     Raises:
-        InputError: there is no method, a method has no images, the methods have different images, two images of a
+        InputError: there is no method, a method has no images, the methods have no image in common, two images of a
             method have the same name, or a name leads out of the folder of the report.
     """
     if not methods:
@@ -77,31 +77,28 @@ def check_methods(methods: list[MethodResults]) -> None:
     for one in methods:
         if one.images.empty:
             raise InputError(f"report: {one.method} has no images; run it on at least one")
-    last = methods[-1]
-    expected = set(last.images["name"])
-    for one in methods:
-        different = sorted(expected.symmetric_difference(one.images["name"]))
-        if different:
-            raise InputError(
-                f"report: {one.method} and {last.method} are not over the same images ({different[0]} is in one "
-                "only); report runs over the same images"
-            )
         if one.images["name"].duplicated().any():
             raise InputError(f"report: {one.method} has images of the same name; names must be unique")
-    for name in sorted(expected):
+    first, shared = methods[0], set(methods[0].images["name"])
+    for one in methods[1:]:
+        shared &= set(one.images["name"])
+        if not shared:
+            raise InputError(
+                f"report: {one.label} of {one.results} shares no image with {first.label} of {first.results}; name "
+                "runs over the same images"
+            )
+    for name in sorted(shared):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"report: the image name {name} leads out of the report's folder; rename the image")
 
 
-def maps_and_histories(method: MethodResults, names: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Load all anomaly maps (H,W) and all histories of the objective (T,) of a method.
-
-    Args:
-        method: results of the method.
-        names: names of the images.
+def with_shared_images(methods: list[MethodResults]) -> tuple[list[MethodResults], bool]:
+    """The methods with the rows of the images that all of them have, in the order of the last method.
 
     Returns:
-        Two lists in the order of the names. Images without a history are missing in the second list.
+        The methods, and whether all had the same images before.
     """
-    files = [load_result(method.results, name, ("observed", "map"), ("history",)) for name in names]
-    return [file["map"] for file in files], [file["history"] for file in files if "history" in file]
+    shared = set.intersection(*(set(one.images["name"]) for one in methods))
+    names = [name for name in methods[-1].images["name"] if name in shared]
+    kept = [replace(one, images=one.images.set_index("name", drop=False).loc[names]) for one in methods]
+    return kept, all(len(one.images) == len(names) for one in methods)

@@ -1,112 +1,28 @@
-"""Report page: a self-contained HTML page about the results of one or more methods on the same images."""
+"""Report page: an HTML page about the results of one or more methods on the same images."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import numpy as np
-import pandas as pd
 from PIL import Image
+from tqdm import tqdm
 
 from rgi.evaluation.results import load_result
 from rgi.report import pictures
 from rgi.report.curves import convergence
-from rgi.report.formats import fixed, significant
-from rgi.report.gallery import gallery, typical_name
-from rgi.report.methods import MethodResults, check_methods, maps_and_histories
+from rgi.report.formats import significant
+from rgi.report.gallery import Shown, defects, gallery_data, shown
+from rgi.report.methods import MethodResults, check_methods, with_shared_images
 from rgi.report.pictures import Panel
+from rgi.report.rates import Plot, image_levels, rate_plots
+from rgi.report.sections import score_sections
 from rgi.report.settings import settings_table
-from rgi.report.tables import METRICS, binning_errors, kind_table, metric, score_table
+from rgi.report.survey import PROGRESS, Survey, survey
+from rgi.report.tables import binning_errors, kind_table, table_keys
 from rgi.report.templates import load_template
 
 __all__ = ["MethodResults", "write_report"]
-IMAGE_SCORES = {  # formats of the numbers above the pictures of an image, besides AUROC and score
-    "psnr": lambda value: f"{METRICS['psnr'].format(value)} dB",
-    "ssim": lambda value: f"SSIM {METRICS['ssim'].format(value)}",
-    "iterations": lambda value: f"{fixed(0)(value)} it.",
-    "seconds": lambda value: f"{significant(value)} s",
-}
-
-
-@dataclass(frozen=True)
-class ImagePictures:
-    """Pictures of one image.
-
-    Attributes:
-        observed: observed image.
-        clean: clean image, or None.
-        truth: true mask (H,W) of bool, or None.
-        restored: restored image of each method, or None.
-        heatmaps: heat map of each method.
-    """
-
-    observed: Image.Image
-    clean: Image.Image | None
-    truth: np.ndarray | None
-    restored: list[Image.Image | None]
-    heatmaps: list[Image.Image]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture in the page.
-
-    Attributes:
-        caption: text below the picture.
-        alt: text for readers who do not see the picture.
-        uri: data URI of the picture.
-        outlined: whether the outline of the true mask is drawn over the picture.
-    """
-
-    caption: str
-    alt: str
-    uri: str
-    outlined: bool = False
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of pictures in a gallery entry: the pictures of the image itself, or of one method.
-
-    Attributes:
-        label: name of the method.
-        index: position of the method; None for the image itself.
-        pictures: pictures of the group.
-        headline: AUROC or score of the image.
-        details: other numbers of the image.
-    """
-
-    label: str
-    index: int | None
-    pictures: list[Picture]
-    headline: str = ""
-    details: str = ""
-
-    @property
-    def size(self) -> int:
-        """Number of pictures."""
-        return len(self.pictures)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One image in the gallery.
-
-    Attributes:
-        name: name of the image.
-        link: relative URL of the large picture.
-        size: width and height in pixels.
-        outline: outline of the true mask as the data of an SVG path in pixels.
-        groups: groups of pictures.
-    """
-
-    name: str
-    link: str
-    size: tuple[int, int]
-    outline: str
-    groups: list[Group]
+EMBEDDED = 5_000_000  # highest number of characters of all pictures inside the page
 
 
 def write_report(
@@ -119,15 +35,18 @@ def write_report(
 ) -> Path:
     """Write ``folder/report.html``, and one picture ``folder/pictures/<name>.png`` per image.
 
+    The page holds all pictures if they take at most `EMBEDDED` characters. Otherwise, it loads those in view from the
+    folder of pictures.
+
     The function reads the arrays of each image from ``<name>.npz`` in the results folder of each method: observed
     (C,H,W) and restored (C,H,W) with clean values in [-1,1]; map (H,W) >= 0, the scored anomaly map; history (T,), the
     objective per iteration, NaN after the image has settled; truth (1,H,W) in [0,1], the true mask; and clean (C,H,W).
-    Only observed and map are required.
+    Only observed and map are required. At any time, the arrays of one image are in memory.
 
     Args:
         folder: folder of the page and the pictures.
         title: heading of the page.
-        methods: results of the methods. The order of the gallery follows the last method.
+        methods: results of the methods. The page shows the images that all methods have.
         config_yaml: configuration of the run for the page.
         subtitle: text below the heading.
         environment: command and versions of the run for the page, by name.
@@ -136,34 +55,29 @@ def write_report(
         Path of the page.
 
     Raises:
-        InputError: there is no method or no image, the methods have different images, an image name leads out of the
-            folder, or a results file is missing, cannot be read or lacks a required array.
+        InputError: there is no method or no image, the methods share no image, an image name leads out of the folder, a
+            results file is missing, cannot be read or lacks a required array, or images of the same name have different
+            pixels.
     """
     check_methods(methods)
+    methods, same_images = with_shared_images(methods)
+    found = survey(methods)
+    scales = [histogram.scale(pictures.PERCENTILE) for histogram in found.histograms]
     folder = Path(folder)
-    images = methods[-1].images
-    maps, histories = zip(*(maps_and_histories(each, list(images["name"])) for each in methods), strict=True)
-    scales = [pictures.heatmap_scale(each) for each in maps]
-    sections, typical = gallery(images), typical_name(images)
-    on_page = {typical, *(name for section in sections for name in (*section.head, *section.tail))}
-    entries, truths = {}, []
-    for name in images["name"]:
-        drawn = image_pictures(methods, name, scales)
-        save_strip(folder / "pictures" / f"{name}.png", drawn, methods)
-        truths.append(None if drawn.truth is None else bool(drawn.truth.any()))
-        if name in on_page:
-            entries[name] = gallery_entry(methods, name, drawn)
+    drawn = draw(folder / "pictures", methods, scales)
+    defective = defects(methods[-1].images, found.truths)
     target = folder / "report.html"
     page = load_template("page.html").render(
-        **table_variables(methods),
+        **table_variables(methods, same_images),
         title=title,
         subtitle=subtitle,
-        summary=run_summary(methods, entries[typical].size, truths),
-        convergence=convergence([each.label for each in methods], list(histories)),
+        summary=run_summary(methods, found.size, found.truths),
+        same_images=same_images,
+        plots=rate_figures(methods, found, defective),
+        convergence=convergence([each.label for each in methods], found.histories),
         scales=[significant(scale) for scale in scales],
-        sections=sections,
-        entries=entries,
-        typical=entries[typical],
+        data=gallery_data(methods, defective, drawn),
+        outlined=any(found.truths),
         config_yaml=config_yaml,
         environment=list((environment or {}).items()),
     )
@@ -171,98 +85,71 @@ def write_report(
     return target
 
 
-def table_variables(methods: list[MethodResults]) -> dict[str, Any]:
+def table_variables(methods: list[MethodResults], same_images: bool) -> dict[str, Any]:
     """Template variables of the tables and their notes."""
-    keys, scores, undefined = score_table(methods)
+    scores, cost, undefined = score_sections(methods, same_images)
     kinds, skipped = kind_table(methods)
+    keys = table_keys({key: None for method in methods for key in method.metrics})
     return {
         "methods": methods,
-        "metrics": [metric(key) for key in keys],
         "scores": scores,
+        "cost": cost,
         "binning_errors": binning_errors(methods, keys),
-        "undefined": [metric(key).label for key in undefined],
+        "undefined": undefined,
         "kinds": kinds,
         "skipped": skipped,
         "settings": settings_table(methods),
     }
 
 
-def image_pictures(methods: list[MethodResults], name: str, scales: list[float]) -> ImagePictures:
-    """Load the arrays of an image and draw them.
+def draw(folder: Path, methods: list[MethodResults], scales: list[float]) -> list[Shown]:
+    """Write the strip of each image.
 
     Args:
-        methods: results of the methods.
-        name: name of the image.
+        folder: folder of the strips.
+        methods: results of the methods, with the same images.
         scales: scale of the heat maps of each method.
-    """
-    shared = load_result(methods[0].results, name, ("observed",), ("clean", "truth"))
-    results = [load_result(method.results, name, ("map",), ("restored",)) for method in methods]
-    return ImagePictures(
-        pictures.to_picture(shared["observed"]),
-        pictures.to_picture(shared["clean"]) if "clean" in shared else None,
-        shared["truth"][0] > 0.5 if "truth" in shared else None,
-        [pictures.to_picture(each["restored"]) if "restored" in each else None for each in results],
-        [pictures.heatmap(each["map"], scale) for each, scale in zip(results, scales, strict=True)],
-    )
-
-
-def save_strip(path: Path, drawn: ImagePictures, methods: list[MethodResults]) -> None:
-    """Save all pictures of an image side by side in one file."""
-    panels = [Panel("observed", drawn.observed)]
-    for method, restored, heatmap in zip(methods, drawn.restored, drawn.heatmaps, strict=True):
-        if restored is not None:
-            panels.append(Panel(f"{method.label}: restored", restored))
-        panels.append(Panel(f"{method.label}: map", heatmap, outlined=True))
-    if drawn.clean is not None:
-        panels.append(Panel("clean", drawn.clean))
-    if drawn.truth is not None:
-        panels.append(Panel("true mask", Image.fromarray(drawn.truth)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pictures.strip(panels, drawn.truth).save(path, compress_level=2)
-
-
-def gallery_entry(methods: list[MethodResults], name: str, drawn: ImagePictures) -> Entry:
-    """Entry of an image in the gallery."""
-    image = [Picture("observed", f"{name}: observed", pictures.data_uri(drawn.observed))]
-    if drawn.clean is not None:
-        image.append(Picture("clean", f"{name}: clean", pictures.data_uri(drawn.clean)))
-    elif drawn.truth is not None:
-        truth = Image.fromarray(drawn.truth)
-        image.append(Picture("true mask", f"{name}: true mask", pictures.data_uri(truth)))
-    groups = [Group("Image", None, image)]
-    for index, method in enumerate(methods):
-        of_method, restored = [], drawn.restored[index]
-        if restored is not None:
-            alt = f"{name}: restored by {method.label}"
-            of_method.append(Picture("restored", alt, pictures.data_uri(restored)))
-        alt = f"{name}: anomaly map of {method.label}"
-        of_method.append(Picture("map", alt, pictures.data_uri(drawn.heatmaps[index]), outlined=True))
-        row = method.images[method.images["name"] == name].iloc[0]
-        groups.append(Group(method.label, index, of_method, *image_scores(row)))
-    border = "" if drawn.truth is None else pictures.outline_path(drawn.truth)
-    return Entry(name, f"pictures/{quote(name)}.png", drawn.observed.size, border, groups)
-
-
-def image_scores(row: pd.Series) -> tuple[str, str]:
-    """Numbers of an image as text.
-
-    Args:
-        row: row of the image in `MethodResults.images`.
 
     Returns:
-        The number that determines the order of the gallery (AUROC, or score without AUROC), and the other numbers.
+        For each image its pictures as the page shows them.
     """
-    values = {key: float(row.get(key, math.nan)) for key in ("score", "pixel_auroc", *IMAGE_SCORES)}
-    score = f"score {significant(values['score'])}"
-    others = [text(values[key]) for key, text in IMAGE_SCORES.items() if math.isfinite(values[key])]
-    if math.isfinite(values["pixel_auroc"]):
-        return f"AUROC {fixed(3)(values['pixel_auroc'])}", join_texts([score, *others])
-    return score, join_texts(others)
+    described: list[Shown] = []
+    budget = EMBEDDED
+    for name in tqdm(methods[-1].images["name"], desc="report: pictures", **PROGRESS):
+        panels = image_panels(methods, name, scales)
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures.strip(panels).save(path, compress_level=2)
+        sources = [pictures.data_uri(panel.image) for panel in panels] if budget >= 0 else []
+        budget -= sum(map(len, sources))
+        described.append(shown(panels, sources))
+    return described if budget >= 0 else [replace(each, sources=None) for each in described]
 
 
-def join_texts(texts: list[str]) -> str:
-    """Join texts with dots. Line breaks are possible between two texts, but not inside a text."""
-    return " · ".join(text.replace(" ", "\u00a0") for text in texts)
+def image_panels(methods: list[MethodResults], name: str, scales: list[float]) -> list[Panel]:
+    """Pictures of an image: as observed, as each method restored it with its heat map, clean, and the true mask."""
+    results = [load_result(each.results, name, ("observed", "map"), ("restored", "clean", "truth")) for each in methods]
+    panels = [Panel("observed", None, "observed", pictures.to_picture(results[0]["observed"]))]
+    for index, (method, result, scale) in enumerate(zip(methods, results, scales, strict=True)):
+        if "restored" in result:
+            restored = pictures.to_picture(result["restored"])
+            panels.append(Panel("restored", index, f"{method.label}: restored", restored))
+        panels.append(Panel("map", index, f"{method.label}: map", pictures.heatmap(result["map"], scale)))
+    clean, truth = (next((each[key] for each in results if key in each), None) for key in ("clean", "truth"))
+    if clean is not None:
+        panels.append(Panel("clean", None, "clean", pictures.to_picture(clean)))
+    if truth is not None:
+        panels.append(Panel("truth", None, "true mask", Image.fromarray(truth[0] > 0.5)))
+    return panels
+
+
+def rate_figures(methods: list[MethodResults], found: Survey, defective: list[bool | None]) -> list[Plot]:
+    """ROC and precision-recall curves of pixels, and of images if the methods have image scores."""
+    plots = rate_plots("pixels", [histogram.levels() for histogram in found.histograms])
+    if all("score" in method.images for method in methods):
+        levels = [image_levels(method.images["score"].to_numpy(float), defective) for method in methods]
+        plots += rate_plots("images", levels)
+    return plots
 
 
 def run_summary(methods: list[MethodResults], size: tuple[int, int], truths: list[bool | None]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures from arrays: images, heat maps with a shared scale, outlines of true masks, and strips with labels."""
+"""Pictures from arrays: images, heat maps with a shared scale, and strips with labels."""
 
 import base64
 import io
@@ -10,26 +10,31 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from rgi.report.histogram import Histogram
+
 PERCENTILE = 99.5  # percentile of the anomaly values that gets the brightest colour
 COLOUR_MAP = "magma"
 PANEL_SIZE = 192  # approximate side length of a panel in pixels; small images are enlarged
 LOSSLESS_VALUES = 128 * 128  # embedded images with more values are WebP, because PNG would make pages of 10 MB
-OUTLINE, PAPER, INK = "#3fe0f0", "#ffffff", "#24272b"
+PAPER, INK = "#ffffff", "#24272b"
+GAP, HEAD = 10, 26  # pixels between the panels of a strip, and above them for the labels
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a strip.
+    """One picture of an image.
 
     Attributes:
-        label: text above the picture.
+        role: what it shows: observed, clean, truth, restored or map.
+        method: position of the method in the report; None for a picture of the image itself.
+        label: text above the picture in a strip.
         image: the picture.
-        outlined: whether the outline of the true mask is drawn over the picture.
     """
 
+    role: str
+    method: int | None
     label: str
     image: Image.Image
-    outlined: bool = False
 
 
 def to_picture(image: np.ndarray) -> Image.Image:
@@ -44,18 +49,15 @@ def to_picture(image: np.ndarray) -> Image.Image:
 
 
 def heatmap_scale(maps: Iterable[np.ndarray]) -> float:
-    """Anomaly value with the brightest colour: the 99.5th percentile over all pixels of all maps.
-
-    If this percentile is 0, the result is the maximum. If the maximum is 0 or no value is finite, the result is 1.
+    """Anomaly value with the brightest colour, see `rgi.report.histogram.Histogram.scale`.
 
     Args:
         maps: anomaly maps (H,W) with values >= 0.
     """
-    values = np.concatenate([np.ravel(each) for each in maps])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 1.0
-    return float(np.percentile(values, PERCENTILE)) or float(values.max()) or 1.0
+    histogram = Histogram()
+    for each in maps:
+        histogram.add(each)
+    return histogram.scale(PERCENTILE)
 
 
 def heatmap(anomaly_map: np.ndarray, scale: float) -> Image.Image:
@@ -85,43 +87,6 @@ def css_gradient() -> str:
     return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
-def border_segments(mask: np.ndarray) -> np.ndarray:
-    """Border of a mask as line segments along the sides of pixels.
-
-    Args:
-        mask: array (H,W) of bool.
-
-    Returns:
-        Segments (N,4) with the columns x0, y0, x1, y1 in pixels.
-    """
-    padded = np.pad(mask.astype(bool), 1)
-    y, left, right = runs(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    x, top, bottom = runs((padded[1:-1, 1:] != padded[1:-1, :-1]).T)
-    return np.concatenate([np.stack([left, y, right, y], 1), np.stack([x, top, x, bottom], 1)])
-
-
-def runs(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of True in the rows of an array.
-
-    Args:
-        lines: array (R,N) of bool.
-
-    Returns:
-        Row, first index, and index after the last element of each run; three arrays of the same length.
-    """
-    step = np.diff(np.pad(lines, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    row, start = np.nonzero(step == 1)
-    return row, start, np.nonzero(step == -1)[1]
-
-
-def outline_path(mask: np.ndarray) -> str:
-    """Border of a mask (H,W) of bool as the data of an SVG path in pixels; empty for an empty mask."""
-    return "".join(
-        f"M{x0} {y0}" + (f"h{x1 - x0}" if y0 == y1 else f"v{y1 - y0}")
-        for x0, y0, x1, y1 in border_segments(mask).tolist()
-    )
-
-
 def data_uri(image: Image.Image) -> str:
     """Encode a picture as a data URI: WebP for images with more than `LOSSLESS_VALUES` values, else PNG."""
     buffer = io.BytesIO()
@@ -135,27 +100,47 @@ def data_uri(image: Image.Image) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def strip(panels: list[Panel], mask: np.ndarray | None) -> Image.Image:
-    """Draw panels side by side, each below its label.
+@dataclass(frozen=True)
+class StripLayout:
+    """Where the panels of a strip are. All lengths are in pixels of the strip.
+
+    Attributes:
+        factor: integer factor by which all panels are enlarged.
+        cell: width of a panel with its label.
+        size: width and height of the strip.
+        corners: upper left corner of each panel.
+    """
+
+    factor: int
+    cell: int
+    size: tuple[int, int]
+    corners: list[tuple[int, int]]
+
+
+def strip_layout(size: tuple[int, int], count: int) -> StripLayout:
+    """Layout of a strip.
 
     Args:
-        panels: pictures of the same size. All pictures are enlarged by the same integer factor.
-        mask: true mask (H,W) of bool, or None. Its border is drawn over the outlined panels.
+        size: width and height of each picture before it is enlarged.
+        count: number of pictures.
     """
-    width, height = panels[0].image.size
+    width, height = size
     factor = max(1, round(PANEL_SIZE / max(width, height)))
-    cell, gap, head = max(width * factor, 3 * PANEL_SIZE // 4), 10, 26
-    size = (gap + len(panels) * (cell + gap), head + height * factor + gap)
-    sheet = Image.new("RGB", size, PAPER)
+    cell = max(width * factor, 3 * PANEL_SIZE // 4)
+    corners = [(GAP + position * (cell + GAP), HEAD) for position in range(count)]
+    return StripLayout(factor, cell, (GAP + count * (cell + GAP), HEAD + height * factor + GAP), corners)
+
+
+def strip(panels: list[Panel]) -> Image.Image:
+    """Draw panels of the same size side by side, each below its label, as `strip_layout` says."""
+    width, height = panels[0].image.size
+    layout = strip_layout(panels[0].image.size, len(panels))
+    sheet = Image.new("RGB", layout.size, PAPER)
     pen, font = ImageDraw.Draw(sheet), label_font()
-    border = None if mask is None else border_segments(mask) * factor
-    for position, panel in enumerate(panels):
-        left = gap + position * (cell + gap)
-        pen.text((left, head // 2), shorten(panel.label, cell), INK, font, anchor="lm")
-        sheet.paste(panel.image.resize((width * factor, height * factor), Image.Resampling.NEAREST), (left, head))
-        if panel.outlined and border is not None:
-            for x0, y0, x1, y1 in border.tolist():
-                pen.line((left + x0, head + y0, left + x1, head + y1), OUTLINE, 1)
+    enlarged = (width * layout.factor, height * layout.factor)
+    for panel, (left, top) in zip(panels, layout.corners, strict=True):
+        pen.text((left, top // 2), shorten(panel.label, layout.cell), INK, font, anchor="lm")
+        sheet.paste(panel.image.resize(enlarged, Image.Resampling.NEAREST), (left, top))
     return sheet
 
 

@@ -16,21 +16,23 @@ LABELS = {
     "device": "Device",
     "fit_seconds": "Seconds of the fit",
     "seconds": "Seconds of all test images",
-}  # heads of the columns, in their order; other settings follow under their own names
+}  # names of the rows, in their order; other settings follow under their own names
 DIGEST = 12  # shown digits of a checksum
 Row = tuple[str, list[tuple[str, bool]]]
 
 
-def settings_table(methods: list[MethodResults]) -> tuple[list[str], list[Row]]:
-    """Heads of the columns, and one row for each method: its label, and the text of each setting.
+def settings_table(methods: list[MethodResults]) -> list[Row]:
+    """One row for each setting: its name, and its text for each method.
 
     Args:
         methods: results of the methods. Without settings of any method, the table is empty.
     """
     found = list(dict.fromkeys(name for one in methods for name in one.settings))
     names = sorted(found, key=lambda name: list(LABELS).index(name) if name in LABELS else len(LABELS))
-    rows = [(one.label, [(_text(name, one.settings.get(name)), False) for name in names]) for one in methods]
-    return [LABELS.get(name, name.replace("_", " ")) for name in names], rows if names else []
+    return [
+        (LABELS.get(name, name.replace("_", " ")), [(_text(name, one.settings.get(name)), False) for one in methods])
+        for name in names
+    ]
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,13 +1,18 @@
+import hashlib
+import zipfile
+
 import pytest
+from helpers.serving import serving
 from helpers.set_checks import refused
 from helpers.tiny_sets import BTAD_TEST, write_btad
 
 from rgi.data.batch import Batch
-from rgi.data.sets.btad import BTAD, PAGE
+from rgi.data.sets.btad import BTAD, FOLDER, PAGE
+from rgi.errors import InputError
 
 
-def product(root, category="03"):
-    return BTAD(root=str(root), category=category, resolution=16, channels=3)
+def product(root, category="03", **options):
+    return BTAD(root=str(root), category=category, resolution=16, channels=3, **options)
 
 
 def test_layout(tmp_path):
@@ -62,3 +67,23 @@ def test_what_is_wrong_is_named(tmp_path):
     refused(product(tmp_path), str(home / "train/ok"), "holds no images")
     (home / "train/ok").rmdir()
     refused(product(tmp_path), str(home / "train/ok"), "no such folder")
+
+
+def test_the_archive_is_checked_by_the_users_own_sum(tmp_path, monkeypatch):
+    source, root = write_btad(tmp_path / "source"), tmp_path / "data"
+    with zipfile.ZipFile(tmp_path / "btad.zip", "w") as archive:
+        for path in source.rglob("*.*"):
+            archive.write(path, f"{FOLDER}/{path.relative_to(source)}")
+    own = hashlib.sha256((tmp_path / "btad.zip").read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=r"dataset\.sha256: not given; a download needs the SHA-256"):
+        product(root, download=True)
+    with pytest.raises(InputError, match=r"dataset\.sha256=.*: checks a download; add dataset\.download=true"):
+        product(root, sha256=own)
+    with pytest.raises(InputError, match=r"dataset\.sha256=0: must be 64 hexadecimal digits, or null"):
+        product(root, download=True, sha256="0")
+    with serving(tmp_path, monkeypatch) as address:
+        monkeypatch.setattr(BTAD, "archive", f"{address}/btad.zip")
+        refused(product(root, download=True, sha256="0" * 64), f"sha256 {own}, expected {'0' * 64}")
+        assert not root.exists()
+        product(root, download=True, sha256=own).prepare()
+    assert product(root).test().names == list(BTAD_TEST)

@@ -6,6 +6,7 @@ from helpers.set_checks import refused
 from helpers.tiny_sets import TILE_TEST, write_magnetic_tile
 from PIL import Image
 
+from rgi.data.sets import magnetic_tile
 from rgi.data.sets.magnetic_tile import GAP, PAGE, MagneticTile
 from rgi.errors import InputError
 
@@ -73,6 +74,41 @@ def test_what_is_wrong_is_named(tmp_path):
     refused(tiles(root), str(root / "MT_Fray/Imgs"), "whole archive")
 
 
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> Path:
+    """A published list of 18 of the 20 clean tiles, and a second photograph of one of them that is not listed."""
+    root = write_magnetic_tile(tmp_path / "tiles")
+    source = root / "MT_Free/Imgs/exp1_num_6000.jpg"
+    for suffix in (".jpg", ".png"):
+        source.with_name(f"exp2_num_6010{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
+    names = tmp_path / "list.txt"
+    names.write_text("\n".join(f"exp1_num_{6000 + 1000 * i}" for i in range(18)))
+    monkeypatch.setattr(magnetic_tile, "PUBLISHED", names)
+    return root
+
+
+def test_the_published_split_is_by_photograph_and_says_so(published, caplog):
+    found = tiles(published, split="published")
+    found.prepare()
+    assert (len(found.train()), len(found.validation())) == (17, 1)
+    clean = {"good/exp2_num_6010", "good/exp1_num_24000", "good/exp1_num_25000"}
+    assert {*found.test().names} == {*TILE_TEST, *clean}
+    words = "1 of 4 clean and 0 of 5 defective test photographs show a tile that listed training photographs show"
+    assert words in found.note
+    assert found.note in caplog.messages
+    assert found.category == "tile-published"
+    assert tiles(published).category == "tile"
+    assert tiles(published).note == ""
+
+
+def test_a_published_list_that_does_not_fit_is_refused(published):
+    (published / "MT_Free/Imgs/exp1_num_9000.jpg").unlink()
+    words = "dataset.split=published: 1 of 18 listed photographs are not in", "exp1_num_9000.jpg", "dataset.split=null"
+    refused(tiles(published, split="published"), *words)
+    with pytest.raises(InputError, match=r"dataset\.split=public: must be published, or null"):
+        tiles(published, split="public")
+
+
 def test_the_real_tiles():
     if not SHARED.is_dir():
         pytest.skip("the magnetic tile images are not on this machine")
@@ -84,3 +120,6 @@ def test_the_real_tiles():
         others = sorted(number(path) for path in sets[second])
         assert all(min(abs(number(path) - other) for other in others) > GAP for path in sets[first])
     assert len(tiles(SHARED, images_per_kind=20).test()) == 5 * 20 + 40
+    found = tiles(SHARED, split="published")
+    assert [len(part) for part in (found.train(), found.validation(), found.test())] == [686, 75, 579]
+    assert "191 of 191 clean" in found.note

@@ -101,20 +101,21 @@ def test_download_when_asked(tmp_path, monkeypatch):
     archive = tmp_path / "archive.tar.xz"
     with tarfile.open(archive, "w:xz") as file:
         file.add(source / "screw", "screw")
-    monkeypatch.setattr(mvtec_ad, "SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    own = hashlib.sha256(archive.read_bytes()).hexdigest()
     root = tmp_path / "data/mvtec_ad"
 
     refused(images(root), "no such folder")
     refused(images(root, category="scrw", download=True), "no such folder")
     assert not root.exists()
     with serving(tmp_path, monkeypatch) as address:
-        monkeypatch.setattr(mvtec_ad, "ARCHIVE", f"{address}/archive.tar.xz")
-        images(root, download=True).prepare()
+        monkeypatch.setattr(MVTecAD, "archive", f"{address}/archive.tar.xz")
+        refused(images(root, download=True), "is incomplete or changed", f"expected {mvtec_ad.SHA256}")
+        images(root, download=True, sha256=own.upper()).prepare()
         assert len(images(root).test()) == 5
 
         archive.unlink()
         images(root, download=True).prepare()  # what is there is not fetched again
-        refused(images(root, category="bottle", download=True), mvtec_ad.ARCHIVE, mvtec_ad.PAGE)
+        refused(images(root, category="bottle", download=True), MVTecAD.archive, mvtec_ad.PAGE)
 
 
 def test_the_real_screws():

@@ -31,6 +31,11 @@ class CorruptedSet:
         self.channels, self.resolution, self.patch = images.channels, images.resolution, images.patch
         self.train, self.validation, self.counted = images.train, images.validation, images.counted
 
+    @property
+    def note(self) -> str:
+        """What a reader of the scores must know about the images."""
+        return self.images.note
+
     def prepare(self, training: bool = True, tests: bool = True) -> None:
         """Check the dataset and the corruption; arguments as for `ImageSet.prepare`.
 
@@ -81,7 +86,8 @@ class CorruptedTestSet(Dataset[Batch]):
         clean: positions of the clean images among the test images.
         corruption: corruption of the clean images.
         fill_images: function that returns clean images for holes with ``fill="image"``.
-        resolution: height and width in pixels; of larger pictures, one random patch of this size is corrupted.
+        resolution: height and width in pixels; of pictures of several sizes, one random patch of this size is
+            corrupted. None if all test images have one size.
 
     Raises:
         InputError: two images of different folders have the same name, so their painted copies would, too.
@@ -90,7 +96,12 @@ class CorruptedTestSet(Dataset[Batch]):
     equal_sizes = True
 
     def __init__(
-        self, tests: TestSet, clean: list[int], corruption: Corruption, fill_images: FillImages, resolution: int
+        self,
+        tests: TestSet,
+        clean: list[int],
+        corruption: Corruption,
+        fill_images: FillImages,
+        resolution: int | None = None,
     ) -> None:
         self.tests, self.corruption, self.fill_images = tests, corruption, cache(fill_images)
         self.resolution = resolution

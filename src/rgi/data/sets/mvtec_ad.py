@@ -3,13 +3,7 @@
 Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021).
 """
 
-from typing import Any
-
-from rgi.data.download import download
-from rgi.data.files import Channels, Resolution
-from rgi.data.listing import expanded
-from rgi.data.sets.category_set import CategorySet
-from rgi.validation import Name, Switch, Text, checked
+from rgi.data.sets.category_set import ArchivedSet
 
 CATEGORIES = (
     "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut",
@@ -23,16 +17,10 @@ ARCHIVE = (
 SHA256 = "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d"
 
 
-class MVTecAD(CategorySet):
+class MVTecAD(ArchivedSet):
     """One category in the original layout, with masks ``ground_truth/<defect>/<stem>_mask.png``.
 
-    Args:
-        root: folder of the categories.
-        category: one of `CATEGORIES`, or another folder with this layout.
-        resolution: height and width in pixels to which images are resized.
-        channels: number of channels, 1 (grey) or 3 (RGB).
-        download: whether `prepare` downloads the whole dataset (4.9 GiB) if the category is missing.
-        shared: further options of `FileSet`.
+    The archive has 4.9 GiB. The options are those of `ArchivedSet`.
     """
 
     name = "mvtec_ad"
@@ -45,21 +33,4 @@ class MVTecAD(CategorySet):
     categories = CATEGORIES
     good = "good"
     mask_ending = "_mask"
-
-    @checked("dataset")
-    def __init__(
-        self, root: Text, category: Name, resolution: Resolution, channels: Channels, download: Switch, **shared: Any
-    ) -> None:
-        super().__init__(root, category, resolution, channels, **shared)
-        self.download = download
-
-    def prepare(self, training: bool = True, tests: bool = True) -> None:
-        """Download the dataset with ``download=True`` if it is missing, then check it, see `FileSet.prepare`.
-
-        Raises:
-            InputError: the download fails, or `FileSet.prepare` raises an error.
-        """
-        home = expanded(self.root) / self.category
-        if self.download and self.category in CATEGORIES and not home.is_dir():
-            download(ARCHIVE, SHA256, home.parent, PAGE)
-        super().prepare(training, tests)
+    archive, archive_sum, page = ARCHIVE, SHA256, PAGE

@@ -55,6 +55,7 @@ class Textures:
     patch = WINDOW
     counted = None
     terms = "CC0 (public domain) photographs distributed with scikit-image."
+    note = ""
 
     @checked("dataset")
     def __init__(
