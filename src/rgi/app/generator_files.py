@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rgi.app import run_files
 from rgi.app.calibrate import calibrate_pictures
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
-from rgi.data.protocol import stack_images
+from rgi.data.protocol import check_selected, evenly_spaced, stack_images
 from rgi.errors import InputError
 from rgi.generators import places, store, zoo
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
@@ -26,12 +26,13 @@ def calibrate(cfg: DictConfig) -> None:
         return
     config = solver_config(cfg.solver, "", cfg.task)
     images = make(cfg, "dataset")
-    prepare(cfg, images)
+    prepare(cfg, images, training=False, tests=False)
     held_out = images.validation()
+    check_selected(held_out, evenly_spaced(len(held_out), CALIBRATION_IMAGES))
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
     run_files.check_writable(f"generator.path={path}", path.parent)
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config)
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, images.counted)
     if path != file:
         shutil.copyfile(file, path)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)

@@ -17,18 +17,18 @@ from omegaconf.errors import InterpolationKeyError
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rgi.app import chain, launch
+from rgi.app.trained_on import check_training_data
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.baselines.imagenet import imagenet_features
 from rgi.data.corruptions.corrupted_set import CorruptedSet
-from rgi.data.files import FileSet
-from rgi.data.listing import expanded, files_fingerprint
+from rgi.data.listing import expanded
 from rgi.data.protocol import ImageSet
 from rgi.data.sets.clean_set import CleanSet
 from rgi.data.sets.folder import Folder
 from rgi.errors import InputError
 from rgi.generators import places, store
-from rgi.generators.store import GAN, Card
+from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.inversion.result import KINDS
@@ -37,8 +37,8 @@ from rgi.validation import Allowed, Count, NotNegative, Seed, Share, Switch, Tex
 log = logging.getLogger(__name__)
 ABSENT = object()  # default of options that a task does not have
 PATHS = (
-    *("output_dir", "generator.path", "dataset.root", "dataset.masks", "dataset.train", "corruption.masks"),
-    *("source", "target", "run", "input"),
+    *("output_dir", "generator.path", "dataset.root", "dataset.masks", "dataset.train", "dataset.roi"),
+    *("corruption.masks", "source", "target", "run", "input"),
 )
 OPTIONS = {  # options of the tasks; a task has some of these
     "name": Text,
@@ -160,8 +160,8 @@ def solver_config(solver: DictConfig, method: str, task: str) -> SolverConfig:
         raise InputError(f"{place}.{str(error).removeprefix('solver.')}") from error
 
 
-def prepare(cfg: DictConfig, images: ImageSet) -> None:
-    """Check the dataset on the first process only.
+def prepare(cfg: DictConfig, images: ImageSet, training: bool = True, tests: bool = True) -> None:
+    """Check the dataset on the first process only; arguments as for `ImageSet.prepare`.
 
     Raises:
         InputError: the dataset is wrong, or the results would be written among its test images.
@@ -169,12 +169,12 @@ def prepare(cfg: DictConfig, images: ImageSet) -> None:
     if rank_zero_only.rank == 0:
         root, output = OmegaConf.select(cfg, "dataset.root"), Path(cfg.output_dir or "outputs")
         # All images below these roots are test images, so the pictures of this run would be the next run's.
-        if isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(expanded(root).resolve()):
+        if root and isinstance(images, Folder | CleanSet) and output.resolve().is_relative_to(expanded(root).resolve()):
             raise InputError(
                 f"dataset.root={root}: contains the folder of the results ({output}), whose pictures would count as "
                 "images; set output_dir to a folder elsewhere, or move the images to a folder of their own"
             )
-        images.prepare()
+        images.prepare(training, tests)
 
 
 def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: ImageSet, gan: GAN) -> None:
@@ -195,10 +195,12 @@ def check_methods(cfg: DictConfig, configs: dict[str, SolverConfig], images: Ima
     if len(tests) < processes:
         raise InputError(f"trainer.devices={processes}: only {len(tests)} test images; use at most as many processes")
     first, pool = tests[0], torch.zeros(1, gan.card.latent_dim)
+    corner = ..., slice(gan.card.resolution), slice(gan.card.resolution)  # of a picture that is solved by tiles
+    mask = None if first.mask is None else first.mask[corner]
     for config in configs.values():
         if config.mask == "given" and first.mask is None:
             raise InputError("solver.mask=given: the test images have no masks; set dataset.masks to a folder of masks")
-        Problem(gan, first.observed, config, first.mask).starts(None, pool, cfg.seed)
+        Problem(gan, first.observed[corner], config, mask).starts(None, pool, cfg.seed)
 
 
 def baseline(cfg: DictConfig, images: ImageSet) -> Baseline:
@@ -276,25 +278,5 @@ def generator(cfg: DictConfig, images: ImageSet) -> GAN:
             f"{images.resolution} pixels and {images.channels} channels; "
             f"set dataset.resolution={card.resolution} dataset.channels={card.channels}, or train another generator"
         )
-    _check_training_data(cfg, card, path, images)
+    check_training_data(cfg, card, path, images)
     return gan
-
-
-def training_data(images: ImageSet) -> str:
-    """Fingerprint of the dataset's training files; empty without training files."""
-    images = images.images if isinstance(images, CorruptedSet) else images
-    return files_fingerprint(images.training_files()) if isinstance(images, FileSet) else ""
-
-
-def _check_training_data(cfg: DictConfig, card: Card, path: Path, images: ImageSet) -> None:
-    """Raise an error if the generator was trained on other images than those of the dataset."""
-    if OmegaConf.select(cfg, "generator.other_data", default=False) is True:
-        return
-    own = training_data(images)
-    if own and card.training_data and own != card.training_data:
-        raise InputError(
-            f"generator.path={path}: was trained on other images than the training images of this dataset; name the "
-            "dataset's own generator, or add generator.other_data=true"
-        )
-    if own and not card.training_data and isinstance(images, Folder) and not places.is_shipped(path):
-        log.warning("%s: does not say which images it was trained on; are they those of this dataset?", path)

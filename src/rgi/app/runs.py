@@ -124,15 +124,19 @@ def run_fingerprint(cfg: DictConfig) -> str:
 
 
 def _data_files(cfg: DictConfig) -> list[str]:
-    """Name, size and time of all files of the dataset and of a folder of masks; empty for images of a package."""
+    """Name, size and time of all files of the dataset and of a folder of masks; empty for images of a package.
+
+    A training uses no test images.
+    """
     if cfg.dataset is None:  # with input=..., each picture is compared with its row
         return []
     images, corruption = make(cfg, "dataset"), make(cfg, "corruption") if cfg.get("corruption") else None
     files: list[Path] = []
     if isinstance(images, FileSet):
-        tests = images.samples()
+        tests = [] if cfg.task in TRAINING_TASKS else images.samples()
         files += [*images.training_files(), *(sample.image for sample in tests)]
         files += [sample.mask for sample in tests if sample.mask is not None]
+        files += [] if images.roi is None else [images.roi]
     if isinstance(corruption, MaskFolder):
         files += corruption.files
     stats = ((file, file.stat()) for file in files)

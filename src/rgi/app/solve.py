@@ -14,16 +14,21 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from torch.utils.data import Subset
 
 from rgi.app import logs, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
 from rgi.app.predict import predict_pictures
 from rgi.app.record import long_form, write_page
-from rgi.data.protocol import ImageSet, evenly_spaced
+from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
-from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, choose_map, fix_threshold, learn_from_clean_images
+from rgi.evaluation.clean_images import (
+    KINDS_FROM_CLEAN,
+    choose_map,
+    fix_threshold,
+    learn_from_clean_images,
+    threshold_images,
+)
 from rgi.evaluation.loader import TestData
 from rgi.evaluation.memory import PeakMemory
 from rgi.evaluation.modules import BaselineModule, InversionModule
@@ -70,8 +75,11 @@ def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., 
     """Check options, dataset and generator, and run all methods on the test images."""
     configs = _configs(cfg, solvers)
     images = image_set(cfg)
-    prepare(cfg, images)
-    run_methods(cfg, images, _methods(cfg, configs, images), loop)
+    prepare(cfg, images, training=False)
+    methods = _methods(cfg, configs, images)
+    if loop is Trainer.test:
+        threshold_images(images, cfg.map.false_positive_rate)  # a wrong file is an error here, before the work
+    run_methods(cfg, images, methods, loop)
 
 
 def chosen_method(cfg: DictConfig, images: ImageSet) -> Methods:
@@ -139,6 +147,7 @@ def _run(cfg: DictConfig, trainer: Trainer, module: TestModule, images: ImageSet
     """Solve clean images if the method needs them, then the test images."""
     scored = loop is not Trainer.predict
     quiet = {"verbose": False} if scored else {"return_predictions": False}
+    module.tiles_at_once = cfg.batch_size
     try:
         if isinstance(module, InversionModule) and module.map_kind in KINDS_FROM_CLEAN:
             learn_from_clean_images(module, trainer, images, cfg.batch_size)
@@ -195,11 +204,13 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
 def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     """Function that fits the chosen baseline and makes its module."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
+    chosen = evenly_spaced(len(clean), BASELINE_IMAGES)
+    check_selected(clean, chosen)
     unfitted = baseline(cfg, images)
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(Subset(clean, evenly_spaced(len(clean), BASELINE_IMAGES)), device)
+        learned = unfitted.fit(selected(clean, chosen), device)
         log.info("%s: fitted in %.1f s", method, learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 

@@ -22,8 +22,9 @@ from torch.utils.data import Dataset
 
 from rgi.app import logs, run_files, runs
 from rgi.app.fit import FITS, fitted
-from rgi.app.options import generator_file, make, path_option, prepare, solver_config, training_data
+from rgi.app.options import generator_file, make, path_option, prepare, solver_config
 from rgi.app.sample_scores import copies_and_imagenet, scores_of_fit
+from rgi.app.trained_on import same_images, training_data
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.generators import places, store
@@ -65,7 +66,7 @@ def pretrain(cfg: DictConfig) -> None:
     images = make(cfg, "dataset")
     plan = None if cfg.generator.family in FITS else _plan(cfg, images)
     target = _target(cfg)
-    prepare(cfg, images)
+    prepare(cfg, images, tests=False)
     clean, held_out = images.train(), images.validation()  # too few images are an error here, before the training
     published = target.exists() and _published(cfg, target)
     if target.exists() and not published:
@@ -86,7 +87,7 @@ def pretrain(cfg: DictConfig) -> None:
         card = store.read_card(target)
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
-        residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration)
+        residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration, images.counted)
         if plan is None:
             scores = scores_of_fit(gan, clean, held_out, cfg.judge.samples, cfg.seed)
             gan.card = dataclasses.replace(gan.card, quality=scores)
@@ -164,7 +165,7 @@ def _continue_from(cfg: DictConfig, plan: Plan | None, target: Path, images: Ima
     if plan is None:
         raise InputError(f"{exists}; name another file, or move this file away first")
     gan = store.load_gan(target)
-    if gan.card.training_data not in ("", training_data(images)):
+    if not same_images(gan.card, images):
         raise InputError(f"{exists}, trained on other images; name another generator.path, or move the file away")
     if gan.card.steps >= cfg.steps:
         raise InputError(

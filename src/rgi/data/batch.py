@@ -19,6 +19,7 @@ class Batch:
         category: B names of the dataset's category.
         defective: whether each image has a corrupted pixel (B,) of bool, decided before the mask is resized: a thin
             defect may vanish from a small mask. If it is not given, it follows from the mask; None without a mask.
+        counted: region that counts (B,1,H,W) in {0,1}: other pixels change no score; None if all pixels count.
     """
 
     observed: Tensor
@@ -27,10 +28,12 @@ class Batch:
     name: list[str]
     category: list[str]
     defective: Tensor | None = None
+    counted: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.defective is None and self.mask is not None:
-            self.defective = self.mask.flatten(1).any(1)
+            counted = self.mask if self.counted is None else self.mask * self.counted
+            self.defective = counted.flatten(1).any(1)
 
     def __len__(self) -> int:
         return len(self.observed)
@@ -43,7 +46,7 @@ class Batch:
 
         images = move(self.observed), move(self.mask), move(self.clean)
         defective = None if self.defective is None else self.defective.to(images[0].device)
-        return Batch(*images, self.name, self.category, defective)
+        return Batch(*images, self.name, self.category, defective, move(self.counted))
 
     def select(self, indices: Sequence[int]) -> "Batch":
         """A batch of the images at these positions, in this order."""
@@ -54,11 +57,11 @@ class Batch:
         names = [self.name[i] for i in indices]
         categories = [self.category[i] for i in indices]
         images = take(self.observed), take(self.mask), take(self.clean)
-        return Batch(*images, names, categories, take(self.defective))
+        return Batch(*images, names, categories, take(self.defective), take(self.counted))
 
     @staticmethod
     def collate(parts: Sequence["Batch"]) -> "Batch":
-        """Join batches into one; ``mask``, ``clean`` and ``defective`` are None unless all parts have them."""
+        """Join batches into one; what not all parts have, such as ``mask``, is None."""
 
         def join(tensors: list[Tensor | None]) -> Tensor | None:
             return None if any(t is None for t in tensors) else torch.cat(tensors)
@@ -70,4 +73,5 @@ class Batch:
             [name for part in parts for name in part.name],
             [category for part in parts for category in part.category],
             join([part.defective for part in parts]),
+            join([part.counted for part in parts]),
         )

@@ -16,24 +16,41 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import PIL
 
-from rgi.data.images import Box, parallel_map, read_pixels, upright_size
+from rgi.data.images import Box, parallel_map, read_mask, read_pixels, upright_size
+from rgi.data.patches import random_patches
 from rgi.errors import InputError
 
 log = logging.getLogger(__name__)
 # Maps a file and its (width, height) in pixels to the region to crop; None for the whole image.
 BoxFunction = Callable[[Path, tuple[int, int]], Box | None]
-VERSION = 1  # increase it after a change of `read_pixels` or of the file format
+VERSION = 1  # increase it after a change of `read_pixels`, of patches or of the file format
 PREFIX = "rgi-images-"
 DAY = 24 * 60 * 60
-MAX_AGE = {".part": DAY, ".npy": 60 * DAY}  # seconds since the last use, after which a file is deleted
+MAX_AGE = {".part": DAY, ".npy": 60 * DAY, ".checked": 60 * DAY}  # seconds since the last use until a file is deleted
+
+
+class Facts(NamedTuple):
+    """What a check has found of a file.
+
+    Attributes:
+        size: (width, height) in pixels after the EXIF orientation.
+        grey: whether the file has only grey values.
+        sha256: hash of the file's bytes.
+    """
+
+    size: tuple[int, int]
+    grey: bool
+    sha256: str
 
 
 def cache_folder() -> Path:
@@ -50,40 +67,88 @@ def cache_folder() -> Path:
     return base / "rgi"
 
 
-def decoded_pixels(files: list[Path], channels: int, resolution: int, box: BoxFunction) -> np.ndarray:
+@dataclass(frozen=True)
+class Reading:
+    """How image files become images of equal size.
+
+    Attributes:
+        channels: number of channels C, 1 or 3.
+        resolution: height and width of an image in pixels.
+        box: function that returns the region to crop.
+        patches: number of random patches of each file at its own scale; 0 for the whole picture, resized.
+        roi: mask file of the pixels that count; a patch shows at least half of such pixels. None if all pixels count.
+    """
+
+    channels: int
+    resolution: int
+    box: BoxFunction
+    patches: int = 0
+    roi: Path | None = None
+
+    @property
+    def per_file(self) -> int:
+        """Number of images that a file becomes."""
+        return max(1, self.patches)
+
+    def read(self, path: Path, box: Box | None, sha256: str) -> np.ndarray:
+        """The images of a file, uint8 (per_file,C,H,W).
+
+        Args:
+            path: image file.
+            box: region to crop; None for the whole image.
+            sha256: hash of the file; it decides the places of the patches.
+        """
+        if not self.patches:
+            return read_pixels(path, self.channels, self.resolution, box)[None]
+        counted = None if self.roi is None else read_mask(self.roi, None, box)[0][0].bool().numpy()
+        picture, rng = read_pixels(path, self.channels, None, box), np.random.default_rng(int(sha256[:16], 16))
+        return random_patches(picture, self.resolution, self.patches, rng, counted)
+
+    def recipe(self) -> tuple:
+        """All that determines the images besides the contents of their files and the boxes."""
+        size = self.channels, self.resolution
+        if not self.patches:
+            return size
+        return (*size, self.patches, None if self.roi is None else file_hash(self.roi))
+
+
+def decoded_pixels(
+    files: Sequence[Path], reading: Reading, known: Callable[[Path], Facts | None] = lambda path: None
+) -> np.ndarray:
     """Pixels of all files from the cache, read-only uint8 (N,C,H,W).
 
-    The first call decodes the files with `read_pixels` and writes the cache. If the cache cannot be written, the
-    function logs a warning and keeps the pixels in memory.
+    The first call decodes the files and writes the cache. If the cache cannot be written, the function logs a warning
+    and keeps the pixels in memory.
 
     Args:
-        files: N image files.
-        channels: number of channels C, 1 or 3.
-        resolution: height and width in pixels.
-        box: function that returns the region to crop.
+        files: image files; N is their number times ``reading.per_file``.
+        reading: how files become images.
+        known: function that returns what an earlier check has found of a file, which is then not read for its hash.
 
     Raises:
         InputError: a file cannot be read.
     """
 
-    def fingerprint(path: Path) -> tuple[str, Box | None]:
+    def facts(path: Path) -> tuple[str, Box | None]:
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest(), box(path, upright_size(path))
+            return file_hash(path), reading.box(path, upright_size(path))
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    def decode(picture: tuple[Path, Box | None]) -> np.ndarray:
+    def decode(picture: tuple[Path, tuple[str, Box | None]]) -> np.ndarray:
+        path, (sha256, box) = picture
         try:
-            return read_pixels(picture[0], channels, resolution, picture[1])
+            return reading.read(path, box, sha256)
         except OSError as error:
-            raise _unreadable(picture[0], error) from error
+            raise _unreadable(path, error) from error
 
-    contents = list(parallel_map(fingerprint, files, "reading images"))
-    recipe = repr((VERSION, PIL.__version__, channels, resolution, contents))
+    recorded = {path: (found.sha256, reading.box(path, found.size)) for path in files if (found := known(path))}
+    new = [path for path in files if path not in recorded]
+    recorded |= zip(new, parallel_map(facts, new, "reading images"), strict=True)
+    pictures = [(path, recorded[path]) for path in files]
+    recipe = repr((VERSION, PIL.__version__, *reading.recipe(), [content for _, content in pictures]))
     path = cache_folder() / f"{PREFIX}{hashlib.sha256(recipe.encode()).hexdigest()}.npy"
-    shape = (len(files), channels, resolution, resolution)
-    pictures = [(file, cut) for file, (_, cut) in zip(files, contents, strict=True)]
+    shape = (len(files) * reading.per_file, reading.channels, reading.resolution, reading.resolution)
     try:
         if (pixels := _kept(path, shape)) is None:
             _write(path, shape, parallel_map(decode, pictures, "decoding images"))
@@ -97,10 +162,16 @@ def decoded_pixels(files: list[Path], channels: int, resolution: int, box: BoxFu
             error.strerror or error,
             np.prod(shape) / 2**30,
         )
-    pixels = np.empty(shape, np.uint8)
-    for slot, image in zip(pixels, parallel_map(decode, pictures, "decoding images"), strict=True):
-        slot[...] = image
-    return pixels
+    pixels = np.empty((len(files), reading.per_file, *shape[1:]), np.uint8)
+    for slot, images in zip(pixels, parallel_map(decode, pictures, "decoding images"), strict=True):
+        slot[...] = images
+    return pixels.reshape(shape)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file as text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

@@ -27,7 +27,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the upright image
 
 
-def read_image(path: Path, channels: int, resolution: int, box: Box | None = None) -> Tensor:
+def read_image(path: Path, channels: int, resolution: int | None, box: Box | None = None) -> Tensor:
     """Read an image file as float32 (channels, resolution, resolution) in [-1, 1].
 
     The function applies the EXIF orientation, converts the colours (grey is the ITU-R 601 luma), crops the image to the
@@ -37,23 +37,36 @@ def read_image(path: Path, channels: int, resolution: int, box: Box | None = Non
     Args:
         path: image file.
         channels: number of channels, 1 (grey) or 3 (RGB).
-        resolution: height and width of the result in pixels.
+        resolution: height and width of the result in pixels; None for the size of the `whole_box`, without resizing.
         box: region to crop; None for the whole image.
     """
     return scale_pixels(torch.from_numpy(read_pixels(path, channels, resolution, box)))
 
 
-def read_pixels(path: Path, channels: int, resolution: int, box: Box | None = None) -> np.ndarray:
+def read_pixels(path: Path, channels: int, resolution: int | None, box: Box | None = None) -> np.ndarray:
     """The image of `read_image` before `scale_pixels`: uint8 (channels, resolution, resolution)."""
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("L" if channels == 1 else "RGB")
     if box is not None:
         # Without this crop, Pillow's filter would also use pixels outside the box.
-        left, top, right, bottom = box
-        image = image.crop((floor(left), floor(top), ceil(right), ceil(bottom)))
-        box = (left - floor(left), top - floor(top), right - floor(left), bottom - floor(top))
-    image = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box)
-    return np.ascontiguousarray(np.array(image).reshape(resolution, resolution, channels).transpose(2, 0, 1))
+        left, top, _, _ = whole = whole_box(image.size, box)
+        image = image.crop(whole)
+        box = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    if resolution is not None:
+        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box)
+    pixels = np.array(image).reshape(*image.size[::-1], channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def whole_box(size: tuple[int, int], box: Box | None) -> tuple[int, int, int, int]:
+    """The whole pixels that a box touches: left, top, right, bottom.
+
+    Args:
+        size: (width, height) of the image in pixels.
+        box: region of the image; None for the whole image.
+    """
+    left, top, right, bottom = box or (0, 0, *size)
+    return floor(left), floor(top), ceil(right), ceil(bottom)
 
 
 def scale_pixels(pixels: Tensor) -> Tensor:
@@ -82,7 +95,9 @@ def is_grey(path: Path) -> bool:
         return file.mode in ("L", "1")
 
 
-def read_mask(path: Path, resolution: int, box: Box | None = None) -> tuple[Tensor, bool]:
+def read_mask(
+    path: Path, resolution: int | None, box: Box | None = None, within: Path | None = None
+) -> tuple[Tensor, bool]:
     """Read a mask file: float32 (1, resolution, resolution) in {0, 1}, and whether anything in the box is corrupted.
 
     A pixel is 1 if at least half of its area is above 127 in the file. A thin defect may cover no half of any pixel;
@@ -90,16 +105,26 @@ def read_mask(path: Path, resolution: int, box: Box | None = None) -> tuple[Tens
 
     Args:
         path: mask file.
-        resolution: height and width of the result in pixels.
+        resolution: height and width of the result in pixels; None for the size of the `whole_box`, without resizing.
         box: region to crop; None for the whole mask.
+        within: mask file of the pixels that count; all others are 0 in the result. None if all pixels count.
     """
-    with Image.open(path) as file:
-        values = np.asarray(ImageOps.exif_transpose(file).convert("L"))
-    left, top, right, bottom = box or (0, 0, *values.shape[::-1])
-    area = cell_means((values > 127).astype(np.float64), resolution, top, bottom)
+    white = _white(path) if within is None else _white(path) & _white(within)
+    if resolution is None:
+        left, top, right, bottom = whole_box(white.shape[::-1], box)
+        white = white[top:bottom, left:right]
+        return torch.from_numpy(white.astype(np.float32))[None], bool(white.any())
+    left, top, right, bottom = box or (0, 0, *white.shape[::-1])
+    area = cell_means(white.astype(np.float64), resolution, top, bottom)
     area = cell_means(area.T, resolution, left, right).T
     # Rounding errors of the sums must not change an area of exactly one half, nor make one of nothing.
     return torch.from_numpy((area.round(6) >= 0.5).astype(np.float32))[None], bool((area > 1e-9).any())
+
+
+def _white(mask: Path) -> np.ndarray:
+    """Whether each pixel (H,W) of a mask file is above 127."""
+    with Image.open(mask) as file:
+        return np.asarray(ImageOps.exif_transpose(file).convert("L")) > 127
 
 
 def cell_means(values: np.ndarray, cells: int, first: float = 0, last: float | None = None) -> np.ndarray:
@@ -138,7 +163,7 @@ def open_image(path: Path) -> Image.Image:
     image = _decode(path)
     if min(image.size) < MIN_SIDE:
         raise InputError(
-            f"{path}: has only {_shown(image.size)} pixels; remove the file or use an image with at least "
+            f"{path}: has only {shown(image.size)} pixels; remove the file or use an image with at least "
             f"{MIN_SIDE} pixels per side"
         )
     return image
@@ -152,15 +177,28 @@ def check_mask(path: Path, size: tuple[int, int]) -> None:
         size: (width, height) of the mask's image in pixels.
 
     Raises:
-        InputError: the file is not a valid image (see `check_image`), has another size than its image, has colours,
-            has values above 0 but none above 127, or has areas of a grey value below, which may be a class of its own.
+        InputError: the file has another size than its image, or `check_mask_content` raises an error.
     """
-    mask = _decode(path)
-    if mask.size != size:
+    check_mask_size(path, check_mask_content(path), size)
+
+
+def check_mask_size(path: Path, size: tuple[int, int], image_size: tuple[int, int]) -> None:
+    """Raise an error if a mask has another size, (width, height) in pixels, than its image."""
+    if size != image_size:
         raise InputError(
-            f"{path}: has {_shown(mask.size)} pixels but its image has {_shown(size)}; save the mask in the "
+            f"{path}: has {shown(size)} pixels but its image has {shown(image_size)}; save the mask in the "
             "size of its image"
         )
+
+
+def check_mask_content(path: Path) -> tuple[int, int]:
+    """Decode a mask file completely and check it; returns its width and height in pixels.
+
+    Raises:
+        InputError: the file is not a valid image (see `check_image`), has colours, has values above 0 but none above
+            127, or has areas of a grey value below, which may be a class of its own.
+    """
+    mask = _decode(path)
     if mask.mode in ("RGB", "P") and np.ptp(np.asarray(mask.convert("RGB")), axis=-1).any():
         raise InputError(f"{path}: is a coloured mask; save it in grey, with 255 for corrupted pixels and 0 elsewhere")
     values = np.asarray(mask.convert("L"))
@@ -172,11 +210,12 @@ def check_mask(path: Path, size: tuple[int, int]) -> None:
             f"{path}: has areas of the grey values {', '.join(map(str, classes))}, which would count as clean; save "
             "corrupted pixels as 255 and all other pixels as 0"
         )
+    return mask.size
 
 
 def _grey_areas(values: np.ndarray) -> list[int]:
     """Values from `LOWEST_CLASS` to 127 that fill 3x3 pixels somewhere: the soft edge of a mask has no such areas."""
-    same = np.ones((values.shape[0] - 2, values.shape[1] - 2), bool)
+    same = np.ones((max(values.shape[0] - 2, 0), max(values.shape[1] - 2, 0)), bool)
     centre = values[1:-1, 1:-1]
     for row in range(3):
         for column in range(3):
@@ -254,5 +293,6 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], desc
                 yield result
 
 
-def _shown(size: tuple[int, int]) -> str:
+def shown(size: tuple[int, int]) -> str:
+    """Width and height in an error message."""
     return f"{size[0]}x{size[1]}"

@@ -51,6 +51,21 @@ def folder_name(folder: str | Path) -> str:
     return path.name
 
 
+def set_name(root: str | None, train: str | None) -> str:
+    """Name of the user's own images: that of the folder of test images; without one, that of the clean images.
+
+    Clean images alone have the name of the parent, too, because many folders of clean images are called "clean".
+
+    Args:
+        root: folder of test images.
+        train: folder of clean images.
+    """
+    if root or not train:
+        return folder_name(root or "folder")
+    folder = Path(os.path.abspath(os.path.expanduser(train)))
+    return "-".join(part for part in (folder.parent.name, folder.name) if part)
+
+
 def named_split(category: str, split: str | None) -> str:
     """Name of a category in tables and file names: scores and generators of two splits must not meet under one name.
 
@@ -110,17 +125,24 @@ def named_by_stem(paths: Iterable[Path], base: Path, label: str) -> dict[str, Pa
     """
     files: dict[str, Path] = {}
     others = 0
+    folder = inner = ""
     for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
+        name = path.name
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in SUFFIXES:
             others += 1
             continue
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
-        _check_name(path)
-        stem = path.relative_to(base).with_suffix("").as_posix()
-        if stem in files:
-            raise InputError(f"{path}: has the same name as {files[stem].name}; rename or remove one of the two files")
-        files[stem] = path
+        # Text instead of paths, and each folder once: there may be millions of files.
+        if not files or folder != str(path)[: -len(name)]:
+            folder = str(path)[: -len(name)]
+            _check_name(path)
+            inner = "" if path.parent == base else f"{path.parent.relative_to(base).as_posix()}/"
+        _check_name(path, name)
+        other = files.setdefault(inner + stem, path)
+        if other is not path:
+            raise InputError(f"{path}: has the same name as {other.name}; rename or remove one of the two files")
     if not files:
         raise InputError(f"{label}: holds no images ({', '.join(SUFFIXES)}); correct the path or add images")
     _check_places(files)
@@ -147,9 +169,14 @@ def walk(base: Path) -> Iterator[Path]:
         yield from (place / name for name in sorted(names) if not name.startswith("."))
 
 
-def _check_name(path: Path) -> None:
-    """Raise an error if results of this image could not be stored under its name."""
-    for part in path.parts:
+def _check_name(path: Path, *parts: str) -> None:
+    """Raise an error if results of this image could not be stored under its name.
+
+    Args:
+        path: path of the image or of a folder.
+        parts: parts of the path to check; without these, all.
+    """
+    for part in parts or path.parts:
         try:
             length = len(part.encode())
         except UnicodeEncodeError:
@@ -161,8 +188,9 @@ def _check_name(path: Path) -> None:
 
 def _check_places(files: Mapping[str, Path]) -> None:
     """Raise an error if a file of results would have the place of a folder: those of ``a.jpg`` and ``a.png/b.jpg``."""
-    folders = {parent for stem in files for parent in PurePosixPath(stem).parents}
-    for folder in folders:
+    homes = {stem.rpartition("/")[0] for stem in files}
+    folders = homes.union(*({*map(str, PurePosixPath(home).parents)} for home in homes))
+    for folder in map(PurePosixPath, folders):
         if folder.suffix in RESULT_SUFFIXES and (same := files.get(str(folder.with_suffix("")))):
             raise InputError(f"{same}: its results would have the name of the folder {folder}; rename one of the two")
 

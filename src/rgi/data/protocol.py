@@ -1,10 +1,11 @@
 """The interface of datasets: clean images for training, and test images in a fixed order."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from rgi.data.batch import Batch
 
@@ -20,6 +21,7 @@ class ImageSet(Protocol):
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
         terms: terms of use of the images, in one sentence.
         note: what a reader of the scores must know about the images; empty for nothing.
+        counted: region of the clean images that counts, (1,H,W) in {0,1}; None if all pixels count.
     """
 
     name: str
@@ -29,9 +31,14 @@ class ImageSet(Protocol):
     patch: int
     terms: str
     note: str
+    counted: Tensor | None
 
-    def prepare(self) -> None:
-        """Check all data before work starts.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check data before work starts.
+
+        Args:
+            training: whether all clean images are checked; otherwise `check_selected` checks those that are used.
+            tests: whether the test images are checked.
 
         Raises:
             InputError: a file is missing or wrong.
@@ -52,11 +59,13 @@ class TestSet(Protocol):
 
     Attributes:
         names: names of the images, in their order.
+        equal_sizes: whether all images have the size of the dataset, so that they make batches.
     """
 
     __test__ = False  # pytest would take the class for a test case
 
     names: list[str]
+    equal_sizes: bool
 
     def __len__(self) -> int: ...
 
@@ -75,6 +84,30 @@ def evenly_spaced(count: int, limit: int | None) -> list[int]:
     return [i * count // limit for i in range(limit)]
 
 
+def selected(images: Dataset[Tensor], positions: Sequence[int]) -> Dataset[Tensor]:
+    """The clean images at these positions; images of many files are decoded without the others.
+
+    Args:
+        images: dataset of images (C,H,W).
+        positions: positions in the dataset.
+    """
+    return images.select(positions) if hasattr(images, "select") else Subset(images, positions)
+
+
+def check_selected(images: Dataset[Tensor], positions: Sequence[int]) -> None:
+    """Check the files of the clean images at these positions, before `selected` decodes them.
+
+    Args:
+        images: dataset of images (C,H,W).
+        positions: positions in the dataset.
+
+    Raises:
+        InputError: a file is wrong.
+    """
+    if hasattr(images, "check"):
+        images.check(positions)
+
+
 def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
     """Evenly spaced images of a dataset as one tensor (N,C,H,W).
 
@@ -82,4 +115,5 @@ def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
         images: dataset of images (C,H,W).
         limit: maximal number of images; None for all images.
     """
-    return torch.stack([images[i] for i in evenly_spaced(len(images), limit)])
+    chosen = selected(images, evenly_spaced(len(images), limit))
+    return torch.stack([chosen[i] for i in range(len(chosen))])

@@ -14,8 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgi.data.batch import Batch
+from rgi.data.tiles import Tiling
 from rgi.evaluation.fingerprint import image_fingerprints
 from rgi.evaluation.results import Result, load_result, save_result, stored_fingerprint
+from rgi.evaluation.tiled import solve_by_tiles
 from rgi.metrics.checks import metric_device
 from rgi.metrics.curves import auroc_per_image
 from rgi.metrics.protocols import Scores
@@ -39,14 +41,16 @@ class TestModule(LightningModule):
         method: name of the method in the progress bar and the tables.
         results: folder of this method's results.
         steps: number of optimisation steps per image, for the progress bar.
+        side: height and width in pixels of the images that the method solves; larger pictures are solved by tiles.
     """
 
     __test__ = False  # pytest would take the class for a test case
     optimises_mask = False
 
-    def __init__(self, method: str, results: Path, steps: int) -> None:
+    def __init__(self, method: str, results: Path, steps: int, side: int) -> None:
         super().__init__()
-        self.method, self.results, self.steps = method, results, steps
+        self.method, self.results, self.steps, self.side = method, results, steps, side
+        self.tiles_at_once = 32  # highest number of tiles of a picture in a batch
         self.fingerprint = ""  # of this method, see `identity`
         self.settings: dict[str, Any] = {}  # see `resolved`
         self.outdated = 0  # number of results that did not fit and were solved anew
@@ -113,7 +117,8 @@ class TestModule(LightningModule):
     def test_step(self, batch: Batch, index: int) -> None:
         results = self.batch_results(batch)
         if batch.mask is not None:
-            vanished = batch.defective & ~batch.mask.flatten(1).any(1)
+            truth = batch.mask if batch.counted is None else batch.mask * batch.counted
+            vanished = batch.defective & ~truth.flatten(1).any(1)
             self.vanished += [name for name, lost in zip(batch.name, vanished, strict=True) if lost]
         scored = batch.to(metric_device(self.device))
         self.scores.update(
@@ -126,6 +131,7 @@ class TestModule(LightningModule):
             true_mask=scored.mask,
             clean=scored.clean,
             defective=scored.defective,
+            counted=scored.counted,
         )
 
     def predict_step(self, batch: Batch, index: int) -> list[Result]:
@@ -138,7 +144,8 @@ class TestModule(LightningModule):
 
     def batch_results(self, batch: Batch) -> list[Result]:
         """Results of the images in a batch; only images without a fitting result file are solved."""
-        expected = image_fingerprints(self.fingerprint, batch.observed, batch.mask, batch.clean, batch.defective)
+        known = batch.mask, batch.clean, batch.defective, batch.counted
+        expected = image_fingerprints(self.fingerprint, batch.observed, *known)
         stored = [stored_fingerprint(self.results, name) for name in batch.name]
         missing = [i for i in range(len(batch)) if stored[i] != expected[i]]
         self.outdated += sum(stored[i] is not None for i in missing)
@@ -150,12 +157,16 @@ class TestModule(LightningModule):
 
     def _solve(self, batch: Batch) -> list[Result]:
         started = time.perf_counter()
-        tensors = {"observed": batch.observed, **self.solve(batch)}
+        tensors = {"observed": batch.observed, **self._solved(batch)}
         device = metric_device(self.device)
         batch, tensors = batch.to(device), {name: tensor.to(device) for name, tensor in tensors.items()}
+        if batch.counted is not None:  # nothing is anomalous outside, also not for a method's own score
+            maps = {name: tensors[name] * batch.counted[:, 0] for name in ("map", "paper_map") if name in tensors}
+            tensors |= maps | {"score": maps["map"].amax((1, 2)), "counted": batch.counted}
         tensors.setdefault("score", tensors["map"].amax((1, 2)))
         if batch.mask is not None:
-            tensors |= {"truth": batch.mask, "pixel_auroc": auroc_per_image(tensors["map"], batch.mask)}
+            tensors["truth"] = batch.mask if batch.counted is None else batch.mask * batch.counted
+            tensors["pixel_auroc"] = auroc_per_image(tensors["map"], batch.mask, batch.counted)
             tensors["defective"] = batch.defective
         if batch.clean is not None:
             tensors["clean"] = batch.clean
@@ -169,6 +180,16 @@ class TestModule(LightningModule):
             | {"seconds": np.float64(seconds), "category": np.str_(batch.category[i])}
             for i in range(len(batch))
         ]
+
+    def _solved(self, batch: Batch) -> dict[str, Tensor]:
+        """`solve`, by tiles for a picture that is larger than the images of the method."""
+        height, width = batch.observed.shape[-2:]
+        if (height, width) == (self.side, self.side):
+            return self.solve(batch)
+        tiling = Tiling(height, width, self.side)
+        if self.bar.total is not None:
+            self.bar.total += (len(tiling) - 1) * self.steps  # the sizes of pictures are not known before
+        return solve_by_tiles(self.solve, batch, tiling, self.tiles_at_once)
 
 
 def _stack(results: list[Result], key: str, batch: Batch) -> Tensor | None:

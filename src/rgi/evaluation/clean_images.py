@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features
@@ -19,7 +19,7 @@ from rgi.baselines.imagenet import imagenet_features, is_installed
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
 from rgi.data.corruptions.corrupted_set import CorruptedSet
-from rgi.data.protocol import ImageSet, evenly_spaced
+from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.loader import CleanBatches, TestData
@@ -117,8 +117,22 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
             f"map.kind={kind}: needs at least {MIN_CLEAN_IMAGES} clean training images, and there are {count}; "
             "add some, or set map.kind=residual"
         )
+    used = _inverted(count)
     if kind == "combined":
         extractor(gan, features)
+        used = used + _fitted(count, used)
+    check_selected(images.train(), used)
+
+
+def _inverted(count: int) -> list[int]:
+    """Positions of the clean images that are inverted, among this number of clean images."""
+    return evenly_spaced(count, min(STATISTICS_IMAGES, count // 2))
+
+
+def _fitted(count: int, excluded: list[int]) -> list[int]:
+    """Positions of the clean images for the fit of PaDiM: none of those that are excluded."""
+    rest = sorted(set(range(count)) - set(excluded))
+    return [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)]
 
 
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
@@ -134,15 +148,15 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
         batch_size: number of images in a batch.
     """
     clean, kind = images.train(), module.map_kind
-    chosen = evenly_spaced(len(clean), min(STATISTICS_IMAGES, len(clean) // 2))
+    chosen = _inverted(len(clean))
     module.map_kind = None  # no statistics exist yet
-    results = _solve(module, trainer, "clean", [clean[i] for i in chosen], images.category, batch_size)
+    results = _solve(module, trainer, "clean", selected(clean, chosen), images, batch_size)
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
         network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
-        feature_map = joint_map(network, parts, clean, chosen, module.pool_seed, module.device)
-    module.clean = clean_statistics(results, feature_map, module.device)
+        feature_map = joint_map(network, parts, clean, chosen, module.pool_seed, module.device, images.counted)
+    module.clean = clean_statistics(results, feature_map, module.device, images.counted)
 
 
 @dataclass(frozen=True)
@@ -167,6 +181,7 @@ def joint_map(
     held_out: list[int],
     seed: int,
     device: torch.device,
+    counted: Tensor | None = None,
 ) -> JointMap:
     """The weighted sum of the maps of baselines, each in standard deviations on held-out clean images.
 
@@ -177,31 +192,35 @@ def joint_map(
         held_out: positions of the clean images for the standard deviations; the fits use other images.
         seed: seed of the baselines.
         device: device of the fits.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
-    rest = sorted(set(range(len(clean))) - set(held_out))
-    others = Subset(clean, [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)])
-    measured = torch.stack([clean[i] for i in held_out]).to(device)
+    others = selected(clean, _fitted(len(clean), held_out))
+    measured, part = selected(clean, held_out), slice(None) if counted is None else counted[0] != 0
+    measured = torch.stack([measured[i] for i in range(len(measured))]).to(device)
     scaled: list[tuple[Baseline, float]] = []
     for make, weight in parts.items():
         fitted = make(features, seed=seed).fit(others, device)
-        spread = float(fitted.predict(measured).scores.std())
+        spread = float(fitted.predict(measured).scores.cpu()[:, part].std())
         scaled.append((fitted, weight / max(spread, torch.finfo(torch.float32).tiny)))
     return JointMap(scaled)
 
 
-def clean_statistics(results: list[Result], feature_map: FeatureMap | None, device: torch.device) -> CleanStatistics:
+def clean_statistics(
+    results: list[Result], feature_map: FeatureMap | None, device: torch.device, counted: Tensor | None = None
+) -> CleanStatistics:
     """Statistics of clean images from the results of their inversion.
 
     Args:
         results: result of each image, with observed and restored image.
         feature_map: see `joint_map`, for a combined map; None without such a map.
         device: device of the statistics.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
     observed, restored = (
         torch.stack([torch.from_numpy(result[name]) for result in results]).to(device)
         for name in ("observed", "restored")
     )
-    return CleanStatistics(observed, luminance(observed - restored), feature_map)
+    return CleanStatistics(observed, luminance(observed - restored), feature_map, counted)
 
 
 def fix_threshold(
@@ -219,26 +238,45 @@ def fix_threshold(
         batch_size: number of images in a batch.
         false_positive_rate: share of pixels above the threshold, in [0,1); None for no threshold.
     """
+    pictures = threshold_images(images, false_positive_rate)
+    if pictures is not None:
+        results = _solve(module, trainer, "validation", pictures, images, batch_size)
+        maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
+        if images.counted is not None:
+            maps = maps[:, None, images.counted[0] != 0]
+        module.threshold = clean_threshold([maps], false_positive_rate)
+
+
+def threshold_images(images: ImageSet, false_positive_rate: float | None) -> Dataset | None:
+    """The clean validation images for `fix_threshold`, checked; None if there is no threshold.
+
+    Args:
+        images: dataset with validation images.
+        false_positive_rate: share of pixels above the threshold; None for no threshold.
+
+    Raises:
+        InputError: a file is wrong.
+    """
     if false_positive_rate is None or isinstance(images, CorruptedSet) or images.test()[0].mask is None:
-        return
+        return None
     try:
         held_out = images.validation()
     except InputError:  # the dataset has none
-        return
-    pictures = [held_out[i] for i in evenly_spaced(len(held_out), THRESHOLD_IMAGES)]
-    results = _solve(module, trainer, "validation", pictures, images.category, batch_size)
-    maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
-    module.threshold = clean_threshold([maps], false_positive_rate)
+        return None
+    chosen = evenly_spaced(len(held_out), THRESHOLD_IMAGES)
+    check_selected(held_out, chosen)
+    return selected(held_out, chosen)
 
 
 def _solve(
-    module: TestModule, trainer: Trainer, folder: str, pictures: list[Tensor], category: str, batch_size: int
+    module: TestModule, trainer: Trainer, folder: str, pictures: Dataset, images: ImageSet, batch_size: int
 ) -> list[Result]:
     """Solve clean images; their results are kept in a folder beside the results of the test images."""
-    batches, results = CleanBatches(pictures, category), module.results
+    clean = [pictures[i] for i in range(len(pictures))]
+    batches, results = CleanBatches(clean, images.category, images.counted), module.results
     module.results = results.parents[1] / folder / module.method
     trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)
     trainer.strategy.barrier()  # every process has written its images
-    clean = [load_result(module.results, name) for name in batches.names]
+    solved = [load_result(module.results, name) for name in batches.names]
     module.results = results
-    return clean
+    return solved

@@ -63,7 +63,12 @@ def _without_prose(path: Path) -> str:
 
 
 def image_fingerprints(
-    identity: str, observed: Tensor, mask: Tensor | None, clean: Tensor | None, defective: Tensor | None
+    identity: str,
+    observed: Tensor,
+    mask: Tensor | None,
+    clean: Tensor | None,
+    defective: Tensor | None,
+    counted: Tensor | None = None,
 ) -> list[str]:
     """The fingerprint of each image's result.
 
@@ -73,6 +78,8 @@ def image_fingerprints(
         mask: true masks (B,1,H,W), or None.
         clean: clean images (B,C,H,W), or None.
         defective: whether each image has a corrupted pixel (B,), or None.
+        counted: region that counts (B,1,H,W), or None.
     """
-    columns = [[None] * len(observed) if tensor is None else list(tensor) for tensor in (mask, clean, defective)]
+    known = mask, clean, defective, counted
+    columns = [[None] * len(observed) if tensor is None else list(tensor) for tensor in known]
     return [fingerprint(identity, image, *truth) for image, *truth in zip(observed, *columns, strict=True)]

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from rgi.data.batch import Batch
 from rgi.data.corruptions.corrupted_set import CorruptedSet, CorruptedTestSet
 from rgi.data.corruptions.corruption import Corruption
-from rgi.data.protocol import ImageSet, TestSet, evenly_spaced
+from rgi.data.protocol import ImageSet, TestSet, evenly_spaced, stack_images
 from rgi.evaluation.loader import CleanBatches
 from rgi.evaluation.results import load_result
 
@@ -25,7 +25,7 @@ class Part(Dataset[Batch]):
     """
 
     def __init__(self, tests: TestSet, positions: list[int]) -> None:
-        self.tests, self.positions = tests, positions
+        self.tests, self.positions, self.equal_sizes = tests, positions, tests.equal_sizes
         self.names = [tests.names[position] for position in positions]
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ def clean_tests(images: ImageSet, limit: int) -> CleanBatches:
         InputError: the dataset has no validation images.
     """
     held_out = images.validation()
-    return CleanBatches([held_out[i] for i in evenly_spaced(len(held_out), limit)], images.category)
+    return CleanBatches(list(stack_images(held_out, limit)), images.category, images.counted)
 
 
 def painted_tests(images: ImageSet, defects: Corruption, limit: int) -> Part:

@@ -13,7 +13,7 @@ class TestData(LightningDataModule):
 
     Args:
         images: test images.
-        batch_size: number of images in a batch, at least 1.
+        batch_size: number of images in a batch, at least 1; pictures of several sizes come one by one.
     """
 
     __test__ = False  # pytest would take the class for a test case
@@ -27,7 +27,8 @@ class TestData(LightningDataModule):
         """The images of this process: at least one for scores, perhaps none for results alone."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         share = range(rank, len(self.images), world)
-        return DataLoader(self.images, batch_size=self.batch_size, sampler=share, collate_fn=Batch.collate)
+        batch_size = self.batch_size if self.images.equal_sizes else 1
+        return DataLoader(self.images, batch_size=batch_size, sampler=share, collate_fn=Batch.collate)
 
     predict_dataloader = test_dataloader
 
@@ -38,10 +39,14 @@ class CleanBatches(Dataset[Batch]):
     Args:
         images: clean images (C,H,W).
         category: category of the dataset.
+        counted: region of the images that counts, (1,H,W) in {0,1}; None if all pixels count.
     """
 
-    def __init__(self, images: list[Tensor], category: str) -> None:
+    equal_sizes = True
+
+    def __init__(self, images: list[Tensor], category: str, counted: Tensor | None = None) -> None:
         self.images, self.category = images, category
+        self.counted = None if counted is None else counted[None]
         self.names = [f"{number:03d}" for number in range(len(images))]
 
     def __len__(self) -> int:
@@ -49,4 +54,4 @@ class CleanBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         image = self.images[index][None]
-        return Batch(image, zeros_like(image[:, :1]), None, [self.names[index]], [self.category])
+        return Batch(image, zeros_like(image[:, :1]), None, [self.names[index]], [self.category], None, self.counted)

@@ -42,7 +42,7 @@ class InversionModule(TestModule):
         sigma: float,
         seed: int,
     ) -> None:
-        super().__init__(method, results, config.iterations)
+        super().__init__(method, results, config.iterations, gan.card.resolution)
         self.gan, self.config = gan, config
         self.map_kind, self.features, self.sigma, self.pool_seed = map_kind, features, sigma, seed
         self.clean: CleanStatistics | None = None  # for kinds of maps with statistics of clean images
@@ -109,7 +109,7 @@ class BaselineModule(TestModule):
     """
 
     def __init__(self, baseline: Baseline, method: str, results: Path, sigma: float) -> None:
-        super().__init__(method, results, steps=1)
+        super().__init__(method, results, steps=1, side=baseline.fitted_shape[-1])
         self.baseline, self.sigma = baseline, sigma
 
     def identity(self) -> str:

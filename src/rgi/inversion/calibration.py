@@ -13,7 +13,11 @@ LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
 
 
 def clean_residuals(
-    gan: GAN, images: Tensor, config: SolverConfig | None = None, on_step: Callable[[int], object] | None = None
+    gan: GAN,
+    images: Tensor,
+    config: SolverConfig | None = None,
+    on_step: Callable[[int], object] | None = None,
+    counted: Tensor | None = None,
 ) -> dict[str, float]:
     """Quantiles of abs(x - G(z)) over all scalars of clean images, after least-squares inversion without a mask.
 
@@ -23,13 +27,15 @@ def clean_residuals(
         config: optimisation of z, as in the later inversions; None means the default. The mask, the tuning
             of the generator and the term |z|² are always switched off.
         on_step: see `rgi.inversion.solver.invert`.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
 
     Returns:
         Level as text, such as "0.9", to quantile in units of pixel values, as in `rgi.generators.store.Card.residuals`.
     """
     plain = (config or SolverConfig()).replace(mask="none", tune_generator=False, latent_weight=0.0)
     inversion = invert(gan, images, plain, on_step=on_step)
-    residuals = (inversion.observed - inversion.restored).abs().flatten().cpu().double()
+    residuals = (inversion.observed - inversion.restored).abs().cpu().double()
+    residuals = residuals.flatten() if counted is None else residuals[:, :, counted[0] != 0].flatten()
     quantiles = _quantiles(residuals)
     return {str(level): float(value) for level, value in zip(LEVELS, quantiles, strict=True)}
 

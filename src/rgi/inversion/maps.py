@@ -27,16 +27,25 @@ class CleanStatistics:
             normalised later.
         feature_map: second anomaly map, such as ``predict(images).scores`` of a fitted baseline; or None. The baseline
             must be fitted to other images, because its scores on its own training images are too low.
+        counted: pixels that count (1,H,W) in {0,1}: means and deviations over all pixels leave out the others. None for
+            all.
 
     Raises:
         ValueError: the shapes do not fit, or there are fewer than two images.
     """
 
-    def __init__(self, observed: Tensor, residuals: Tensor, feature_map: FeatureMap | None = None) -> None:
+    def __init__(
+        self,
+        observed: Tensor,
+        residuals: Tensor,
+        feature_map: FeatureMap | None = None,
+        counted: Tensor | None = None,
+    ) -> None:
         count, _, *size = observed.shape
         if tuple(residuals.shape) != (count, *size) or count < 2:
             raise ValueError(f"residuals {tuple(residuals.shape)}: must be (N,H,W) of N >= 2 images {(count, *size)}")
         self.observed, self.residuals, self.feature_map = observed, residuals, feature_map
+        self.counted = torch.ones(size, dtype=torch.bool) if counted is None else counted[0] != 0
         self.features = None if feature_map is None else feature_map(observed)
 
     def z_scores(self, residuals: Tensor, sigma: float) -> Tensor:
@@ -52,7 +61,7 @@ class CleanStatistics:
         clean = smooth(self.residuals, sigma)
         mean, variance = smooth(torch.stack([clean.mean(0), clean.var(0)]), NEIGHBOUR_SIGMA).to(residuals)
         deviation = variance.sqrt()
-        return (smooth(residuals, sigma) - mean) / (deviation + DEVIATION_FLOOR * deviation.mean())
+        return (smooth(residuals, sigma) - mean) / (deviation + DEVIATION_FLOOR * deviation[self.counted].mean())
 
     def normalised(self, residuals: Tensor, sigma: float) -> Tensor:
         """Softplus of `z_scores`: positive scores in the same order.
@@ -85,12 +94,15 @@ class CleanStatistics:
         """
         if self.feature_map is None or self.features is None:
             raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with a feature_map")
-        residuals = _standardised(residuals, self.residuals, sigma)
-        features = _standardised(self.feature_map(observed), self.features, sigma)
+        residuals = _standardised(residuals, self.residuals, sigma, self.counted)
+        features = _standardised(self.feature_map(observed), self.features, sigma, self.counted)
         return softplus((residuals + FEATURE_WEIGHT * features) / (1 + FEATURE_WEIGHT))
 
 
-def _standardised(scores: Tensor, clean: Tensor, sigma: float) -> Tensor:
-    """Smoothed scores (B,H,W) minus the mean of smoothed clean scores (N,H,W), divided by their deviation."""
-    clean = smooth(clean, sigma).to(scores)
+def _standardised(scores: Tensor, clean: Tensor, sigma: float, counted: Tensor) -> Tensor:
+    """Smoothed scores (B,H,W) minus the mean of smoothed clean scores (N,H,W), divided by their deviation.
+
+    Mean and deviation are those of the pixels (H,W) that count.
+    """
+    clean = smooth(clean, sigma).to(scores)[:, counted]
     return (smooth(scores, sigma) - clean.mean()) / clean.std().clamp(min=torch.finfo(scores.dtype).tiny)

@@ -155,18 +155,23 @@ def aupro(
     return area / limit, error / limit
 
 
-def auroc_per_image(anomaly_map: Tensor, mask: Tensor) -> Tensor:
+def auroc_per_image(anomaly_map: Tensor, mask: Tensor, counted: Tensor | None = None) -> Tensor:
     """Exact pixel AUROC of each image: (B,) float64, NaN for images without defect or without normal pixels.
 
     Args:
         anomaly_map: pixel scores (B,H,W); a higher score means more anomalous.
         mask: true mask (B,1,H,W) in {0,1}, 1 = defect.
+        counted: pixels that count (B,1,H,W) in {0,1}; None for all.
 
     Raises:
         InputError: the shapes do not fit, the map has NaN, or the mask has values other than 0 and 1.
     """
     check_map(anomaly_map, mask)
-    images = [auroc(*levels(score, truth)[1:]) for score, truth in zip(anomaly_map, mask, strict=True)]
+    kept = torch.ones_like(mask, dtype=torch.bool) if counted is None else counted != 0
+    images = [
+        auroc(*levels(score[inside], truth[inside])[1:])
+        for score, truth, inside in zip(anomaly_map, mask[:, 0], kept[:, 0], strict=True)
+    ]
     return torch.stack(images) if images else anomaly_map.new_empty(0, dtype=torch.float64)
 
 

@@ -48,6 +48,16 @@ PER_IMAGE = {  # name: function, names of its arguments
     "reference/dice": (reference_dice, ("explained", "true_mask")),
 }
 
+THRESHOLD = "standard/threshold"
+POOLED_PIXELS = ("standard/pixels", PAPER_MAP, THRESHOLD)  # scores of the pixels of all images together
+
+
+def _labels(true_mask: Tensor | None, counted: Tensor | None) -> Tensor | None:
+    """Labels (B,) of the images by their true masks (B,1,H,W)."""
+    if true_mask is None:
+        return None
+    return (true_mask if counted is None else true_mask * counted).amax((1, 2, 3))
+
 
 class ImageCounts(Metric):
     """Number of images that each of several metrics has seen, summed over all processes.
@@ -91,7 +101,7 @@ class Scores(nn.Module):
             "standard/image_auroc": (standard.ImageAUROC(), ("image_score", "image_label")),
         }
         if threshold is not None:
-            pooled["standard/threshold"] = (FixedThreshold(threshold), ("anomaly_map", "true_mask"))
+            pooled[THRESHOLD] = (FixedThreshold(threshold), ("anomaly_map", "true_mask"))
         per_image = {
             key: (PerImage(key.partition("/")[2], function), inputs) for key, (function, inputs) in PER_IMAGE.items()
         }
@@ -112,6 +122,7 @@ class Scores(nn.Module):
         clean: Tensor | None = None,
         defective: Tensor | None = None,
         image_score: Tensor | None = None,
+        counted: Tensor | None = None,
     ) -> None:
         """Add a batch.
 
@@ -127,12 +138,17 @@ class Scores(nn.Module):
             clean: clean images (B,C,H,W); or None.
             defective: labels (B,) of bool, decided before the mask was resized; None takes them from the mask.
             image_score: score (B,) of each image; None for the highest value of its map.
+            counted: pixels that count (B,1,H,W) in {0,1}: others are left out of all scores of maps, and scores of
+                single masks are left out altogether. None for all.
 
         Raises:
             InputError: a metric refuses the shape or the values of an argument.
         """
+        region = {} if counted is None else {"counted": counted}
+        if counted is not None:
+            anomaly_map, estimated_mask = anomaly_map * counted[:, 0], None
         explained = estimated_mask
-        if explained is None and restored is not None:
+        if explained is None and restored is not None and counted is None:
             explained = observed - restored
         given = {
             "anomaly_map": anomaly_map,
@@ -144,7 +160,7 @@ class Scores(nn.Module):
             "true_mask": true_mask,
             "clean": clean,
             "image_score": anomaly_map.amax((1, 2)) if image_score is None else image_score,
-            "image_label": true_mask.amax((1, 2, 3)) if defective is None and true_mask is not None else defective,
+            "image_label": _labels(true_mask, counted) if defective is None else defective,
         }
         images = []
         for key, metric in self.metrics.items():
@@ -152,7 +168,7 @@ class Scores(nn.Module):
             complete = all(tensor is not None for tensor in tensors)
             images.append(len(anomaly_map) if complete else 0)
             if complete:
-                metric.update(*tensors)
+                metric.update(*tensors, **(region if key in POOLED_PIXELS else {}))
         self.image_counts.update(images)
 
     def compute(self) -> dict[str, Tensor]:

@@ -214,12 +214,13 @@ class PixelCurve(Metric):
         self.add_state("highest", bins.default_state(0, torch.float32), dist_reduce_fx="max")
         self.reset()
 
-    def update(self, anomaly_map: Tensor, mask: Tensor) -> None:
+    def update(self, anomaly_map: Tensor, mask: Tensor, counted: Tensor | None = None) -> None:
         """Add a batch.
 
         Args:
             anomaly_map: pixel scores (B,H,W) >= 0, converted to float32; a higher score means more anomalous.
             mask: true mask (B,1,H,W) in {0,1}, 1 = defect.
+            counted: pixels that count (B,1,H,W) in {0,1}; a region of a defect ends with them. None for all.
 
         Raises:
             InputError: the shapes do not fit, a score is negative or NaN, or the mask has values other than 0 and 1.
@@ -227,10 +228,14 @@ class PixelCurve(Metric):
         check_map(anomaly_map, mask)
         check_non_negative("anomaly_map", anomaly_map)
         score, defect = anomaly_map.flatten().float(), mask.flatten() != 0
+        overlap = region_weights(mask if counted is None else mask * counted).flatten()
+        if counted is not None:
+            inside = counted.flatten() != 0
+            score, defect, overlap = score[inside], defect[inside], overlap[inside]
         index = bins.bin_index(score)
         self.defect.scatter_add_(0, index, defect.long())
         self.normal.scatter_add_(0, index, (~defect).long())
-        self.overlap.scatter_add_(0, index[defect], region_weights(mask).flatten()[defect])
+        self.overlap.scatter_add_(0, index[defect], overlap[defect])
         self.lowest.scatter_reduce_(0, index, score, "amin")
         self.highest.scatter_reduce_(0, index, score, "amax")
 

@@ -103,18 +103,22 @@ class FixedThreshold(Metric):
         for state in ("true_positives", "false_positives", "defect", "normal"):
             self.add_state(state, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, anomaly_map: Tensor, mask: Tensor) -> None:
+    def update(self, anomaly_map: Tensor, mask: Tensor, counted: Tensor | None = None) -> None:
         """Add a batch.
 
         Args:
             anomaly_map: pixel scores (B,H,W); a higher score means more anomalous.
             mask: true mask (B,1,H,W) in {0,1}, 1 = defect.
+            counted: pixels that count (B,1,H,W) in {0,1}; None for all.
 
         Raises:
             InputError: the shapes do not fit, the map has NaN, or the mask has values other than 0 and 1.
         """
         check_map(anomaly_map, mask)
         defect, predicted = mask[:, 0] != 0, anomaly_map.float() > self.threshold
+        if counted is not None:
+            inside = counted[:, 0] != 0
+            defect, predicted = defect[inside], predicted[inside]
         self.true_positives += (predicted & defect).sum()
         self.false_positives += (predicted & ~defect).sum()
         self.defect += defect.sum()

@@ -195,7 +195,6 @@ def test_the_test_images_may_be_the_training_images(tree):
         ("resolution", "64px"),
         ("category", ""),
         ("category", "a/b"),
-        ("root", None),
     ],
 )
 def test_impossible_options(tree, option, value):

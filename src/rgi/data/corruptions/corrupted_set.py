@@ -11,6 +11,8 @@ from rgi.data.protocol import ImageSet, TestSet
 from rgi.data.sets.clean_set import CleanTestSet
 from rgi.errors import InputError
 
+PATCH_STREAM = 2  # stream of `Corruption.random_generator`
+
 
 class CorruptedSet:
     """A dataset with corrupted copies of its clean test images; training and validation images do not change.
@@ -27,20 +29,20 @@ class CorruptedSet:
         self.images, self.corruption = images, corruption
         self.name, self.category, self.terms = images.name, images.category, images.terms
         self.channels, self.resolution, self.patch = images.channels, images.resolution, images.patch
-        self.train, self.validation = images.train, images.validation
+        self.train, self.validation, self.counted = images.train, images.validation, images.counted
 
     @property
     def note(self) -> str:
         """What a reader of the scores must know about the images."""
         return self.images.note
 
-    def prepare(self) -> None:
-        """Check the dataset and the corruption.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check the dataset and the corruption; arguments as for `ImageSet.prepare`.
 
         Raises:
             InputError: the dataset or the corruption is wrong, or no test image is known to be clean.
         """
-        self.images.prepare()
+        self.images.prepare(training, tests)
         test = self.test()
         self.corruption.check(test.names, self.resolution, test.fill_images)
 
@@ -55,7 +57,8 @@ class CorruptedSet:
                 f"dataset.category={self.category}: no test image is known to be clean, and a corruption needs clean "
                 "test images; choose another dataset, or set dataset.train to the folder of your own clean images"
             )
-        return CorruptedTestSet(self.images.test(), self._clean, self.corruption, self.images.validation)
+        tests, validation = self.images.test(), self.images.validation
+        return CorruptedTestSet(tests, self._clean, self.corruption, validation, self.resolution)
 
     @cached_property
     def _clean(self) -> list[int]:
@@ -83,13 +86,25 @@ class CorruptedTestSet(Dataset[Batch]):
         clean: positions of the clean images among the test images.
         corruption: corruption of the clean images.
         fill_images: function that returns clean images for holes with ``fill="image"``.
+        resolution: height and width in pixels; of pictures of several sizes, one random patch of this size is
+            corrupted. None if all test images have one size.
 
     Raises:
         InputError: two images of different folders have the same name, so their painted copies would, too.
     """
 
-    def __init__(self, tests: TestSet, clean: list[int], corruption: Corruption, fill_images: FillImages) -> None:
+    equal_sizes = True
+
+    def __init__(
+        self,
+        tests: TestSet,
+        clean: list[int],
+        corruption: Corruption,
+        fill_images: FillImages,
+        resolution: int | None = None,
+    ) -> None:
         self.tests, self.corruption, self.fill_images = tests, corruption, cache(fill_images)
+        self.resolution = resolution
         entries = [(tests.names[index], index) for index in clean]
         if corruption.kinds:
             stems = [(name.rpartition("/")[2], index) for name, index in entries]
@@ -106,5 +121,11 @@ class CorruptedTestSet(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         name, source = self.names[index], self.tests[self.positions[index]]
         clean = source.observed if source.clean is None else source.clean
+        counted = source.counted
+        if not self.tests.equal_sizes:
+            rng = self.corruption.random_generator(name, PATCH_STREAM)
+            top, left = (int(rng.integers(length - self.resolution + 1)) for length in clean.shape[-2:])
+            place = ..., slice(top, top + self.resolution), slice(left, left + self.resolution)
+            clean, counted = clean[place].clone(), None if counted is None else counted[place]
         observed, mask = self.corruption(clean, name, self.fill_images)
-        return Batch(observed, mask, clean, [name], source.category)
+        return Batch(observed, mask, clean, [name], source.category, None, counted)

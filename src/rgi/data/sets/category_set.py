@@ -1,7 +1,7 @@
 """Base classes of datasets with the layout of MVTec AD: a folder per category, with good images, defects and masks."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ class CategorySet(FileSet):
         category: name of the category's folder; folders outside ``categories`` are allowed.
         resolution: height and width in pixels to which images are resized.
         channels: number of channels, 1 (grey) or 3 (RGB).
+        shared: further options of `FileSet`.
     """
 
     title: str
@@ -41,8 +42,8 @@ class CategorySet(FileSet):
     mask_ending = ""
 
     @checked("dataset")
-    def __init__(self, root: Text, category: Name, resolution: Resolution, channels: Channels) -> None:
-        super().__init__(category, resolution, channels)
+    def __init__(self, root: Text, category: Name, resolution: Resolution, channels: Channels, **shared: Any) -> None:
+        super().__init__(category, resolution, channels, **shared)
         self.root = root
 
     def training_files(self) -> list[Path]:
@@ -93,6 +94,7 @@ class ArchivedSet(CategorySet):
         channels: number of channels, 1 (grey) or 3 (RGB).
         download: whether `prepare` downloads the whole dataset if the category is missing.
         sha256: the user's own SHA-256 of the archive; None means ``archive_sum``.
+        shared: further options of `FileSet`.
 
     Raises:
         InputError: an option is wrong, there is no sum for the download, or a sum without a download.
@@ -111,8 +113,9 @@ class ArchivedSet(CategorySet):
         channels: Channels,
         download: Switch = False,
         sha256: Sum | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(root, category, resolution, channels)
+        super().__init__(root, category, resolution, channels, **shared)
         self.download, self.sha256 = download, sha256.lower() if sha256 else self.archive_sum
         if download and self.sha256 is None:
             raise InputError(
@@ -122,12 +125,12 @@ class ArchivedSet(CategorySet):
         if sha256 and not download:
             raise InputError(f"dataset.sha256={sha256}: checks a download; add dataset.download=true, or remove it")
 
-    def prepare(self) -> None:
-        """Download the dataset with ``download=True`` if it is missing, then check all images and masks.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Download the dataset with ``download=True`` if it is missing, then check it, see `FileSet.prepare`.
 
         Raises:
             InputError: the download fails, or `FileSet.prepare` raises an error.
         """
         if self.download and self.category in self.categories and not self._place().is_dir():
             fetch(self.archive, self.sha256, expanded(self.root), self.page)
-        super().prepare()
+        super().prepare(training, tests)

@@ -6,6 +6,7 @@ We do not know the SHA-256 of the archive.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from rgi.data.files import Channels, Resolution
 from rgi.data.images import Box
@@ -37,6 +38,7 @@ class CelebA(CleanSet):
             around column 89 and row 121 of 178x218 pixels, scaled to the size of the image. Otherwise the whole image
             is resized without keeping its aspect ratio.
         test_images: number of test images, evenly spaced; None for all test images.
+        shared: further options of `FileSet`.
     """
 
     name = "celeba"
@@ -53,8 +55,9 @@ class CelebA(CleanSet):
         channels: Channels,
         crop: Switch,
         test_images: Count | None,
+        **shared: Any,
     ) -> None:
-        super().__init__(root, category, resolution, channels, test_images)
+        super().__init__(root, category, resolution, channels, test_images, **shared)
         self.crop = crop
 
     def parts(self, files: list[Path]) -> Parts:

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rgi.data.batch import Batch
 from rgi.data.files import HOLD_OUT_INTERVAL, Channels, FileSet, Resolution, TestImages
 from rgi.data.listing import Sample, expanded, images_by_stem
+from rgi.data.protocol import evenly_spaced
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
 
@@ -56,6 +58,7 @@ class CleanSet(FileSet):
         resolution: height and width in pixels to which images are resized, without keeping the aspect ratio.
         channels: number of channels, 1 (grey) or 3 (RGB).
         test_images: number of test images, evenly spaced; None for all test images.
+        shared: further options of `FileSet`.
 
     Raises:
         InputError: an option is out of range.
@@ -66,9 +69,15 @@ class CleanSet(FileSet):
 
     @checked("dataset")
     def __init__(
-        self, root: Text, category: Name, resolution: Resolution, channels: Channels, test_images: Count | None
+        self,
+        root: Text,
+        category: Name,
+        resolution: Resolution,
+        channels: Channels,
+        test_images: Count | None,
+        **shared: Any,
     ) -> None:
-        super().__init__(category, resolution, channels)
+        super().__init__(category, resolution, channels, **shared)
         self.root, self.test_images = root, test_images
 
     def files(self) -> list[Path]:
@@ -104,13 +113,11 @@ class CleanSet(FileSet):
     def samples(self) -> list[Sample]:
         """At most ``test_images`` test images, sorted by name."""
         files = self._parts.test
-        count = min(self.test_images or len(files), len(files))
-        chosen = [files[i * len(files) // count] for i in range(count)]
-        return [Sample(path.stem, path) for path in chosen]
+        return [Sample(files[i].stem, files[i]) for i in evenly_spaced(len(files), self.test_images)]
 
     def test(self) -> "CleanTestSet":
         """The test images in the order of `samples`, each a `Batch` of one."""
-        return CleanTestSet(self.samples(), self.category, self.channels, self.resolution, self.box)
+        return CleanTestSet(self, self.samples())
 
     @cached_property
     def _parts(self) -> Parts:

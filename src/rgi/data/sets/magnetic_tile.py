@@ -7,7 +7,7 @@ import logging
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -42,8 +42,9 @@ class MagneticTile(FileSet):
             twice as large. None for all test images.
         category: name of the category in tables and file names; with a published split, the split is added to it.
         split: "published" for the split by photograph that PatchCore and others use: the photographs listed in
-            `PUBLISHED` are for training, and all others are test images. Tiles appear on both sides, see `note`.
-            Every tenth tile of the training photographs is for validation. None for the split by tile.
+             `PUBLISHED` are for training, and all others are test images. Tiles appear on both sides, see `note`.
+             Every tenth tile of the training photographs is for validation. None for the split by tile.
+        shared: further options of `FileSet`.
     """
 
     name = "magnetic_tile"
@@ -58,8 +59,9 @@ class MagneticTile(FileSet):
         images_per_kind: Count | None,
         category: Name = "tile",
         split: Literal["published"] | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(named_split(category, split), resolution, channels)
+        super().__init__(named_split(category, split), resolution, channels, **shared)
         self.root, self.images_per_kind, self.published = root, images_per_kind, split
 
     @property
@@ -80,9 +82,9 @@ class MagneticTile(FileSet):
             "listed training photographs show, too; never compare scores with those of another split"
         )
 
-    def prepare(self) -> None:
-        """Check all images and masks, and log `note`."""
-        super().prepare()
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check images and masks, see `FileSet.prepare`, and log `note`."""
+        super().prepare(training, tests)
         if note := self.note:
             log.warning(note)
 

@@ -53,6 +53,7 @@ class Textures:
 
     name = "textures"
     patch = WINDOW
+    counted = None
     terms = "CC0 (public domain) photographs distributed with scikit-image."
     note = ""
 
@@ -68,8 +69,8 @@ class Textures:
         self.category, self.resolution, self.channels = category, resolution, channels
         self.test_images, self.seed = test_images, seed
 
-    def prepare(self) -> None:
-        """Check the photograph.
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
+        """Check the photograph, which has both training and test images.
 
         Raises:
             InputError: scikit-image does not contain the photograph in the expected size.
@@ -146,6 +147,8 @@ class DefectivePatches(Dataset[Batch]):
     The position, the defect and the contrast of a patch depend only on its name and the seed. Half of the defects are
     faint, with a contrast of 0.3 to 1 standard deviations of the patch. The other half has a contrast of 1 to 3.
     """
+
+    equal_sizes = True
 
     def __init__(self, dataset: Textures) -> None:
         self.dataset, self.photograph, self.corners = dataset, dataset.photograph(), corners("test")
