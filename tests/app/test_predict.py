@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from rgi.app.main import run_task
 from rgi.app.predictions import COLUMNS
 from rgi.errors import InputError
 from rgi.evaluation import clean_images
+from rgi.generators.store import load_gan, write_card
 
 QUICK = ["solver.iterations=2", "solver.tune_from=1", "solver.pool_size=4", "solver.starts=2", "solver.trial_steps=1"]
 COMMAND = ["experiment=folder_rrgi", "trainer.accelerator=cpu", "debug=true", *QUICK]  # debug: errors are raised
@@ -116,6 +118,15 @@ def test_a_folder_of_any_sizes_comes_back_and_only_new_pictures_are_solved_again
     assert changed == {"new.png", "small.png"}
     assert set(rows()) == {*SIZES, "new", "small"}
     assert list(rows()["a"]) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(("dataset", "note"), [("folder", "it is squashed"), ("celeba", "its aspect is kept")])
+def test_pictures_without_patches_are_fitted_as_in_the_training(dataset, note, run, caplog):
+    gan = load_gan("gan.safetensors")
+    write_card(dataclasses.replace(gan.card, dataset=dataset), Path("gan.safetensors"))
+    run("predict", "photos/sub")
+    assert [rows()[name]["tiles"] for name in ("b", "deep/c")] == (["1", "1"] if dataset == "folder" else ["3", "3"])
+    assert f"photos/sub/b.jpg: is not square, and perhaps others: {note}" in caplog.text
 
 
 def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, capsys):

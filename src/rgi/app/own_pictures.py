@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from rgi.app.options import find_generator, make, path_option, solver_config
-from rgi.data.pictures import FITS, Fit, find_pictures
+from rgi.data.pictures import FITS, Fit, find_pictures, is_square
 from rgi.errors import InputError
 from rgi.evaluation.calibration import Calibration, calibration_file, load_calibration
 from rgi.generators import places, store
@@ -104,8 +104,10 @@ def make_plan(cfg: DictConfig) -> Plan:
     kind = cfg.fit
     if kind == AUTO:
         kind = fit_of(gan.card) if calibration is None else calibration.settings.get("fit")
-    cfg.fit = kind
     fit = Fit(kind, gan.card.channels, gan.card.resolution, gan.card.patch or gan.card.resolution)
+    if cfg.fit == AUTO and calibration is None:
+        _tell_aspect(files, kind)
+    cfg.fit = kind
     command = f"rgi task=calibrate input=FOLDER_OF_CLEAN_PICTURES {shlex.quote(f'generator.path={path}')}"
     return Plan(files, gan, config, fit, calibration, file, f"calibrate with: {command}")
 
@@ -115,6 +117,17 @@ def fit_of(card: Card) -> str:
     if card.patch:
         return "tiles"
     return "squash" if card.dataset == "folder" else "whole"
+
+
+def _tell_aspect(files: dict[str, Path], kind: str) -> None:
+    """Say what happens to pictures that are not square, and what else is possible."""
+    notes = {
+        "whole": "its aspect is kept; a training on whole pictures squashes them, and fit=squash does the same",
+        "squash": "it is squashed, as in the training of this generator; fit=whole keeps the aspect",
+    }
+    first = next((path for path in files.values() if not is_square(path)), None) if kind in notes else None
+    if first is not None:
+        log.warning("%s: is not square, and perhaps others: %s", first, notes[kind])
 
 
 def with_residuals(plan: Plan, residuals: dict[str, float]) -> Plan:

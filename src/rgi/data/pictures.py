@@ -140,6 +140,15 @@ def tile_count(path: Path, fit: Fit) -> int:
         return 0
 
 
+def is_square(path: Path) -> bool:
+    """Whether a picture is square, from the head of its file; also True if the file cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.width == image.height
+    except Exception:  # `Picture` tells the reason
+        return True
+
+
 @dataclass
 class TileBatch:
     """Tiles of one or several pictures.
