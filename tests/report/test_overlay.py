@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from rgi.report.overlay import overlay
-from rgi.report.pictures import OUTLINE
+from rgi.report.overlay import OUTLINE, overlay
 
 
 @pytest.mark.parametrize("channels", [1, 3])

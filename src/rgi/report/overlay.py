@@ -4,8 +4,9 @@ import numpy as np
 from PIL import Image, ImageColor
 from scipy import ndimage
 
-from rgi.report.pictures import OUTLINE, palette
+from rgi.report.pictures import palette
 
+OUTLINE = "#3fe0f0"  # as on the page of a report
 OPACITY = 0.75  # of the brightest colour of the heat map
 LINES_PER_SIDE = 250  # the outline is as wide as the shorter side of a picture divided by this number
 
