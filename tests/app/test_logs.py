@@ -5,13 +5,12 @@ import functools
 import json
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import wandb
-from helpers.command_line import ROOT, environment, in_process
+from helpers.command_line import in_process
 from helpers.composed import composed
 from helpers.tiny_sets import ENCODER, NETWORK, write_folder, write_generator
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
@@ -214,18 +213,3 @@ def test_w_and_b_without_a_key_is_refused_before_the_work(home, monkeypatch, cap
     assert line() == message
     Path(".netrc").write_text("machine api.wandb.ai login user password 0\n")  # as `wandb login` writes it
     assert line().startswith("error: dataset.category=x")
-
-
-def test_w_and_b_stays_in_the_run_folder_without_a_home_folder(home):
-    """A process of its own, because W&B's service keeps its folders. The user's own folder is used."""
-    unset = ("WANDB_", "XDG_")
-    variables = {name: value for name, value in environment(home).items() if not name.startswith(unset)}
-    variables |= {"HOME": str(home / "nowhere"), "WANDB_CACHE_DIR": str(home / "own")}
-    variables |= {"MPLCONFIGDIR": str(home / "matplotlib")}
-    command = [sys.executable, str(ROOT / "run.py"), *comparison(), "logger=wandb"]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(list((home / "run/wandb").glob("offline-run-*/*.wandb"))) == len(METHODS)
-    assert not (home / "nowhere").exists()
-    assert {path.name for path in home.iterdir()} <= {"mine", "gan.safetensors", "gan.json", "run", "own", "matplotlib"}
-    assert (home / "own").is_dir()

@@ -122,10 +122,16 @@ def together(home: Path, *overrides: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def two_processes(home, tmp_path_factory) -> dict[str, Path]:
-    """Folders of the methods from a sweep with two processes, logged to W&B."""
+    """Folders of the methods from a sweep with two processes, logged to W&B, for a user without a home folder."""
     cwd = tmp_path_factory.mktemp("two_processes")
     settings = ["trainer=ddp", "trainer.devices=2", "logger=wandb"]
-    run(home, "-m", *together(home, *settings, f"experiment={','.join(METHODS.values())}"), cwd=cwd)
+    command = [*COMMAND, "-m", *together(home, *settings, f"experiment={','.join(METHODS.values())}")]
+    unset = ("WANDB_", "XDG_")
+    variables = {name: value for name, value in environment(cwd).items() if not name.startswith(unset)}
+    variables |= {"HOME": str(cwd / "nowhere"), "WANDB_CACHE_DIR": str(cwd / "own")}
+    variables |= {"MPLCONFIGDIR": str(cwd / "matplotlib")}
+    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     (base,) = (cwd / "outputs/multirun").iterdir()
     return {method: base / str(number) for number, method in enumerate(METHODS)}
 
@@ -170,6 +176,13 @@ def test_the_run_is_logged_to_wandb(method, home, two_processes):
     generator = found["artifacts"]["generator"]
     assert json.loads(generator.metadata)["sha256"] == card["sha256"] == resolved["generator_sha256"]
     assert [entry.ref for entry in generator.manifest.contents] == [(home / "generator.safetensors").as_uri()]
+
+
+def test_w_and_b_stays_in_the_run_folder_without_a_home_folder(two_processes):
+    """The user's own folder is used."""
+    cwd = two_processes["rgi"].parents[3]
+    assert {path.name for path in cwd.iterdir()} <= {"outputs", "own", "matplotlib"}
+    assert (cwd / "own").is_dir()
 
 
 def check_table(files: dict[str, Path], names: list[str]) -> None:

@@ -112,11 +112,11 @@ def run_task(cfg: DictConfig) -> str | None:
         job = sweep.current_job()
         if message is None and job is None:
             raise
-        if message is None:
-            traceback.print_exc()
         if job is None:
             _refuse(message)
-        message = message or "ended with the traceback above"
+        if message is None:
+            traceback.print_exc()
+            message = "ended with the traceback above"
         print(f"error: job {job}: {message}", file=sys.stderr)
         return message
     finally:
@@ -124,7 +124,6 @@ def run_task(cfg: DictConfig) -> str | None:
         logs.close_loggers()
         logs.failures.clear()
         runs.close_run()
-    return None
 
 
 def _message(error: Exception) -> str | None:
