@@ -57,7 +57,9 @@ def test_a_search_continues_reports_failures_and_writes_an_experiment(tmp_path, 
     first, failed = trials_of(folder)
     assert (first["state"], first["images"], first["metric"]) == ("finished", "3", "painted/standard/pixel_auroc")
     assert (failed["state"], failed["reason"]) == ("failed", "baseline.components=3: made to fail")
-    assert OmegaConf.load(folder / "trials/0000/config.yaml").scored.images == [2, 3]
+    run = OmegaConf.load(folder / "trials/0000/config.yaml")
+    assert run.name == "textures_pca on held-out clean images with painted damage"
+    assert run.scored.images == [2, 3]
     metrics = folder / "trials/0000/metrics.json"
     score = f'"standard/pixel_auroc": {first["value"]}'
     assert score in metrics.read_text()

@@ -118,11 +118,12 @@ def _trial_config(cfg: DictConfig, options: SearchOptions, values: dict[str, Any
     with open_dict(trial):
         del trial["search"]
         trial.task = "invert"
-        trial.scored = {"metric": options.metric, "images": list(options.images)}  # said in the run's config.yaml
+        trial.name = f"{cfg.name} on {options.scored_images}"  # heading of its report, whose scores are of these
+        trial.scored = {"metric": options.metric, "images": list(options.images)}
         if options.data:  # the threshold would be from the images that it is scored on
             trial.map.false_positive_rate = None
         if "group" in (trial.get("logger") or {}):
-            trial.logger.group = trial.logger.group or f"{trial.name} {_preset()}"
+            trial.logger.group = trial.logger.group or f"{cfg.name} {_preset()}"
     return trial
 
 
