@@ -100,6 +100,8 @@ def _check_hydra(argument: str, override: Override, multirun: bool) -> None:
     allowed, remedy = HYDRA.get(override.key_or_group, (None, ""))
     if remedy and override.value() != allowed:
         raise InputError(f"{argument}: is not supported; {remedy}")
+    if override.key_or_group == "dry_run" and multirun:
+        raise InputError(f"{argument}: a multirun has no plan; remove -m, and type one value of each option")
     if override.key_or_group in SWEEP and not multirun:
         raise InputError(f"{argument}: is the folder of a multirun, and there is no -m; set output_dir=... instead")
 

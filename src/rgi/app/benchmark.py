@@ -6,6 +6,7 @@ fingerprint in its name, so that a finished run is only used again if options, d
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
-from rgi.app import launch, run_files, runs
+from rgi.app import launch, plan, run_files, runs, solve
 from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
 from rgi.app.rows import launched
@@ -27,6 +28,7 @@ from rgi.errors import InputError
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 
 log = logging.getLogger(__name__)
+FILES = ("table.csv", "table.md", "table.tex", "table.html", "figure.png", "rows/")
 GROUP_COLUMNS = [*SET_COLUMNS, "method"]  # columns that identify a method on a test set
 
 
@@ -65,6 +67,9 @@ def benchmark(cfg: DictConfig) -> None:
     launch.refuse("task=benchmark", "start it as python run.py, with trainer=ddp")
     name = HydraConfig.get().runtime.choices.benchmark
     folder = Path(cfg.output_dir or f"outputs/benchmark/{name}")
+    if cfg.dry_run:
+        print(_plan(cfg, folder))
+        return
     run_files.check_writable(f"output_dir={folder}", folder)
     runs.claim(folder / run_files.LOCK, f"{folder}: another process is working in this folder")
     rows = _rows(cfg)
@@ -86,6 +91,26 @@ def benchmark(cfg: DictConfig) -> None:
             _write(folder, name, folders, failed)
             bar.update()
     print(_write(folder, name, folders, failed))
+
+
+def _plan(cfg: DictConfig, folder: Path) -> plan.Plan:
+    """The plan of all unfinished rows; a row is measured once for all seeds."""
+    folders = _folders(_rows(cfg), folder / "rows")
+    left = [row for row, run in folders.items() if not run_files.is_finished(run)]
+    done = len(folders) - len(left)
+    lines, seconds = [("task", "benchmark"), ("rows", f"{len(folders)}, {done} of them finished")], 0.0
+    seeds = Counter((row.experiment, row.options) for row in left)
+    for (experiment, options), count in tqdm(seeds.items(), desc="measuring", unit="row", leave=False):
+        try:
+            with _composed(Row(experiment, options, cfg.benchmark.seeds[0])) as row:
+                each = solve.plan_of_invert(row).seconds
+        except InputError as error:
+            lines.append((experiment, f"fails: {error}"))
+            continue
+        seconds += count * each
+        lines.append((experiment, f"{count} seeds, about {plan.duration(each)} each"))
+    time = f"about {plan.duration(seconds)}; the start of each row and its report are not counted"
+    return plan.Plan([*lines, ("time", time), ("writes", f"{folder}/ with {', '.join(FILES)}")], seconds)
 
 
 def _rows(cfg: DictConfig) -> list[Row]:

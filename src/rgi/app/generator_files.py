@@ -2,10 +2,12 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
-from rgi.app import run_files
+from rgi.app import plan, run_files
 from rgi.app.calibrate import calibrate_pictures
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
 from rgi.data.protocol import check_selected, evenly_spaced, stack_images
@@ -31,6 +33,9 @@ def calibrate(cfg: DictConfig) -> None:
     check_selected(held_out, evenly_spaced(len(held_out), CALIBRATION_IMAGES))
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
+    if cfg.dry_run:
+        print(plan.of_calibration(cfg, images, gan, config, path))
+        return
     run_files.check_writable(f"generator.path={path}", path.parent)
     residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, images.counted)
     if path != file:
@@ -43,6 +48,12 @@ def convert(cfg: DictConfig) -> None:
     """Convert the authors' checkpoint ``source`` to the safetensors file ``target``."""
     source, target = path_option(cfg, "source"), path_option(cfg, "target")
     places.check_own(f"target={target}", target)
+    if cfg.dry_run:
+        with TemporaryDirectory() as folder:
+            card = store.read_card(zoo.convert(source, Path(folder) / "converted.safetensors"))
+        facts = {"source": source, "generator": plan.shape(card)}
+        print(plan.of_files(cfg, facts, [str(target), str(target.with_suffix(".json"))]))
+        return
     try:
         print(zoo.convert(source, target))
     except OSError as error:

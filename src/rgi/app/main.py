@@ -4,7 +4,6 @@ Hydra composes the configuration. The option ``task`` names a function in a modu
 imported only when its task runs, so `--help` needs neither torch nor Lightning.
 """
 
-import difflib
 import importlib
 import logging
 import os
@@ -27,7 +26,7 @@ from omegaconf.errors import (
 )
 
 from rgi.app import arguments, chain, grid, launch, run_files, sweep
-from rgi.errors import InputError
+from rgi.errors import InputError, did_you_mean
 
 TASKS = {  # name of the task: module of this package with a function of the same name
     "pretrain": "train",
@@ -167,7 +166,7 @@ def _explain(error: HydraException) -> str:
         group, _, choice = error.missing_cfg_file.partition("/")
         if group == "hydra":  # its groups have a name of two parts, and ours have choices of two parts
             group, _, choice = error.missing_cfg_file.rpartition("/")
-        near = _nearest(choice, {option: option for option in error.options})
+        near = did_you_mean(choice, error.options)
         return f"{group}={choice}: no such choice; {near}use one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is not option=value; {_remedy(error.override)}"
@@ -182,20 +181,9 @@ def _explain(error: HydraException) -> str:
         swept = f"; if a swept choice has this option, type ++{given}" if {"-m", "--multirun"} & {*sys.argv} else ""
         key = str(cause.key)
         beside = OmegaConf.to_container(cause.parent_node) if OmegaConf.is_dict(cause.parent_node) else {}
-        near = _nearest(key, _options(beside, cause.full_key.removesuffix(key)))
+        near = did_you_mean(key, _options(beside, cause.full_key.removesuffix(key)))
         return f"{given}: no such option; {near}run `python run.py --cfg job` to see all options{swept}"
     return str(error)
-
-
-def _nearest(word: str, known: dict[str, str]) -> str:
-    """A question whether one of up to three similar words was meant; empty without a similar word.
-
-    Args:
-        word: unknown word.
-        known: words, and for each how it must be typed.
-    """
-    found = [known[each] for each in difflib.get_close_matches(word, known, cutoff=0.7)]
-    return f"did you mean {' or '.join(found)}? " if found else ""
 
 
 def _options(content: Any, prefix: str = "") -> dict[str, str]:

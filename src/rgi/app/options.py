@@ -44,6 +44,7 @@ OPTIONS = {  # options of the tasks; a task has some of these
     "name": Text,
     "output_dir": Text | None,
     "debug": Switch,
+    "dry_run": Switch,
     "seed": Seed,
     "batch_size": Count,
     "steps": Count,
@@ -238,11 +239,13 @@ def generator_file(cfg: DictConfig) -> Path:
     if file is not None:
         return file
     options = _training_options(cfg)
+    command = f"python run.py {shlex.join(options)}"
     if not OmegaConf.select(cfg, "pretrain_if_missing", default=False):
         remedy = "convert the authors' checkpoint (task=convert), or " if cfg.generator.family == "progressive" else ""
-        remedy += " ".join(["train it with: python run.py", *map(shlex.quote, options)])
-        raise InputError(f"generator.path={path}: no such file; {remedy}")
-    launch.refuse("pretrain_if_missing=true", " ".join(["train first: python run.py", *map(shlex.quote, options)]))
+        raise InputError(f"generator.path={path}: no such file; {places.similar(path)}{remedy}train it with: {command}")
+    if cfg.dry_run:
+        raise InputError(f"generator.path={path}: would be trained first; plan that with: {command} dry_run=true")
+    launch.refuse("pretrain_if_missing=true", f"train first: {command}")
     log.info("%s is missing, so the generator is trained first", path)
     status = subprocess.run([sys.executable, sys.argv[0], *options], check=False).returncode
     if status or not path.is_file():

@@ -40,8 +40,11 @@ def open_run(cfg: DictConfig) -> Path:
     run, such as the batch size of an inversion.
 
     Raises:
-        InputError: the folder has a run of another configuration, or another process is working in the folder.
+        InputError: the folder has a run of another configuration, or another process is working in the folder; or
+            ``dry_run`` is true, and the task has no plan.
     """
+    if cfg.dry_run:
+        raise InputError(f"dry_run=true: task={cfg.task} has no plan; remove dry_run")
     if rank_zero_only.rank:
         return Path(cfg.output_dir) if cfg.output_dir else _sweep() or Path(os.environ[INHERITED])
     config, fingerprint = resolved(cfg), run_fingerprint(cfg)
@@ -173,7 +176,7 @@ def close_run() -> None:
 def resolved(cfg: DictConfig) -> str:
     """The configuration as YAML with resolved references, without the run's folder."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for key in ("output_dir", "debug"):
+    for key in ("output_dir", "debug", "dry_run"):
         plain.pop(key, None)
     return OmegaConf.to_yaml(plain)
 

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
-from rgi.app import logs, run_files, runs
+from rgi.app import logs, measure, plan, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
 from rgi.app.predict import predict_pictures
 from rgi.app.record import long_form, write_page
@@ -73,13 +73,31 @@ def _solver_of(cfg: DictConfig) -> dict[str, DictConfig]:
 
 def _solve(cfg: DictConfig, solvers: dict[str, DictConfig], loop: Callable[..., Any]) -> None:
     """Check options, dataset and generator, and run all methods on the test images."""
+    images, methods = _checked(cfg, solvers)
+    if loop is Trainer.test:
+        threshold_images(images, cfg.map.false_positive_rate)  # a wrong file is an error here, before the work
+    if cfg.dry_run:
+        print(_plan(cfg, images, methods, scored=loop is Trainer.test))
+        return
+    run_methods(cfg, images, methods, loop)
+
+
+def plan_of_invert(cfg: DictConfig) -> plan.Plan:
+    """The plan of the task ``invert``, after its checks."""
+    return _plan(cfg, *_checked(cfg, _solver_of(cfg)), scored=True)
+
+
+def _checked(cfg: DictConfig, solvers: dict[str, DictConfig]) -> tuple[ImageSet, Methods]:
+    """The images and the methods, when all checks have passed."""
     configs = _configs(cfg, solvers)
     images = image_set(cfg)
     prepare(cfg, images, training=False)
-    methods = _methods(cfg, configs, images)
-    if loop is Trainer.test:
-        threshold_images(images, cfg.map.false_positive_rate)  # a wrong file is an error here, before the work
-    run_methods(cfg, images, methods, loop)
+    return images, _methods(cfg, configs, images)
+
+
+def _plan(cfg: DictConfig, images: ImageSet, methods: Methods, scored: bool) -> plan.Plan:
+    modules = [module_for(Path(method)) for method, module_for in methods.items()]  # nothing is written there
+    return plan.of_methods(cfg, images, modules, scored)
 
 
 def chosen_method(cfg: DictConfig, images: ImageSet) -> Methods:
@@ -202,16 +220,18 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
 
 
 def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
-    """Function that fits the chosen baseline and makes its module."""
+    """Function that fits the chosen baseline and makes its module; a dry run fits it to a few images."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
-    chosen = evenly_spaced(len(clean), BASELINE_IMAGES)
+    chosen = evenly_spaced(len(clean), measure.FIT_OF_BASELINE if cfg.dry_run else BASELINE_IMAGES)
     check_selected(clean, chosen)
     unfitted = baseline(cfg, images)
+    if cfg.dry_run and hasattr(unfitted, "features"):
+        unfitted.features = measure.without_files(unfitted.features)
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
         learned = unfitted.fit(selected(clean, chosen), device)
-        log.info("%s: fitted in %.1f s", method, learned.seconds)
+        log.info("%s: fitted to %d images in %.1f s", method, len(chosen), learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 
     return {method: fitted}

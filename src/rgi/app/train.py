@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rgi.app import logs, run_files, runs
+from rgi.app import logs, run_files, runs, training_plan
 from rgi.app.fit import FITS, fitted
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config
 from rgi.app.sample_scores import copies_and_imagenet, scores_of_fit
@@ -71,6 +71,9 @@ def pretrain(cfg: DictConfig) -> None:
     published = target.exists() and _published(cfg, target)
     if target.exists() and not published:
         _continue_from(cfg, plan, target, images)
+    if cfg.dry_run:
+        print(training_plan.of_pretrain(cfg, images, target, plan and (plan.training, plan.encoder, plan.card)))
+        return
     run_files.check_writable(f"generator.path={target}", target.parent)
     runs.claim(target.with_name(f".{target.name}.lock"), f"generator.path={target}: another training writes it")
     make(cfg, "trainer", logger=False)
@@ -273,6 +276,9 @@ def encode(cfg: DictConfig) -> None:
     file = generator_file(cfg)
     gan, path = store.load_gan(file), places.own_file(file)
     training = _encoder_training(cfg, gan)
+    if cfg.dry_run:
+        print(training_plan.of_encode(cfg, training, path))
+        return
     run_files.check_writable(f"generator.path={path}", path.parent)
     folder = runs.open_run(cfg)
     _add_encoder(cfg, gan, training, folder)

@@ -117,15 +117,15 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
             f"map.kind={kind}: needs at least {MIN_CLEAN_IMAGES} clean training images, and there are {count}; "
             "add some, or set map.kind=residual"
         )
-    used = _inverted(count)
+    used = statistics_images(count)
     if kind == "combined":
         extractor(gan, features)
         used = used + _fitted(count, used)
     check_selected(images.train(), used)
 
 
-def _inverted(count: int) -> list[int]:
-    """Positions of the clean images that are inverted, among this number of clean images."""
+def statistics_images(count: int) -> list[int]:
+    """Positions of the clean images that are inverted for the statistics, among this number of clean images."""
     return evenly_spaced(count, min(STATISTICS_IMAGES, count // 2))
 
 
@@ -148,7 +148,7 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
         batch_size: number of images in a batch.
     """
     clean, kind = images.train(), module.map_kind
-    chosen = _inverted(len(clean))
+    chosen = statistics_images(len(clean))
     module.map_kind = None  # no statistics exist yet
     results = _solve(module, trainer, "clean", selected(clean, chosen), images, batch_size)
     module.map_kind = kind

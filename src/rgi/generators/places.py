@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rgi.errors import InputError
+from rgi.errors import InputError, did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -30,6 +30,12 @@ def named(name: str) -> list[Path]:
     """
     file = name if name.endswith(".safetensors") else f"{name}.safetensors"
     return [folder / file for folder in (LOCAL, DEFAULT, SHIPPED)]
+
+
+def similar(file: Path) -> str:
+    """A question whether a generator with a similar name was meant; empty without one."""
+    folders = (LOCAL, DEFAULT, SHIPPED)
+    return did_you_mean(file.stem, {each.stem for folder in folders for each in folder.glob("*.safetensors")})
 
 
 def is_shipped(file: Path) -> bool:

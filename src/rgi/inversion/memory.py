@@ -21,24 +21,36 @@ CONTAINER_FILES = [  # limit and usage of this container's memory, in version 2 
 def images_at_once(problem: Problem) -> int:
     """Largest number of images per batch whose optimisation needs at most half of the free memory.
 
-    The result is between 1 and `MAX_IMAGES`. The estimate includes all starts of an image. If the generator is tuned,
-    the estimate includes the copies of the weights: one per image, or one per start if tuning begins during the trial.
+    The result is between 1 and `MAX_IMAGES`.
 
     Args:
         problem: objective of all images.
     """
-    config, device = problem.config, problem.gan.device
+    device = problem.gan.device
+    most = MAX_IMAGES.get(device.type, MAX_IMAGES["cpu"])
+    return max(1, min(most, int(MEMORY_SHARE * free_memory(device) / bytes_per_image(problem))))
+
+
+def bytes_per_image(problem: Problem) -> int:
+    """Memory that the optimisation of one image needs.
+
+    The estimate includes all starts of an image. If the generator is tuned, the estimate includes the copies of the
+    weights: one per image, or one per start if tuning begins during the trial.
+
+    Args:
+        problem: objective of the image.
+    """
+    config = problem.config
     starts = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
-    bytes_per_image = starts * _activation_bytes(problem)
+    needed = starts * _activation_bytes(problem)
     if config.tune_generator:
         network_bytes, master_bytes = problem.network.dtype.itemsize, problem.dtype.itemsize
         weights = sum(parameter.numel() for parameter in problem.gan.generator.parameters())
         copied_from = 0 if config.warm_moments else config.tune_from
         copies = starts if copied_from < config.trial_steps else 1
         # The cast weights and their gradients have the precision of the network.
-        bytes_per_image += copies * weights * (TENSORS * master_bytes + 2 * network_bytes)
-    most = MAX_IMAGES.get(device.type, MAX_IMAGES["cpu"])
-    return max(1, min(most, int(MEMORY_SHARE * free_memory(device) / bytes_per_image)))
+        needed += copies * weights * (TENSORS * master_bytes + 2 * network_bytes)
+    return needed
 
 
 def free_memory(device: torch.device) -> int:

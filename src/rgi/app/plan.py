@@ -1,0 +1,236 @@
+"""Plans of runs: what ``dry_run=true`` prints instead of a run.
+
+A task makes all its checks first, as before a run. Then its plan measures a few steps on this machine.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import nn
+
+from rgi.app import measure
+from rgi.app.options import make
+from rgi.data.batch import Batch
+from rgi.data.protocol import ImageSet
+from rgi.errors import InputError
+from rgi.evaluation.base import TestModule
+from rgi.evaluation.clean_images import (
+    FEATURE_IMAGES,
+    KINDS_FROM_CLEAN,
+    statistics_images,
+    threshold_images,
+)
+from rgi.evaluation.modules import BaselineModule, InversionModule
+from rgi.generators.store import GAN, Card
+from rgi.inversion.calibration import CALIBRATION_IMAGES
+from rgi.metrics.bins import BINS
+
+GIB = 2**30
+SCORED = ("report.html", "metrics.json", "table.csv", "per_image.csv", "pictures/", "results/")
+KEPT = ("config.yaml", "environment.json")  # of every run folder
+
+
+class Plan(NamedTuple):
+    """A plan of a run.
+
+    Attributes:
+        lines: what is planned, by topic.
+        seconds: expected time; 0 if it takes seconds.
+    """
+
+    lines: list[tuple[str, str]]
+    seconds: float
+
+    def __str__(self) -> str:
+        """One line for each topic."""
+        width = max(len(topic) for topic, _ in self.lines)
+        return "\n".join(f"{topic:<{width}}  {text}" for topic, text in self.lines)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, such as "4 min"."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def run_folder(cfg: DictConfig) -> str:
+    """The folder that the run would have."""
+    return str(cfg.output_dir or f"outputs/{cfg.name}/<date_time>")
+
+
+def of_files(cfg: DictConfig, facts: dict[str, Any], files: Sequence[str]) -> Plan:
+    """The plan of a task that works on files alone, in seconds.
+
+    Args:
+        cfg: configuration of the task.
+        facts: what is known of the work, by topic.
+        files: files that the task would write.
+    """
+    lines = [("task", cfg.task), *((topic, str(text)) for topic, text in facts.items())]
+    return Plan([*lines, ("time", "seconds"), ("writes", ", ".join(files))], 0.0)
+
+
+def of_methods(cfg: DictConfig, images: ImageSet, modules: list[TestModule], scored: bool) -> Plan:
+    """The plan of an evaluation.
+
+    Args:
+        cfg: configuration of the task.
+        images: dataset.
+        modules: modules of the methods; a baseline is fitted to a few images.
+        scored: whether the results are scored.
+    """
+    tests, trainer = images.test(), make(cfg, "trainer", logger=False)
+    device, processes = trainer.strategy.root_device, trainer.world_size
+    few = Batch.collate([tests[i] for i in range(min(len(tests), measure.sample(device, cfg.batch_size)))]).to(device)
+    extra = len(threshold_images(images, cfg.map.false_positive_rate)) if scored else 0
+    methods, seconds, memory = [], 0.0, 0.0
+    for module in modules:
+        module.to(device)
+        cost, inverted, needed = (_of_baseline if isinstance(module, BaselineModule) else _of_inversion)(
+            cfg, images, module, few
+        )
+        time = cost.of(len(tests) + extra + inverted) / processes
+        beside = " and ".join(text for text in (_count(extra, "held-out"), _count(inverted, "clean")) if text)
+        methods.append((module.method, f"{_steps(module)}about {duration(time)}{beside and f', with {beside} images'}"))
+        seconds, memory = seconds + time, max(memory, needed)
+    if scored and device.type != "cuda":
+        memory += 3 * 8 * BINS  # the scores of all pixels are counted in bins
+    lines = [
+        ("task", cfg.task),
+        ("dataset", dataset(images)),
+        ("images", count_images(images, len(tests))),
+        *_networks(modules),
+        *methods,
+        *needs(seconds, measure.used_memory(device) + memory, device, processes),
+        ("writes", run_files(cfg, SCORED)),
+    ]
+    return Plan(lines, seconds)
+
+
+def _of_inversion(
+    cfg: DictConfig, images: ImageSet, module: InversionModule, few: Batch
+) -> tuple[measure.Cost, int, float]:
+    """Cost of an image, number of inverted clean images, and bytes of a batch."""
+    gan, config = module.gan, module.config
+    mask = few.mask if config.mask == "given" else None
+    cost = measure.inversion(gan, config, few.observed, mask)
+    memory = measure.inversion_memory(gan, config, cfg.batch_size, mask)
+    if module.map_kind not in KINDS_FROM_CLEAN:
+        return cost, 0, memory
+    clean = images.train()
+    inverted = len(statistics_images(len(clean)))
+    if module.map_kind == "combined":
+        fitted = min(FEATURE_IMAGES, len(clean) - inverted)
+        other = measure.feature_map(gan, module.features, clean, fitted, few.observed.device)
+        cost = measure.Cost(cost.once + other.once, cost.each + other.each)
+    return cost, inverted, memory
+
+
+def _of_baseline(
+    cfg: DictConfig, images: ImageSet, module: BaselineModule, few: Batch
+) -> tuple[measure.Cost, int, float]:
+    """Cost of an image; a baseline needs no further images, and its memory is that of its state."""
+    each = measure.timed(lambda: module.baseline.predict(few.observed)) / len(few)
+    return measure.Cost(module.baseline.seconds, each), 0, 4.0 * module.baseline.size
+
+
+def of_calibration(cfg: DictConfig, images: ImageSet, gan: GAN, config: Any, target: Path) -> Plan:
+    """The plan of a measurement of residuals."""
+    held_out = images.validation()
+    count = min(CALIBRATION_IMAGES, len(held_out))
+    few = torch.stack([held_out[i] for i in range(min(count, measure.IMAGES))])
+    plain = config.replace(mask="none", tune_generator=False, latent_weight=0.0)
+    seconds = measure.inversion(gan, plain, few).of(count)
+    memory = measure.used_memory(gan.device) + measure.inversion_memory(gan, plain, count, None)
+    lines = [
+        ("task", cfg.task),
+        ("dataset", dataset(images)),
+        ("images", f"{count} held-out"),
+        *_networks_of(gan),
+        *needs(seconds, memory, gan.device, 1),
+        ("writes", str(target.with_suffix(".json"))),
+    ]
+    return Plan(lines, seconds)
+
+
+def parameters(**networks: nn.Module | None) -> str:
+    """Numbers of parameters of the networks that there are."""
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network}
+    return "parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def shape(card: Card) -> str:
+    """A generator's family and sizes in words."""
+    return f"{card.family}, {card.resolution} pixels, {_channels(card.channels)}, {card.latent_dim} codes"
+
+
+def _networks_of(gan: GAN) -> list[tuple[str, str]]:
+    return [("generator", f"{shape(gan.card)}; {parameters(**gan.modules())}")]
+
+
+def _networks(modules: list[TestModule]) -> list[tuple[str, str]]:
+    first = modules[0]
+    if isinstance(first, InversionModule):
+        return _networks_of(first.gan)
+    return [("numbers", f"{first.baseline.size:,} in the state of the baseline, after a fit to a few images")]
+
+
+def _steps(module: TestModule) -> str:
+    if not isinstance(module, InversionModule):
+        return ""
+    config = module.config
+    starts = f" from {config.starts} starts" if config.accelerated else ""
+    return f"{config.iterations} steps{starts}, "
+
+
+def dataset(images: ImageSet) -> str:
+    """A dataset and its sizes in words."""
+    name = HydraConfig.get().runtime.choices.dataset
+    return f"{name}, category {images.category}, {images.resolution} pixels, {_channels(images.channels)}"
+
+
+def count_images(images: ImageSet, tests: int | None) -> str:
+    counts = [] if tests is None else [_count(tests, "test")]
+    for kind, find in (("training", images.train), ("held-out", images.validation)):
+        try:
+            counts.append(_count(len(find()), kind))
+        except InputError:  # the dataset has none
+            continue
+    return ", ".join(filter(None, counts))
+
+
+def _count(number: int, kind: str) -> str:
+    return f"{number:,} {kind}" if number else ""
+
+
+def needs(seconds: float, memory: float, device: torch.device, processes: int) -> list[tuple[str, str]]:
+    """Lines with device, memory and time.
+
+    Args:
+        seconds: expected time.
+        memory: highest memory in bytes.
+        device: device of the first process.
+        processes: number of processes.
+    """
+    on = "CPU" if device.type == "cpu" else str(device)
+    used = f"{on}, {processes} processes" if processes > 1 else on
+    return [
+        ("device", used),
+        ("memory", f"about {memory / GIB:.1f} GiB{' on each' if processes > 1 else ''}"),
+        ("time", f"about {duration(seconds)}, from a few steps measured now; start and report not counted"),
+    ]
+
+
+def run_files(cfg: DictConfig, files: Sequence[str]) -> str:
+    """The run folder and its files in words."""
+    return f"{run_folder(cfg)}/ with {', '.join((*files, *KEPT))}"
+
+
+def _channels(count: int) -> str:
+    return "grey" if count == 1 else f"{count} channels"
