@@ -20,5 +20,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         known: known words; a mapping also says how each must be typed.
     """
     typed = known if isinstance(known, Mapping) else {}
-    found = [typed.get(each, each) for each in difflib.get_close_matches(word, list(known), cutoff=0.7)]
+    found = [typed.get(each, each) for each in difflib.get_close_matches(word, list(dict.fromkeys(known)), cutoff=0.7)]
     return f"did you mean {' or '.join(found)}? " if found else ""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, validate_call
 
-from rgi.errors import InputError
+from rgi.errors import InputError, did_you_mean
 
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes that file systems allow, less a few for files below a folder
 Target = TypeVar("Target", bound=Callable[..., Any])
@@ -127,7 +127,7 @@ def check(option: str, value: Any, annotation: Any) -> None:
     try:
         TypeAdapter(annotation, config=STRICT).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"{option}={typed(value)}: must be {allowed(annotation)}") from error
+        raise InputError(_wrong(option, value, annotation)) from error
 
 
 def allowed(annotation: Any) -> str:
@@ -142,6 +142,19 @@ def allowed(annotation: Any) -> str:
     if kind in (Union, types.UnionType):
         return ", or ".join(map(allowed, parts))
     return getattr(annotation, "__name__", str(annotation))
+
+
+def _wrong(option: str, value: Any, annotation: Any) -> str:
+    """The message for a value that the annotation does not allow, with the most similar words that it allows."""
+    near = did_you_mean(value, _words(annotation)) if isinstance(value, str) else ""
+    return f"{option}={typed(value)}: must be {allowed(annotation)}" + (f"; {near.strip()}" if near else "")
+
+
+def _words(annotation: Any) -> list[str]:
+    """All words that an annotation allows."""
+    if get_origin(annotation) is Literal:
+        return [part for part in get_args(annotation) if isinstance(part, str)]
+    return [word for part in get_args(annotation) for word in _words(part)]
 
 
 def typed(value: Any) -> str:
@@ -168,13 +181,15 @@ def _validated(constructor: Callable[..., None], group: str) -> Callable[..., No
             name = first["loc"][0]
             if first["type"] == "unexpected_keyword_argument":
                 options = _options(type(self))
-                choices = f"use one of {', '.join(options)}" if options else "remove it"
+                choices = (
+                    f"{did_you_mean(str(name), options)}use one of {', '.join(options)}" if options else "remove it"
+                )
                 raise InputError(f"{group}.{name}: no such option; {choices}") from error
             if first["type"].startswith("missing_"):  # "missing" without underscore is a missing item of a tuple
                 raise InputError(f"{group}.{name}: not given; add {group}.{name}=...") from error
             given = signature.bind_partial(self, *args, **kwargs).arguments  # raises TypeError for too many arguments
             name = list(signature.parameters)[name] if isinstance(name, int) else name
-            raise InputError(f"{group}.{name}={typed(given[name])}: must be {allowed(annotations[name])}") from error
+            raise InputError(_wrong(f"{group}.{name}", given[name], annotations[name])) from error
 
     return construct
 

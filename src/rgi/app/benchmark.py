@@ -24,7 +24,7 @@ from rgi.app import launch, plan, run_files, runs, solve
 from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
 from rgi.app.rows import launched
-from rgi.errors import InputError
+from rgi.errors import InputError, did_you_mean
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 
 log = logging.getLogger(__name__)
@@ -172,8 +172,9 @@ def _composed(row: Row) -> Iterator[DictConfig]:
         expand_home(cfg)
         yield cfg
     except HydraException as error:
-        reason = str(error).partition("Available options")[0]  # the list of options is long
-        raise InputError(f"benchmark: {' '.join(row.overrides)}: {' '.join(reason.split())}") from error
+        reason = " ".join(str(error).partition("Available options")[0].split())  # the list of options is long
+        near = did_you_mean(row.experiment, getattr(error, "options", None) or ())
+        raise InputError(f"benchmark: {' '.join(row.overrides)}: {reason}{near and f'; {near.strip()}'}") from error
     finally:
         hydra.cfg = before
 

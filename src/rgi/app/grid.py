@@ -112,6 +112,28 @@ def _content(options: dict[str, Any], /, **choices: str) -> dict[str, Any]:
     return content
 
 
+def families() -> dict[str, list[str]]:
+    """Patterns of the names of all generated experiments, by what they do; ``{a,b}`` stands for a or b."""
+    anomaly, own = ",".join(ANOMALY), ",".join((*ANOMALY, "folder"))
+    solvers, learned = ",".join(SOLVERS), [name for name in BASELINES if not name.endswith("_imagenet")]
+    holes = f"{{{','.join(INPAINTING)}}}_{{{','.join(CORRUPTIONS)}}}_{{{','.join(INPAINTERS)}}}"
+    pretrained = ",".join(name.removesuffix("_imagenet") for name in BASELINES if name not in learned)
+    return {
+        "find defects by inversion": [f"{{{anomaly}}}_{{{solvers}}}"],
+        "find defects by a baseline": [
+            f"{{{own}}}_{{{','.join(learned)}}}",
+            f"{{{own}}}_{{{pretrained}}}_imagenet    (features of a pretrained network)",
+        ],
+        "restore damaged pictures": [holes],
+        "the paper's chain, with the settings of the authors' code": [
+            f"reference/{{{','.join((*ANOMALY, *INPAINTING))}}}_pretrain",
+            f"reference/{{{anomaly}}}_{{{solvers}}}",
+            f"reference/btad_{{{','.join(PAINTED)}}}_{{{solvers}}}",
+            f"reference/{holes}",
+        ],
+    }
+
+
 class GridSource(ConfigSource):
     """Hydra source of the generated experiments and of ``solver/base``, the defaults of `SolverConfig`.
 

@@ -25,7 +25,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, chain, grid, launch, run_files, sweep
+from rgi.app import arguments, chain, grid, help, launch, run_files, sweep
 from rgi.errors import InputError, did_you_mean
 
 TASKS = {  # name of the task: module of this package with a function of the same name
@@ -52,6 +52,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     grid.register()
+    help.register()
     sweep.failed_jobs.clear()
     try:
         sys.argv[1:] = arguments.prepare(sys.argv[1:])
@@ -166,8 +167,12 @@ def _explain(error: HydraException) -> str:
         group, _, choice = error.missing_cfg_file.partition("/")
         if group == "hydra":  # its groups have a name of two parts, and ours have choices of two parts
             group, _, choice = error.missing_cfg_file.rpartition("/")
-        near = did_you_mean(choice, error.options)
-        return f"{group}={choice}: no such choice; {near}use one of {', '.join(error.options)}"
+        home = grid.CONF / group  # Hydra lists the choices without those of inner folders
+        inner = [path.relative_to(home).with_suffix("").as_posix() for path in home.glob("*/*.yaml")]
+        generated = grid.grid() if group == "experiment" else ()
+        near = did_you_mean(choice, [*error.options, *inner, *generated])
+        remedy = f"{near}run `python run.py --help` to see all" if near else f"use one of {', '.join(error.options)}"
+        return f"{group}={choice}: no such choice; {remedy}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is not option=value; {_remedy(error.override)}"
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n", str(error))

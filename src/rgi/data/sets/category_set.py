@@ -8,7 +8,7 @@ from pydantic import Field
 from rgi.data.download import download as fetch
 from rgi.data.files import Channels, FileSet, Resolution
 from rgi.data.listing import Sample, expanded, images_by_stem, pair_with_masks
-from rgi.errors import InputError
+from rgi.errors import InputError, did_you_mean
 from rgi.validation import Allowed, Name, Switch, Text, checked
 
 Sum = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$"), Allowed("64 hexadecimal digits")]
@@ -67,10 +67,13 @@ class CategorySet(FileSet):
             raise InputError(f"dataset.root={self.root}: no such folder; {self.source}")
         home = self._place()
         if not home.is_dir():
-            folders = ", ".join(sorted(path.parent.name for path in root.glob("*/train"))) or "none"
+            folders = sorted(path.parent.name for path in root.glob("*/train"))
+            published = ", ".join(self.categories)
+            near = "" if self.category in self.categories else did_you_mean(self.category, [*folders, *self.categories])
             raise InputError(
-                f"dataset.category={self.category}: not in dataset.root={self.root}, which has: {folders}; "
-                f"choose one of them, or add a category of {self.title}: {', '.join(self.categories)}"
+                f"dataset.category={self.category}: not in dataset.root={self.root}, which has: "
+                f"{', '.join(folders) or 'none'}; {near}choose one of them, or add a "
+                f"category of {self.title}: {published}"
             )
         return home
 
