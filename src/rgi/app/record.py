@@ -1,6 +1,6 @@
 """Records of a run: the tables, and the report page."""
 
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rgi.app import run_files
+from rgi.report.methods import label
 from rgi.report.page import MethodResults, write_report
 
 TEXT_COLUMNS = ("method", "name", "kind", "category", "defective")  # columns of per_image.csv without numbers
@@ -23,6 +24,24 @@ SCORE_COLUMNS = (
     "map",
 )  # columns of table.csv
 OF_RESTORATION = ("psnr", "ssim", "mask_iou")  # beginnings of metrics of the standard protocol that rank no map
+
+
+def comparison(scores: dict[str, dict[str, float]], restored: bool) -> str:
+    """What the scores of several methods say, in one sentence; empty for one method, and without a main score.
+
+    Args:
+        scores: metrics of each method by name.
+        restored: whether the methods are compared by their restored images, else by their anomaly maps.
+    """
+    metric, words, digits = (
+        ("psnr", "restores best: PSNR", 1) if restored else ("pixel_auroc", "finds the defects best: pixel AUROC", 3)
+    )
+    found = {name: values.get(f"standard/{metric}", nan) for name, values in scores.items()}
+    best, *others = sorted((name for name in found if not isnan(found[name])), key=found.get, reverse=True) or [""]
+    if not others:
+        return ""
+    rest = ", ".join(f"{label(name)} {found[name]:.{digits}f}" for name in others)
+    return f"{label(best)} {words} {found[best]:.{digits}f} ({rest})"
 
 
 def long_form(

@@ -18,7 +18,7 @@ from pytorch_lightning import Trainer
 from rgi.app import logs, measure, plan, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
 from rgi.app.predict import predict_pictures
-from rgi.app.record import long_form, write_page
+from rgi.app.record import comparison, long_form, write_page
 from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
@@ -203,6 +203,9 @@ def _record(
     for method, values in scores.items():
         shown = {name: values[name] for name in SHOWN if name in values}
         print(f"{method}: " + ", ".join(f"{name} {value:.4g}" for name, value in shown.items()))
+    seen = comparison(scores, restored=OmegaConf.select(cfg, "corruption") is not None)
+    if seen:
+        print(seen)
     page = write_page(folder, cfg.name, scores)
     (folder / run_files.UNLOGGED).touch()
     run_files.write_json(folder / "metrics.json", scores)  # last: this file marks the run as finished
