@@ -1,10 +1,10 @@
-# make demo | speed | test | gpu-check | kill-check | setup | lint | format | clean
+# make demo | speed | test | docs | gpu-check | kill-check | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo speed test gpu-check kill-check lint format clean
+.PHONY: setup demo speed test docs gpu-check kill-check lint format clean
 
 setup: $(VENV)/ready
 
@@ -26,6 +26,9 @@ speed: setup
 test: setup
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 gpu-check: setup
 	$(BIN)/python tests/gpu_check.py $(GPU_ARGS)
 
@@ -41,5 +44,5 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf $(VENV) build site .pytest_cache .ruff_cache src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

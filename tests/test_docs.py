@@ -1,12 +1,15 @@
 """The documentation names what exists: every link, every experiment, every command and option, every script."""
 
 import itertools
+import logging
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from helpers.composed import CONF, composed
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 from omegaconf import DictConfig, OmegaConf
 
 from rgi.app.arguments import prepare
@@ -105,6 +108,15 @@ def test_scripts_exist_and_have_their_options():
             assert script.is_file(), found[0]
             for option in (word for word in words(found["arguments"]) if word.startswith("--")):
                 assert f'"{option}"' in script.read_text(), found[0]
+
+
+def test_the_site_builds_without_warnings(tmp_path, caplog):
+    """Docstrings included: mkdocs and its plugins log what they do not understand."""
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
+    build(config)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    for page, text in {"index.html": "methods/", "api/rgi/index.html": "given_mask"}.items():
+        assert text in (tmp_path / "site" / page).read_text()
 
 
 def test_targets_of_make_exist():

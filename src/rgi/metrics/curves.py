@@ -35,7 +35,8 @@ def auroc(positives: Tensor, negatives: Tensor) -> Tensor:
     A tie counts one half. With P positives and N negatives the result is Mann-Whitney U / (P N).
 
     Args:
-        positives, negatives: (K,) counts per level, in ascending order of the score.
+        positives: (K,) counts per level, in ascending order of the score.
+        negatives: the same.
     """
     p, n = positives.double(), negatives.double()
     below = (negatives.cumsum(0) - negatives).double()
@@ -48,7 +49,8 @@ def auroc_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -> 
     A positive and a negative in one bin count one half. Their true count is 0, one half or 1.
 
     Args:
-        positives, negatives: (K,) counts per bin.
+        positives: (K,) counts per bin.
+        negatives: the same.
         single_valued: (K,) bool, True for bins with one distinct score; the ties in such bins are true ties.
     """
     p, n = positives.double(), negatives.double()
@@ -59,7 +61,8 @@ def average_precision(positives: Tensor, negatives: Tensor) -> Tensor:
     """Average precision: the sum over all levels of precision times increase of recall.
 
     Args:
-        positives, negatives: (K,) counts per level, in ascending order of the score; no level is empty.
+        positives: (K,) counts per level, in ascending order of the score; no level is empty.
+        negatives: the same.
     """
     if not _both_classes(positives, negatives):
         return _nan(positives)
@@ -72,7 +75,8 @@ def best_f1(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tenso
 
     Args:
         values: (K,) score of each level in ascending order; for a bin, its lowest score.
-        positives, negatives: (K,) counts per level; no level is empty.
+        positives: (K,) counts per level; no level is empty.
+        negatives: the same.
 
     Returns:
         The highest F1 score and its threshold, one of ``values``. The highest threshold is returned if several
@@ -93,7 +97,8 @@ def average_precision_error(positives: Tensor, negatives: Tensor, single_valued:
     of the bin come before its negatives. The precision is lowest at the first positive if all negatives come first.
 
     Args:
-        positives, negatives: (K,) counts per bin; no bin is empty.
+        positives: (K,) counts per bin; no bin is empty.
+        negatives: the same.
         single_valued: (K,) bool, True for bins with one distinct score; the ties in such bins are true ties.
     """
     if not _both_classes(positives, negatives):
@@ -113,7 +118,8 @@ def best_f1_error(positives: Tensor, negatives: Tensor, single_valued: Tensor) -
     negatives of the bin lie below it.
 
     Args:
-        positives, negatives: (K,) counts per bin; no bin is empty.
+        positives: (K,) counts per bin; no bin is empty.
+        negatives: the same.
         single_valued: (K,) bool, True for bins with one distinct score; no threshold lies within such a bin.
     """
     if not _both_classes(positives, negatives):
