@@ -38,4 +38,5 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         there = posixpath.relpath(path, posixpath.dirname(f"docs/{page.file.src_uri}"))
         return f"[{link['text']}]({there}{link['anchor'] or ''})"
 
-    return LINK.sub(rewrite, markdown)
+    # Code in a list has six spaces for GitHub; Python-Markdown asks for eight.
+    return re.sub(r"^ {6}(?=\S)", 8 * " ", LINK.sub(rewrite, markdown), flags=re.M)

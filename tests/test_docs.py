@@ -79,9 +79,14 @@ def test_commands_compose(page, arguments, tmp_path):
     for name, content in re.findall(r"```yaml\n# conf/(\S+)\n(.+?)```", page.read_text(), re.S):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    options = [argument for argument in prepare(arguments) if argument != "-m"]
+    found = [f"file://{tmp_path}"]
+    if "--config-dir" in arguments:
+        folder = arguments[arguments.index("--config-dir") + 1]
+        found.append(f"file://{ROOT / folder}")
+        arguments = [argument for argument in arguments if argument not in ("--config-dir", folder)]
+    options = [argument for argument in prepare(list(arguments)) if argument != "-m"]
     for job in itertools.product(*(expand_sweep(option) if "-m" in arguments else [option] for option in options)):
-        cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", *job)
+        cfg = composed(f"hydra.searchpath=[{','.join(found)}]", *job)
         cfg.name = cfg.name or cfg.task  # as a run does
         check_options(cfg)
         for name, solver in solvers(cfg).items():
