@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from rgi.app import run_files, runs
 from rgi.app.own_pictures import Plan, any_residuals, make_plan, make_trainer, with_residuals
+from rgi.app.plan import of_pictures
 from rgi.data.images import parallel_map
 from rgi.data.pictures import CleanTiles, Picture
 from rgi.data.protocol import stack_images
 from rgi.errors import InputError
 from rgi.evaluation import calibration
 from rgi.evaluation.calibration import Calibration
-from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, choose_map, learn_from_clean_images
+from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, STATISTICS_IMAGES, choose_map, learn_from_clean_images
 from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
@@ -72,6 +73,11 @@ def calibrate_pictures(cfg: DictConfig) -> None:
     _check_pictures(plan, files)
     cfg.map.kind, cfg.map.features = choose_map(cfg.map.kind, cfg.map.features, images, plan.gan)
     held_out = dict(files[1::2] if cfg.map.kind in KINDS_FROM_CLEAN else files)
+    if cfg.dry_run:
+        more = CALIBRATION_IMAGES + STATISTICS_IMAGES * (cfg.map.kind in KINDS_FROM_CLEAN)
+        module = PictureModule(**plan.options(cfg))
+        print(of_pictures(cfg, module, plan.fit, list(held_out.values()), more, str(plan.file)))
+        return
     run_files.check_writable(f"generator.path={cfg.generator.path}", plan.file.parent)
     with_residuals(plan, measured)
     folder = runs.open_run(cfg)

@@ -15,6 +15,8 @@ from torch import nn
 from rgi.app import measure
 from rgi.app.options import make
 from rgi.data.batch import Batch
+from rgi.data.images import parallel_map
+from rgi.data.pictures import Fit, tile_count
 from rgi.data.protocol import ImageSet
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
@@ -25,6 +27,7 @@ from rgi.evaluation.clean_images import (
     threshold_images,
 )
 from rgi.evaluation.modules import BaselineModule, InversionModule
+from rgi.evaluation.pictures import PictureModule
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES
 from rgi.metrics.bins import BINS
@@ -138,6 +141,45 @@ def _of_baseline(
     """Cost of an image; a baseline needs no further images, and its memory is that of its state."""
     each = measure.timed(lambda: module.baseline.predict(few.observed)) / len(few)
     return measure.Cost(module.baseline.seconds, each), 0, 4.0 * module.baseline.size
+
+
+def of_pictures(cfg: DictConfig, module: PictureModule, fit: Fit, files: Sequence[Path], more: int, to: str) -> Plan:
+    """The plan for pictures of any size.
+
+    Args:
+        cfg: configuration of the task.
+        module: module that solves tiles of the pictures.
+        fit: how a picture is brought to the size of the generator.
+        files: pictures.
+        more: highest number of further tiles that are solved.
+        to: what the task would write.
+    """
+    trainer, card = make(cfg, "trainer", logger=False), module.gan.card
+    device, processes = trainer.strategy.root_device, trainer.world_size
+    module.to(device)
+    counts = list(parallel_map(lambda path: tile_count(path, fit), files, "measuring pictures"))
+    few = torch.zeros(measure.sample(device, cfg.batch_size), card.channels, card.resolution, card.resolution)
+    cost = measure.inversion(module.gan, module.config, few.to(device))
+    memory = measure.used_memory(device) + measure.inversion_memory(module.gan, module.config, cfg.batch_size, None)
+    if module.clean is not None:
+        scored = measure.timed(lambda: module.clean.combined(few.to(device), few[:, 0].to(device), cfg.map.sigma))
+        cost = measure.Cost(cost.once, cost.each + scored / len(few))
+    tiles = sum(counts)
+    seconds = cost.of(tiles + min(more, tiles)) / processes
+    lines = [
+        ("task", cfg.task),
+        ("pictures", f"{len(files):,} in {tiles:,} tiles{_unreadable(counts)}; {fit.describe()}"),
+        *_networks_of(module.gan),
+        ("method", f"{_steps(module)}about {duration(cost.each)} a tile"),
+        *needs(seconds, memory, device, processes),
+        ("writes", to),
+    ]
+    return Plan(lines, seconds)
+
+
+def _unreadable(counts: list[int]) -> str:
+    failed = counts.count(0)
+    return f", {failed} of them cannot be read" if failed else ""
 
 
 def of_calibration(cfg: DictConfig, images: ImageSet, gan: GAN, config: Any, target: Path) -> Plan:

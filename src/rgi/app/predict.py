@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from rgi.app import runs
 from rgi.app.own_pictures import AUTO, Plan, make_plan, make_trainer, with_residuals
-from rgi.app.predictions import Predictions
+from rgi.app.plan import of_pictures, run_folder
+from rgi.app.predictions import FILE, OUTPUTS, Predictions
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
@@ -36,6 +37,10 @@ def predict_pictures(cfg: DictConfig) -> None:
     trainer = make_trainer(cfg)
     module = PictureModule(**plan.options(cfg)).to(trainer.strategy.root_device)
     module.clean = None if plan.calibration is None else plan.calibration.clean(plan.gan)
+    if cfg.dry_run:
+        files = f"{run_folder(cfg)}/ with {', '.join((FILE, *(f'{output}/' for output in OUTPUTS)))}"
+        print(of_pictures(cfg, module, plan.fit, list(plan.files.values()), 0, files))
+        return
     # Results of another generator, calibration, method or version go to a folder of their own.
     OmegaConf.update(cfg, "identity", module.identity(), force_add=True)
     folder = runs.open_run(cfg)

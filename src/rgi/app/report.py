@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from rgi.app import run_files, runs
+from rgi.app import plan, run_files, runs
 from rgi.app.options import path_option
 from rgi.app.record import method_results, write_page
 from rgi.errors import InputError
@@ -31,12 +31,15 @@ def report(cfg: DictConfig) -> None:
     if not _is_run(folder):
         raise InputError(f"run={folder}: has no finished results; run the command of this run again to finish it")
     scores = run_files.read_file(folder / "metrics.json")
+    if cfg.dry_run:
+        print(plan.of_files(cfg, {"run": folder, "methods": ", ".join(scores)}, [str(folder / "report.html")]))
+        return
     config = run_files.read_file(folder / "config.yaml", OmegaConf.create)
     print(write_page(folder, config.name, scores))
 
 
-def _report_of_several(cfg: DictConfig) -> Path:
-    """One page about all runs that ``runs`` names, and their pictures side by side."""
+def _report_of_several(cfg: DictConfig) -> Path | plan.Plan:
+    """One page about all runs that ``runs`` names, and their pictures side by side; or the plan of it."""
     patterns = [str(each) for each in cfg.runs] if OmegaConf.is_list(cfg.runs) else [str(cfg.runs)]
     if not patterns:
         raise InputError("runs=[]: has no runs; name run folders, or a pattern such as 'outputs/mvtec_*'")
@@ -44,6 +47,8 @@ def _report_of_several(cfg: DictConfig) -> Path:
     target = Path(cfg.output_dir or runs.new_folder(cfg.name))
     if (target / "config.yaml").exists():
         raise InputError(f"output_dir={target}: is the folder of a run, which has a report; name another folder")
+    if cfg.dry_run:
+        return plan.of_files(cfg, {"runs": ", ".join(map(str, folders))}, [str(target / "report.html")])
     run_files.check_writable(f"output_dir={cfg.output_dir or 'outputs'}", Path(cfg.output_dir or "outputs"))
     names = _short_names(folders)
     commands = {

@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Trainer
 
-from rgi.app import best_options, grid, launch, logs, run_files, runs, solve
+from rgi.app import best_options, grid, launch, logs, plan, run_files, runs, solve
 from rgi.app.options import image_set, make, prepare
 from rgi.app.search_options import CLEAN, FILES, PAINTED, SearchOptions, leaves, search_options
 from rgi.data.protocol import ImageSet, TestSet
@@ -68,8 +68,11 @@ def search(cfg: DictConfig) -> None:
     plain = _trial_config(cfg, options, {})
     _check_metric(cfg, options)
     scored = with_tests(images, _scored_tests(cfg, images, options))
-    solve.chosen_method(copy.deepcopy(plain), scored)  # its errors appear before work starts
     folder = Path(cfg.output_dir or f"outputs/search/{cfg.name}-{images.category}/{_preset()}")
+    if cfg.dry_run:
+        print(_plan(solve.plan_of(copy.deepcopy(plain), scored), options, folder))
+        return
+    solve.chosen_method(copy.deepcopy(plain), scored)  # its errors appear before work starts
     run_files.check_writable(f"output_dir={folder}", folder)
     study = Study(cfg, folder, options, _identity(plain, options))
     log.info("%s over %d %s", options.metric, len(scored.test()), options.scored_images)
@@ -80,6 +83,23 @@ def search(cfg: DictConfig) -> None:
             _run_trial(cfg, study, trial, scored)
         _write(cfg, study)
     _conclude(study, _write(cfg, study))
+
+
+def _plan(trial: plan.Plan, options: SearchOptions, folder: Path) -> plan.Plan:
+    """The plan of all trials from that of one with the options as typed; pruned trials take less."""
+    seconds = options.trials * trial.seconds
+    lines = [(topic, text) for topic, text in trial.lines if topic not in ("task", "time", "writes")]
+    of_all = f"at most about {plan.duration(seconds)} for {options.trials} trials"
+    return plan.Plan(
+        [
+            ("task", "search"),
+            ("metric", f"{options.metric} over {options.scored_images}"),
+            *lines,
+            ("time", f"about {plan.duration(trial.seconds)} for a trial, {of_all}"),
+            ("writes", f"{folder}/ with search.html, table.csv, experiment/best.yaml and a folder for each trial"),
+        ],
+        seconds,
+    )
 
 
 def _preset() -> str:

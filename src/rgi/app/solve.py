@@ -87,6 +87,11 @@ def plan_of_invert(cfg: DictConfig) -> plan.Plan:
     return _plan(cfg, *_checked(cfg, _solver_of(cfg)), scored=True)
 
 
+def plan_of(cfg: DictConfig, images: ImageSet) -> plan.Plan:
+    """The plan of the chosen method on a prepared dataset, see `chosen_method`."""
+    return _plan(cfg, images, chosen_method(cfg, images), scored=True)
+
+
 def _checked(cfg: DictConfig, solvers: dict[str, DictConfig]) -> tuple[ImageSet, Methods]:
     """The images and the methods, when all checks have passed."""
     configs = _configs(cfg, solvers)
