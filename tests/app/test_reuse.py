@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -282,11 +281,11 @@ def test_what_is_typed_counts_for_every_row(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     commands = []
 
-    def start(command: list[str], **_: object) -> subprocess.CompletedProcess:
+    def run_row(command: list[str], *_: object) -> str:
         commands.append(command)
-        return subprocess.CompletedProcess(command, 1, "", "error: not today")
+        return "not today"
 
-    monkeypatch.setattr("rgi.app.benchmark.subprocess.run", start)
+    monkeypatch.setattr("rgi.app.rows.run_row", run_row)
     for seed in (0, 1):
         assert in_process(monkeypatch, *TABLE, f"dataset.seed={seed}", "batch_size=8") == 0
     assert all({f"dataset.seed={seed}", "batch_size=8", "seed=0"} <= {*row} for seed, row in enumerate(commands))
