@@ -99,6 +99,7 @@ def table_variables(methods: list[MethodResults], same_images: bool) -> dict[str
         "kinds": kinds,
         "skipped": skipped,
         "settings": settings_table(methods),
+        "notes": list(dict.fromkeys(each.settings["note"] for each in methods if "note" in each.settings)),
     }
 
 

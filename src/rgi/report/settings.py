@@ -27,7 +27,7 @@ def settings_table(methods: list[MethodResults]) -> list[Row]:
     Args:
         methods: results of the methods. Without settings of any method, the table is empty.
     """
-    found = list(dict.fromkeys(name for one in methods for name in one.settings))
+    found = list(dict.fromkeys(name for one in methods for name in one.settings if name != "note"))  # below the title
     names = sorted(found, key=lambda name: list(LABELS).index(name) if name in LABELS else len(LABELS))
     return [
         (LABELS.get(name, name.replace("_", " ")), [(_text(name, one.settings.get(name)), False) for one in methods])
