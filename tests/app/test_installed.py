@@ -60,6 +60,7 @@ def test_the_wheel_has_the_configuration_and_the_shipped_generators(wheel):
         expected = {f"rgi/files/{file.relative_to(ROOT)}" for file in ROOT.glob(pattern)}
         assert expected
         assert expected <= names
+    assert "rgi/data/sets/magnetic_tile_published.txt" in names
 
 
 def test_the_installed_command_runs_in_any_folder(programs, tmp_path):

@@ -22,7 +22,7 @@ from rgi.validation import check, one_of
 FAMILY = "progressive"
 PUBLISHED_SCALE = 128
 SCALES = (16, 32, 64, PUBLISHED_SCALE)
-WIDTHS = (96, 96, 96, 48, 24)  # below the published scale: feature maps at 4, 8, ..., 64 pixels; the last ones fit less
+WIDTHS = (96, 96, 96, 48, 24)  # below the published scale: feature maps at 4, 8, ..., 64 pixels; smaller scales take the last
 LATENT_DIM = 96  # below the published scale
 PUBLISHED_LATENT_DIM = 512
 STEPS = 48_000  # steps at 4 pixels; each further scale of the progressive GAN has twice as many
@@ -50,8 +50,7 @@ def inversion(dataset: str, **choices: str) -> dict[str, Any]:
         choices: choices of further groups.
     """
     groups = [*_choices(dataset), *({f"override /{group}": choice} for group, choice in choices.items())]
-    weight = "${chain_critic_weight:${paper.critic_weight},${scale}}"
-    return {"defaults": groups, "solver": {"critic_weight": weight}} | _scaled(dataset)
+    return {"defaults": groups} | _scaled(dataset)
 
 
 def _choices(dataset: str) -> list[dict[str, str]]:
