@@ -22,7 +22,7 @@ from rgi.validation import check, one_of
 FAMILY = "progressive"
 PUBLISHED_SCALE = 128
 SCALES = (16, 32, 64, PUBLISHED_SCALE)
-WIDTHS = (96, 96, 96, 48, 24)  # below the published scale: feature maps at 4, 8, ..., 64 pixels; smaller scales take the last
+WIDTHS = (96, 96, 96, 48, 24)  # below the published scale, at 4, ..., 64 pixels; smaller scales take the last
 LATENT_DIM = 96  # below the published scale
 PUBLISHED_LATENT_DIM = 512
 STEPS = 48_000  # steps at 4 pixels; each further scale of the progressive GAN has twice as many
