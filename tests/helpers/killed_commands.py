@@ -70,6 +70,8 @@ def cases(home: Path) -> list[Case]:
     growing = [*train, "generator=progressive", "generator.options.widths=[4,4,2,2]", "steps=28"]
     solvers = ["map.kind=residual", "+solver@methods.rgi=rgi", "+solver@methods.anogan=anogan"]
     solvers += [f"methods.{name}.{each}" for name in ("rgi", "anogan") for each in ("iterations=8", "pool_size=8")]
+    own = ["experiment=folder_rrgi", f"generator.path={GENERATOR}", "trainer.accelerator=cpu", "batch_size=1"]
+    own += [*brief, "map.features=critic", "fit=tiles"]
     table = ["task=benchmark", "benchmark=demo", "benchmark.methods=[mean_image,pca]", "benchmark.seeds=[0]"]
     table += ["benchmark.sets=[{experiment:textures,options:[]}]", "dataset.test_images=3"]
     return [
@@ -78,6 +80,8 @@ def cases(home: Path) -> list[Case]:
         Case("pretrain further", compact),
         Case("encode", ["task=encode", "dataset=folder", *common, *encoder, "checkpoint_every=1"]),
         Case("calibrate", ["task=calibrate", "dataset=folder", *common], runs=0),
+        Case("calibrate pictures", ["task=calibrate", f"input={home / 'train'}", *own], runs=0),
+        Case("predict pictures", ["task=predict", f"input={home / 'root'}", *own], runs=0),
         Case("rgi", invert),
         Case("r_rgi with clean images", [*invert, "solver=r_rgi", "map.kind=normalised"]),
         Case("pca", ["dataset=folder", "baseline=pca", "baseline.components=4", *masked]),
