@@ -136,9 +136,9 @@ def test_test_images_do_not_wait_for_the_clean_images(files, tmp_path, decoded, 
     clean = images.train()
     everything = [clean[i] for i in range(len(clean))]
     clean = images.train()
-    clean.check([1, 7])
+    clean.check_files([1, 7])
     assert decoded[2:] == ["01.png", "07.png"]
-    part = clean.select([7, 1])
+    part = clean.choose([7, 1])
     assert len(part) == 2
     assert part[0].equal(everything[7])
     assert part[1].equal(everything[1])

@@ -67,5 +67,5 @@ def test_residuals_are_those_of_the_region():
     region = torch.zeros(1, 32, 32)
     region[..., 16:] = 1
     config = SolverConfig(iterations=1, pool_size=8)
-    levels = clean_residuals(gan, images, config), clean_residuals(gan, images, config, region)
+    levels = clean_residuals(gan, images, config), clean_residuals(gan, images, config, counted=region)
     assert levels[0]["0.99"] > 5 > levels[1]["0.999"]

@@ -37,7 +37,7 @@ def calibrate(cfg: DictConfig) -> None:
         print(plan.of_calibration(cfg, images, gan, config, path))
         return
     run_files.check_writable(f"generator.path={path}", path.parent)
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, images.counted)
+    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, counted=images.counted)
     if path != file:
         shutil.copyfile(file, path)
     store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)

@@ -90,7 +90,9 @@ def pretrain(cfg: DictConfig) -> None:
         card = store.read_card(target)
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
-        residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), calibration, images.counted)
+        residuals = clean_residuals(
+            gan, stack_images(held_out, CALIBRATION_IMAGES), calibration, counted=images.counted
+        )
         if plan is None:
             scores = scores_of_fit(gan, clean, held_out, cfg.judge.samples, cfg.seed)
             gan.card = dataclasses.replace(gan.card, quality=scores)

@@ -43,7 +43,7 @@ class CleanImages(Dataset[Tensor]):
     ) -> None:
         self.files, self.channels, self.resolution, self.box = files, channels, resolution, box
         self.reading = Reading(channels, resolution, box, patches, roi)
-        self._check_files, self._known = check, known
+        self._check, self._known = check, known
 
     def __len__(self) -> int:
         return len(self.files) * self.reading.per_file
@@ -55,7 +55,7 @@ class CleanImages(Dataset[Tensor]):
         """A batch of stored pixels, uint8 (B,C,H,W); float32 would need four times as many bytes."""
         return torch.from_numpy(self._pixels[indices])
 
-    def select(self, positions: Sequence[int]) -> Dataset[Tensor]:
+    def choose(self, positions: Sequence[int]) -> Dataset[Tensor]:
         """The images at these positions; of many files, only those of these images are decoded."""
         if "_pixels" in vars(self) or len(self.files) <= FEW_FILES:
             return Subset(self, positions)
@@ -65,14 +65,14 @@ class CleanImages(Dataset[Tensor]):
         part.files = [self.files[number] for number in numbers]
         return Subset(part, [place[position // size] + position % size for position in positions])
 
-    def check(self, positions: Sequence[int]) -> None:
+    def check_files(self, positions: Sequence[int]) -> None:
         """Check the files that are decoded for the images at these positions.
 
         Raises:
             InputError: a file is wrong.
         """
         numbers = range(len(self.files)) if len(self.files) <= FEW_FILES else self._numbers(positions)
-        self._check_files([self.files[number] for number in numbers])
+        self._check([self.files[number] for number in numbers])
 
     def _numbers(self, positions: Sequence[int]) -> list[int]:
         """The numbers of the files of the images at these positions, in ascending order."""

@@ -91,7 +91,7 @@ def selected(images: Dataset[Tensor], positions: Sequence[int]) -> Dataset[Tenso
         images: dataset of images (C,H,W).
         positions: positions in the dataset.
     """
-    return images.select(positions) if hasattr(images, "select") else Subset(images, positions)
+    return images.choose(positions) if hasattr(images, "choose") else Subset(images, positions)
 
 
 def check_selected(images: Dataset[Tensor], positions: Sequence[int]) -> None:
@@ -104,8 +104,8 @@ def check_selected(images: Dataset[Tensor], positions: Sequence[int]) -> None:
     Raises:
         InputError: a file is wrong.
     """
-    if hasattr(images, "check"):
-        images.check(positions)
+    if hasattr(images, "check_files"):
+        images.check_files(positions)
 
 
 def stack_images(images: Dataset[Tensor], limit: int | None = None) -> Tensor:
