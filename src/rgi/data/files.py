@@ -102,7 +102,7 @@ class FileSet(ABC):
         """Decode and check images and masks that have changed since their last check, see `rgi.data.checked`.
 
         Args:
-            training: whether all clean images are checked; otherwise `CleanImages.check_files` checks those that are used.
+            training: whether all clean images are checked; without, `CleanImages.check_files` checks those in use.
             tests: whether the test images are checked.
 
         Raises:
