@@ -41,7 +41,7 @@ class CleanPictures:
         files: pictures to learn from.
     """
 
-    category = ""
+    category, counted = "", None
 
     def __init__(self, plan: Plan, files: list[Path]) -> None:
         self.tiles = CleanTiles(files, plan.fit)
