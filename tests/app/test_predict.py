@@ -161,6 +161,32 @@ def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, 
         run("predict", "photos")
 
 
+def test_what_lies_outside_a_region_does_not_count(run):
+    """The two pictures differ on the left, and the right counts."""
+    for seed, name in enumerate("ab"):
+        write(f"pair/{name}.png", (64, 32), 5)
+        with Image.open(f"pair/{name}.png") as picture:
+            picture.paste((255 * seed,) * 3, (0, 0, 20, 32))
+            picture.save(f"pair/{name}.png")
+    Image.new("L", (64, 32), 255).save("all.png")
+    with Image.open("all.png") as region:
+        region.paste(0, (0, 0, 34, 32))
+        region.save("right.png")
+    scores = []
+    for roi in ("all.png", "right.png"):
+        run("predict", "pair", **{"fit": "tiles", "dataset.roi": roi, "output_dir": roi[:-4], "map.sigma": 0})
+        with Path(roi[:-4], "predictions.csv").open(newline="") as file:
+            scores.append([float(row["score"]) for row in csv.DictReader(file)])
+    assert scores[0][0] != scores[0][1]
+    assert max(scores[1]) < min(scores[0])
+    assert OmegaConf.load("right/config.yaml").roi.startswith("right.png ")
+    for name in ("a", "b"):
+        heat = np.asarray(Image.open(f"right/overlay/{name}.png").convert("L"))
+        plain = np.asarray(Image.open(f"pair/{name}.png").convert("L"))
+        assert np.array_equal(heat[:, :34], plain[:, :34])
+        assert not np.array_equal(heat[:, 34:], plain[:, 34:])
+
+
 @pytest.mark.parametrize(
     ("task", "source", "options", "message"),
     [
@@ -178,6 +204,7 @@ def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, 
             {"generator.path": "none"},
             "generator.path=none: no such file; name a trained generator",
         ),
+        ("predict", "photos", {"dataset.roi": "none.png"}, "dataset.roi=none.png: no such file; name a mask file"),
         ("calibrate", "photos", {}, "input=photos: 3 clean pictures are too few; add some, at least 8"),
         (
             "calibrate",

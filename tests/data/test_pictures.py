@@ -1,5 +1,6 @@
 """Pictures of any size: which files they are, how they are brought to a generator's size, and that they stream."""
 
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakSet
 
@@ -112,6 +113,26 @@ def test_few_pictures_are_in_memory(tmp_path, monkeypatch):
     for _ in TileStream({str(number): path for number in range(60)}, TILES, 4, print):
         most = max(most, len(alive))
     assert 4 <= most <= 9  # at most two batches and the next picture
+
+
+def test_only_a_region_counts(tmp_path):
+    path, roi = write(tmp_path / "a.png", 128, 64), tmp_path / "roi.png"
+    region = np.zeros((64, 128), np.uint8)
+    region[:, :72] = 255
+    Image.fromarray(region).save(roi)
+    inside = Picture("a", path, replace(TILES, roi=roi)).counted
+    assert inside.equal(torch.from_numpy(region > 127))
+    assert Picture("a", path, replace(WHOLE, roi=roi)).counted.equal(inside[::2, ::2])
+    tiles, every = CleanTiles([path, path], replace(TILES, roi=roi)), Picture("a", path, TILES)
+    counted = [number for number in range(len(every.tiling)) if every.tiling.place(number)[1].start + 16 <= 72]
+    assert 0 < len(counted) < len(every.tiling)
+    assert len(tiles) == 2 * len(counted)
+    assert tiles[len(tiles) - 1].equal(every.tile(counted[-1]))
+    region[:, 8:] = 0
+    Image.fromarray(region).save(tmp_path / "narrow.png")
+    assert len(CleanTiles([path], replace(TILES, roi=tmp_path / "narrow.png"))) == len(every.tiling)
+    with pytest.raises(InputError, match=r"roi\.png: has 128x64 pixels but .*b\.png has 64x64; save the region in the"):
+        Picture("b", write(tmp_path / "b.png", 64, 64), replace(TILES, roi=roi))
 
 
 def test_clean_tiles_are_the_tiles_of_all_pictures(tmp_path):

@@ -131,7 +131,8 @@ def _solve(
     waiting = {name: path for name, path in files.items() if stored_fingerprint(results, name) != states[name]}
 
     def finish(solved: Solved) -> None:
-        values = solved.map.flatten().numpy()
+        counted = solved.picture.counted
+        values = (solved.map.flatten() if counted is None else solved.map[counted]).numpy()
         chosen = np.linspace(0, len(values) - 1, min(len(values), calibration.PIXELS)).astype(int)
         result = {"score": np.float64(solved.score), "pixels": values[chosen]}
         name = solved.picture.name

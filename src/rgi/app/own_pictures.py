@@ -12,7 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from rgi.app.options import find_generator, make, path_option, solver_config
+from rgi.data.cache import file_hash
+from rgi.data.listing import expanded
 from rgi.data.pictures import FITS, Fit, find_pictures, is_square
+from rgi.data.region import check_region
 from rgi.errors import InputError
 from rgi.evaluation.calibration import Calibration, calibration_file, load_calibration
 from rgi.generators import places, store
@@ -53,6 +56,7 @@ class Plan:
         combined = cfg.map.kind == "combined"
         return {
             "fit": self.fit.kind,
+            "dataset.roi": cfg.get("roi"),
             "map.kind": cfg.map.kind,
             "map.features": cfg.map.features if combined else None,
             "map.sigma": cfg.map.sigma,
@@ -75,7 +79,7 @@ class Plan:
 def make_plan(cfg: DictConfig) -> Plan:
     """Pictures, generator and method, after checks of all options.
 
-    The options of the dataset leave the configuration, because they decide nothing.
+    The options of the dataset leave the configuration, except ``dataset.roi``, because they decide nothing.
 
     Raises:
         InputError: an option is wrong, there are no pictures, or the generator is missing.
@@ -98,18 +102,30 @@ def make_plan(cfg: DictConfig) -> Plan:
         raise InputError(f"generator.path={path}: no such file; name a trained generator, or one of {known}")
     gan = store.load_gan(source)
     OmegaConf.update(cfg, "generator.path", str(path))
-    OmegaConf.update(cfg, "dataset", None)
+    roi = _take_region(cfg)
     file = calibration_file(places.own_file(source))
     calibration = load_calibration(file) if cfg.task == "predict" and file.is_file() else None
     kind = cfg.fit
     if kind == AUTO:
         kind = fit_of(gan.card) if calibration is None else calibration.settings.get("fit")
-    fit = Fit(kind, gan.card.channels, gan.card.resolution, gan.card.patch or gan.card.resolution)
+    fit = Fit(kind, gan.card.channels, gan.card.resolution, gan.card.patch or gan.card.resolution, roi)
     if cfg.fit == AUTO and calibration is None:
         _tell_aspect(files, kind)
     cfg.fit = kind
     command = f"rgi task=calibrate input=FOLDER_OF_CLEAN_PICTURES {shlex.quote(f'generator.path={path}')}"
     return Plan(files, gan, config, fit, calibration, file, f"calibrate with: {command}")
+
+
+def _take_region(cfg: DictConfig) -> Path | None:
+    """The region of interest, checked. Of the dataset's options, it alone stays in the configuration, with its hash."""
+    given = OmegaConf.select(cfg, "dataset.roi")
+    OmegaConf.update(cfg, "dataset", None)
+    if given is None:
+        return None
+    roi = expanded(str(given))
+    check_region(roi)
+    OmegaConf.update(cfg, "roi", f"{given} {file_hash(roi)[:8]}", force_add=True)
+    return roi
 
 
 def fit_of(card: Card) -> str:

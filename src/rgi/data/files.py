@@ -17,7 +17,6 @@ from rgi.data.clean_images import CleanImages
 from rgi.data.images import (
     MIN_SIDE,
     Box,
-    check_mask_content,
     check_mask_size,
     read_image,
     read_mask,
@@ -26,6 +25,7 @@ from rgi.data.images import (
     whole_box,
 )
 from rgi.data.listing import Sample, expanded
+from rgi.data.region import check_region, check_region_size
 from rgi.errors import InputError
 from rgi.validation import Allowed, Name, Text, checked, integer, one_of
 
@@ -146,23 +146,13 @@ class FileSet(ABC):
                     f"{path}: has only {shown((right - left, bottom - top))} pixels, less than a patch of "
                     f"{shown((self.patch,) * 2)}; remove the file, or choose a smaller dataset.patch"
                 )
-            if self._roi_size not in (None, size):
-                raise InputError(
-                    f"dataset.roi={self.roi}: has {shown(self._roi_size)} pixels but {path} has {shown(size)}; save "
-                    "the region in the size of the pictures"
-                )
+            if self.roi is not None:
+                check_region_size(self.roi, self._roi_size, path, size)
         return facts
 
     @cached_property
     def _roi_size(self) -> tuple[int, int] | None:
-        if self.roi is None:
-            return None
-        if not self.roi.is_file():
-            raise InputError(f"dataset.roi={self.roi}: no such file; name a mask file, white = counts")
-        size = check_mask_content(self.roi)
-        if not read_mask(self.roi, None)[1]:
-            raise InputError(f"dataset.roi={self.roi}: is black, so nothing counts; save what counts as white")
-        return size
+        return None if self.roi is None else check_region(self.roi)
 
     def train(self) -> CleanImages:
         """Clean training images (C,H,W) in [-1, 1].

@@ -2,7 +2,7 @@
 
 import glob
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rgi.data.images import open_image, scale_pixels
+from rgi.data.images import open_image, scale_pixels, upright_size
 from rgi.data.listing import SUFFIXES, expanded, named_by_stem, walk
+from rgi.data.region import check_region_size, resized_region
 from rgi.data.tiles import Tiling
 from rgi.errors import InputError
 
@@ -65,12 +66,14 @@ class Fit:
         channels: number of channels of the generator.
         side: height and width of its images in pixels.
         patch: side in pixels of the square of a picture that a tile shows, for ``tiles``.
+        roi: mask file of the pixels that count, white = counts, in the size of the pictures; None for all.
     """
 
     kind: str
     channels: int
     side: int
     patch: int
+    roi: Path | None = None
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height to which a picture is resized before it is cut into tiles."""
@@ -97,6 +100,7 @@ class Picture:
         name: name of the picture.
         pixels: the whole picture, uint8 (C,H,W).
         tiling: places of its tiles in the resized picture.
+        counted: region of the resized picture that counts, (h,w) of bool; None for all.
 
     Args:
         name: name of the picture.
@@ -104,7 +108,8 @@ class Picture:
         fit: how the picture is brought to the size of the generator.
 
     Raises:
-        InputError: the file is no valid image (see `rgi.data.images.check_image`), or is smaller than a tile.
+        InputError: the file is no valid image (see `rgi.data.images.check_image`), is smaller than a tile, or has not
+            the size of the region.
     """
 
     def __init__(self, name: str, path: Path, fit: Fit) -> None:
@@ -115,6 +120,10 @@ class Picture:
                 f"{path}: has {image.width}x{image.height} pixels, and a tile shows {fit.patch}x{fit.patch}; use a "
                 "larger picture, or add fit=whole to enlarge it"
             )
+        self.counted = None
+        if fit.roi is not None:
+            self.counted, size = resized_region(fit.roi, width, height)
+            check_region_size(fit.roi, size, path, image.size)
         self.name, self.pixels = name, _array(image)
         self.tiling = Tiling(height, width, fit.side)
         self._resized = torch.from_numpy(_array(image.resize((width, height), Image.Resampling.BICUBIC)))
@@ -205,6 +214,8 @@ def _batch(places: list[tuple[Picture, int]]) -> TileBatch:
 class CleanTiles(Dataset[Tensor]):
     """The tiles (C,side,side) of clean pictures, one picture after another; the newest picture stays in memory.
 
+    With a region, these are the tiles of which at least half counts; if there are none, all tiles.
+
     Args:
         files: pictures.
         fit: how a picture is brought to the size of the generator.
@@ -213,7 +224,8 @@ class CleanTiles(Dataset[Tensor]):
     def __init__(self, files: list[Path], fit: Fit) -> None:
         self.fit, self.newest = fit, (-1, None)
         self.files = files
-        self.ends = np.cumsum([tile_count(path, fit) for path in files])
+        self.numbers = [_counted_tiles(path, fit) for path in files]
+        self.ends = np.cumsum([len(numbers) for numbers in self.numbers])
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -223,4 +235,14 @@ class CleanTiles(Dataset[Tensor]):
         if self.newest[0] != number:
             self.newest = number, Picture("", self.files[number], self.fit)
         start = self.ends[number - 1] if number else 0
-        return self.newest[1].tile(int(index - start))
+        return self.newest[1].tile(self.numbers[number][int(index - start)])
+
+
+def _counted_tiles(path: Path, fit: Fit) -> Sequence[int]:
+    """Numbers of the tiles of a picture of which at least half counts; of all tiles if there are none."""
+    every = range(tile_count(path, fit))
+    if fit.roi is None or not every:
+        return every
+    width, height = fit.size(*upright_size(path))
+    tiling, region = Tiling(height, width, fit.side), resized_region(fit.roi, width, height)[0].float()
+    return [number for number in every if region[tiling.place(number)].mean() >= 0.5] or every

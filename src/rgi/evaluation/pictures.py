@@ -27,7 +27,7 @@ class Solved:
         picture: the picture.
         restored: restored picture (C,h,w).
         mask: estimated mask (h,w).
-        map: anomaly map (h,w).
+        map: anomaly map (h,w); 0 where nothing counts.
         seconds: time of its tiles.
     """
 
@@ -88,7 +88,9 @@ class PictureModule(InversionModule):
             canvas.add(number, tile, seconds)
             if not canvas.missing:
                 del self.unfinished[picture]
-                self.finish(Solved(picture, canvas.values[:-2], canvas.values[-2], canvas.values[-1], canvas.seconds))
+                *restored, mask, heat = canvas.values
+                heat = heat if picture.counted is None else heat * picture.counted
+                self.finish(Solved(picture, torch.stack(restored), mask, heat, canvas.seconds))
         return names
 
 
