@@ -42,7 +42,10 @@ def test_a_file_a_folder_and_a_pattern_name_pictures(tmp_path, monkeypatch):
         ("nowhere", "input=nowhere: no such file or folder; correct the path"),
         ("*.png", r"input=\*\.png: no picture matches .*; name a file, a folder, or a pattern such as"),
         ("clips", "no picture matches"),
-        ("clips/clip.MP4", r"clip\.MP4 is a video; extract its frames .*: ffmpeg -i clip\.MP4 frames/%06d\.png"),
+        (
+            "clips/clip.MP4",
+            r"clip\.MP4 is a video; extract its frames with `mkdir frames && ffmpeg -i clips/clip\.MP4 frames/%06d",
+        ),
         ("twice", r"b\.png: has the same name as b\.jpg"),
     ],
 )

@@ -161,7 +161,7 @@ def of_pictures(cfg: DictConfig, module: PictureModule, fit: Fit, files: Sequenc
     few = torch.zeros(measure.sample(device, cfg.batch_size), card.channels, card.resolution, card.resolution)
     cost = measure.inversion(module.gan, module.config, few.to(device))
     memory = measure.used_memory(device) + measure.inversion_memory(module.gan, module.config, cfg.batch_size, None)
-    if module.clean is not None:
+    if module.clean is not None and module.clean.feature_map is not None:
         scored = measure.timed(lambda: module.clean.combined(few.to(device), few[:, 0].to(device), cfg.map.sigma))
         cost = measure.Cost(cost.once, cost.each + scored / len(few))
     tiles = sum(counts)

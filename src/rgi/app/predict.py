@@ -46,7 +46,7 @@ def predict_pictures(cfg: DictConfig) -> None:
     folder = runs.open_run(cfg)
     table = Predictions(folder, _threshold(cfg, plan))
     waiting = table.unfinished(plan.files)
-    log.info("%d pictures, of which %d are finished; %s", *_counts(plan, waiting), plan.fit.describe())
+    log.info("%s; %s", _counts(plan, waiting), plan.fit.describe())
     data = PictureData(waiting, plan.fit, cfg.batch_size, _refusal(plan, table))
     solve_pictures(module, trainer, data, _writer(plan, table, _colours(cfg, plan)))
     if trainer.is_global_zero:
@@ -131,8 +131,13 @@ def _refusal(plan: Plan, table: Predictions) -> Callable[[str, str], None]:
     return refuse
 
 
-def _counts(plan: Plan, waiting: dict[str, Path]) -> tuple[int, int]:
-    return len(plan.files), len(plan.files) - len(waiting)
+def _counts(plan: Plan, waiting: dict[str, Path]) -> str:
+    finished = len(plan.files) - len(waiting)
+    return _pictures(len(plan.files)) + (f", of which {finished} are finished" if finished else "")
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture" + "s" * (count != 1)
 
 
 def _summarise(plan: Plan, table: Predictions) -> None:
@@ -141,7 +146,7 @@ def _summarise(plan: Plan, table: Predictions) -> None:
     failed = [row for row in rows if row["error"]]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("good", "defective")}
     known = [f"{count} {verdict}" for verdict, count in counts.items() if table.threshold is not None]
-    print(", ".join([f"{len(rows)} pictures", *known, *([f"{len(failed)} failed"] if failed else [])]))
+    print(", ".join([_pictures(len(rows)), *known, *([f"{len(failed)} failed"] if failed else [])]))
     print(table.file)
     if not failed:
         return

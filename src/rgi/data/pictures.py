@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ def _complaint(files: list[Path]) -> str:
     """Why none of the files is a picture, with the remedy."""
     video = next((file for file in files if file.suffix.lower() in VIDEOS), None)
     if video is not None:
-        return f"{video.name} is a video; extract its frames to a folder first: ffmpeg -i {video.name} frames/%06d.png"
+        command = f"mkdir frames && ffmpeg -i {shlex.quote(str(video))} frames/%06d.png"
+        return f"{video.name} is a video; extract its frames with `{command}`, and add input=frames"
     return f"no picture matches ({', '.join(SUFFIXES)}); name a file, a folder, or a pattern such as 'photos/**/*.png'"
 
 
