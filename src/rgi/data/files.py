@@ -102,7 +102,8 @@ class FileSet(ABC):
         """Decode and check images and masks that have changed since their last check, see `rgi.data.checked`.
 
         Args:
-            training: whether all clean images are checked; without, `CleanImages.check_files` checks those in use.
+            training: whether all clean images are checked; without, only a few clean images are: of many,
+                `CleanImages.check_files` checks those that are used.
             tests: whether the test images are checked.
 
         Raises:
@@ -112,6 +113,8 @@ class FileSet(ABC):
         files = self.training_files()
         if training:
             self._check_clean(files)
+        elif files:
+            self._clean(files).check_files([])  # if they are few, all of them
         if tests:
             self._check_tests(self.samples())
 

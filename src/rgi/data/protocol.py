@@ -37,7 +37,7 @@ class ImageSet(Protocol):
         """Check data before work starts.
 
         Args:
-            training: whether all clean images are checked; otherwise `check_selected` checks those that are used.
+            training: whether all clean images are checked; otherwise, of many, `check_selected` checks those in use.
             tests: whether the test images are checked.
 
         Raises:

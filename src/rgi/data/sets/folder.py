@@ -65,7 +65,7 @@ class Folder(FileSet):
     def _samples(self) -> list[Sample]:
         self._check_apart()
         if self.root is None:
-            raise InputError("dataset.root: not given; add dataset.root=FOLDER_OF_TEST_IMAGES")
+            raise InputError("dataset.root: not given; add dataset.root=...")
         images = images_by_stem(self.root, f"dataset.root={self.root}")
         if self.masks is None:
             samples = [Sample(name, path) for name, path in images.items()]
