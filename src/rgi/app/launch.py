@@ -13,6 +13,7 @@ from pathlib import Path
 from rgi.errors import InputError
 
 INTERVAL = 0.1  # seconds between two looks for a value
+STEP = ("SLURM_NTASKS", "SLURM_STEP_ID")  # variables by which this module and Lightning know srun
 _jobs = 0  # number of jobs whose folder is known to all processes
 
 
@@ -27,7 +28,14 @@ def launcher() -> str | None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun"
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as in Lightning
-    return "srun" if {"SLURM_NTASKS", "SLURM_STEP_ID"} <= os.environ.keys() and not interactive else None
+    return "srun" if {*STEP} <= os.environ.keys() and not interactive else None
+
+
+def leave_single_step() -> None:
+    """Forget srun if it has started this process alone, which then is like one that was started by hand."""
+    if os.environ.get("SLURM_NTASKS") == "1":
+        for name in STEP:
+            os.environ.pop(name, None)
 
 
 def processes() -> tuple[int, int]:

@@ -20,7 +20,7 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from rgi.app import run_files
+from rgi.app import launch, run_files
 from rgi.errors import InputError
 
 INTERVAL = 0.1  # seconds between two looks for rows that have ended
@@ -46,7 +46,8 @@ def run_row(command: list[str], folder: Path, variables: dict[str, str] | None =
     if run_files.is_finished(folder):
         return None
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env={**os.environ, **(variables or {})}, **quiet) as process:
+    inherited = {name: value for name, value in os.environ.items() if name not in launch.STEP}  # of submitit's srun
+    with subprocess.Popen(command, env=inherited | (variables or {}), **quiet) as process:
         _running.append(process)
         try:
             if _stopped.is_set():

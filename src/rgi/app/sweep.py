@@ -102,6 +102,7 @@ class SweepTable(Callback):
             _worker[:] = [config.hydra.runtime.choices["hydra/launcher"]]
             sys.argv = self.command
             grid.register()
+            launch.leave_single_step()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Record the folder and the options of the job, and its error; `rgi.app.main.run_task` returns the error."""
