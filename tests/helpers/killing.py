@@ -11,6 +11,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ import pytest
 from helpers.command_line import LIMIT, ROOT
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from tqdm import tqdm
 
-from rgi.app import benchmark, runs
+from rgi.app import rows, runs
 
 PRELOADED = (
     "rgi.app.main",
@@ -153,7 +155,7 @@ def _run(folder: Path, arguments: list[str], kill: Kill | None, counter: Any) ->
         signal.signal(number, signal.SIG_DFL)  # until the program sets its own
     os.environ["RGI_CACHE"] = str(folder / "cache")
     sys.argv = [str(ROOT / "run.py"), *arguments]
-    benchmark.subprocess = ForkedRows
+    rows.subprocess = ForkedRows
     die_at_operation(kill, folder, counter)
     runpy.run_path(sys.argv[0], run_name="__main__")
 
@@ -163,22 +165,37 @@ class ForkedRows:
 
     DEVNULL, PIPE = subprocess.DEVNULL, subprocess.PIPE
 
-    @staticmethod
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess:
-        """The row of a benchmark; like `subprocess.run`, it kills the row if this process is stopped."""
-        row = multiprocessing.get_context("fork").Process(target=_row, args=(command[1:],))
-        row.start()
-        try:
-            row.join()
-        except BaseException:
-            row.kill()
-            row.join()
-            raise
-        return subprocess.CompletedProcess(command, row.exitcode, "", f"see {OUTPUT}")
+    class Popen:
+        """The row of a benchmark."""
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            self.process = multiprocessing.get_context("fork").Process(target=_row, args=(command[1:],))
+            self.process.start()
+
+        def __enter__(self) -> "ForkedRows.Popen":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.process.join()
+
+        def communicate(self) -> tuple[str, str]:
+            """Wait for the end of the row."""
+            self.process.join()
+            return "", f"see {OUTPUT}"
+
+        def terminate(self) -> None:
+            """End the row."""
+            self.process.terminate()
+
+        @property
+        def returncode(self) -> int | None:
+            """Exit status of the row."""
+            return self.process.exitcode
 
 
 def _row(arguments: list[str]) -> None:
     """The forked process of a row: it inherits neither locks nor a configuration."""
+    tqdm.set_lock(threading.RLock())  # another thread of the benchmark may have held the old one
     nowhere = os.open(os.devnull, os.O_RDWR)
     for lock in [each for each in psutil.Process().open_files() if each.path.endswith(".lock")]:
         os.dup2(nowhere, lock.fd)  # to unlock it here would unlock it in the benchmark
@@ -186,7 +203,14 @@ def _row(arguments: list[str]) -> None:
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
     sys.argv = arguments
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    status = 0
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)  # Python would wait for the benchmark's threads, which a fork does not have
 
 
 def die_at_operation(kill: Kill | None, folder: Path, counter: Any) -> None:
