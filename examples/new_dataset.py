@@ -38,6 +38,8 @@ class Pictures(Dataset[Tensor]):
 class Holes(Dataset[Batch]):
     """Test pictures, each a batch of one; every other picture has a dark hole of 8 x 8 pixels."""
 
+    equal_sizes = True
+
     def __init__(self, count: int) -> None:
         self.clean = Pictures(10_000, count)
         self.names = [f"{'hole' if number % 2 else 'good'}/{number:03d}" for number in range(count)]
@@ -57,13 +59,13 @@ class Holes(Dataset[Batch]):
 class Stripes:
     """The dataset; its arguments are the options of ``dataset`` on the command line."""
 
-    name, category, terms = "stripes", "stripes", "Made by this module; do what you like."
-    channels = 1
+    name, category, terms, note = "stripes", "stripes", "Made by this module; do what you like.", ""
+    channels, patch, counted = 1, 0, None  # grey; whole pictures; all pixels count
 
     def __init__(self, resolution: int = SIZE, channels: int = 1, test_images: int = 20) -> None:
         self.resolution, self.test_images = SIZE, test_images
 
-    def prepare(self) -> None:
+    def prepare(self, training: bool = True, tests: bool = True) -> None:
         """There are no files to check."""
 
     def train(self) -> Pictures:

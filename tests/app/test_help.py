@@ -37,6 +37,9 @@ def test_the_help_has_every_file_in_a_line_of_its_own(tmp_path, monkeypatch, cap
     for pattern in (pattern for family in families().values() for pattern in family):
         assert f"      {pattern}" in lines
     listed = " ".join(out[out.index("Other groups") : out.index("Flags of")].split())
-    for folder in (path for path in CONF.rglob("*") if path.is_dir() and "experiment" not in path.parts):
+    for folder in (
+        path for path in CONF.rglob("*") if path.is_dir() and not {"experiment", "hydra", "sweep"} & {*path.parts}
+    ):
         choices = re.search(rf" {folder.relative_to(CONF)}= (.+?)(?= \S+=|$)", listed)[1]
         assert {path.stem for path in folder.glob("*.yaml")} <= set(choices.split(", "))
+    assert "launcher= basic, joblib, slurm" in listed

@@ -8,6 +8,7 @@ import torch
 from helpers.command_line import in_process
 from helpers.tiny_gan import tiny_gan
 from helpers.tiny_sets import write_generator, write_mvtec
+from PIL import Image
 
 from rgi import SolverConfig
 from rgi.app import measure
@@ -26,6 +27,8 @@ NEW = (
 )
 ENCODER = "generator.encoder.steps=3 generator.encoder.width=2 generator.encoder.max_width=4"
 METHODS = "+solver@methods.rgi=rgi +solver@methods.anogan=anogan methods.rgi.iterations=2 methods.anogan.iterations=2"
+PHOTOS = f"input=photos {GAN} {QUICK} solver.tune_from=0"
+SEARCH = "search=rgi search.trials=3 search.images=[2]"
 ROWS = (
     f"benchmark.sets=[{{experiment:mvtec,options:[]}}] benchmark.methods=[mean_image] benchmark.options=[] {SET} {GAN}"
 )
@@ -41,6 +44,7 @@ COMMANDS = {  # command of each task, and lines of its plan
     "encode": (f"{GAN} {ENCODER}", ["training 3 steps of 64 samples", "writes gan.safetensors"]),
     "calibrate": (f"{SET} {GAN} {QUICK}", ["images 2 held-out", "writes gan.json"]),
     "convert": (f"source={GOLDEN} target=new.safetensors", ["progressive, 32 pixels", "writes new.safetensors"]),
+    "search": (f"{SET} {GAN} {QUICK} {SEARCH}", ["rgi 3 steps", "for 3 trials", "writes outputs/search/"]),
     "benchmark": (f"benchmark=demo {ROWS}", ["rows 2, 0 of them finished", "mvtec_mean_image 2 seeds, about"]),
 }
 
@@ -50,8 +54,16 @@ def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write_mvtec(folder / "mvtec")
     write_generator(folder / "gan.safetensors", resolution=32)
+    (folder / "photos").mkdir()
+    for number in range(8):
+        Image.new("L", (40, 40), 20 * number).save(folder / f"photos/{number}.png")
     (folder / "run/results").mkdir(parents=True)
-    for name, content in {"metrics.json": '{"rgi": {}}', "per_image.csv": "", "config.yaml": "name: x"}.items():
+    for name, content in {
+        "metrics.json": '{"rgi": {}}',
+        "per_image.csv": "",
+        "config.yaml": "name: x",
+        "environment.json": "{}",
+    }.items():
         (folder / "run" / name).write_text(content)
     return folder
 
@@ -59,14 +71,30 @@ def home(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_plan_and_writes_nothing(task, home, monkeypatch, capsys):
     command, expected = COMMANDS[task]
+    check_plan(f"task={task} {command}", expected, home, monkeypatch, capsys)
+
+
+def check_plan(command, expected, home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     before = sorted(home.rglob("*"))
-    assert in_process(monkeypatch, f"task={task}", "dry_run=true", *shlex.split(command)) == 0
+    assert in_process(monkeypatch, *shlex.split(command), "dry_run=true") == 0
     assert sorted(home.rglob("*")) == before
     plan = " ".join(capsys.readouterr().out.split())
-    assert plan.startswith(f"task {task} ")
+    assert plan.startswith(f"{command.partition(' ')[0].replace('=', ' ')} ")
     for line in expected:
         assert line in plan
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (f"task=predict {PHOTOS}", ["pictures 8 in 8 tiles", "with predictions.csv, restored/, mask/, overlay/"]),
+        (f"task=calibrate {PHOTOS} map.kind=residual", ["pictures 8 in 8 tiles", "writes gan"]),
+        ("task=report runs=run", ["runs run", "report.html"]),
+    ],
+)
+def test_plans_for_own_pictures_and_several_runs(command, expected, home, monkeypatch, capsys):
+    check_plan(command, expected, home, monkeypatch, capsys)
 
 
 def test_a_dry_run_makes_the_checks_of_a_run(home, monkeypatch, capsys):

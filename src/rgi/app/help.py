@@ -11,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from rgi.app import grid
+from rgi.app import arguments, grid
 
 WIDTH = 120  # of the terminal
 KINDS = {  # further families: beginning or ending of the names
@@ -19,6 +19,7 @@ KINDS = {  # further families: beginning or ending of the names
     "your own pictures": "folder_",
 }
 OTHERS = "others"
+ELSEWHERE = ("hydra", "experiment", "sweep")  # folders that are no groups of options; conf/sweep is read by W&B
 
 
 def register() -> None:
@@ -43,13 +44,17 @@ def groups() -> str:
     """All other groups with their choices, one line each; a group in another one has a slash."""
     loader = GlobalHydra.instance().config_loader()
     found = []
-    waiting = [name for name in loader.list_groups("") if name not in ("hydra", "experiment")]
+    waiting = [name for name in loader.list_groups("") if name not in ELSEWHERE]
     while waiting:
         group = waiting.pop(0)
         waiting[:0] = [f"{group}/{inner}" for inner in loader.list_groups(group)]
-        choices = f"{group + '=':<21} {', '.join(loader.get_group_options(group))}"
-        found += textwrap.wrap(choices, WIDTH, initial_indent="  ", subsequent_indent=24 * " ", break_on_hyphens=False)
-    return "\n".join(found)
+        found.append((group, loader.get_group_options(group)))
+    found.append(("launcher", loader.get_group_options(arguments.LAUNCHER)))
+    lines = []
+    for group, options in sorted(found):
+        choices = f"{group + '=':<21} {', '.join(options)}"
+        lines += textwrap.wrap(choices, WIDTH, initial_indent="  ", subsequent_indent=24 * " ", break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def _by_kind(names: list[str]) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ A task makes all its checks first, as before a run. Then its plan measures a few
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ from rgi.app.options import make
 from rgi.data.batch import Batch
 from rgi.data.images import parallel_map
 from rgi.data.pictures import Fit, tile_count
-from rgi.data.protocol import ImageSet
+from rgi.data.protocol import ImageSet, TestSet, evenly_spaced
+from rgi.data.tiles import Tiling
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.clean_images import (
@@ -90,15 +92,17 @@ def of_methods(cfg: DictConfig, images: ImageSet, modules: list[TestModule], sco
     """
     tests, trainer = images.test(), make(cfg, "trainer", logger=False)
     device, processes = trainer.strategy.root_device, trainer.world_size
-    few = Batch.collate([tests[i] for i in range(min(len(tests), measure.sample(device, cfg.batch_size)))]).to(device)
-    extra = len(threshold_images(images, cfg.map.false_positive_rate)) if scored else 0
+    few, tiles = _sample(tests, measure.sample(device, cfg.batch_size), images.resolution)
+    few = few.to(device)
+    held_out = threshold_images(images, cfg.map.false_positive_rate) if scored else None
+    extra = 0 if held_out is None else len(held_out)
     methods, seconds, memory = [], 0.0, 0.0
     for module in modules:
         module.to(device)
         cost, inverted, needed = (_of_baseline if isinstance(module, BaselineModule) else _of_inversion)(
             cfg, images, module, few
         )
-        time = cost.of(len(tests) + extra + inverted) / processes
+        time = cost.of(len(tests) * tiles + extra + inverted) / processes
         beside = " and ".join(text for text in (_count(extra, "held-out"), _count(inverted, "clean")) if text)
         methods.append((module.method, f"{_steps(module)}about {duration(time)}{beside and f', with {beside} images'}"))
         seconds, memory = seconds + time, max(memory, needed)
@@ -114,6 +118,16 @@ def of_methods(cfg: DictConfig, images: ImageSet, modules: list[TestModule], sco
         ("writes", run_files(cfg, SCORED)),
     ]
     return Plan(lines, seconds)
+
+
+def _sample(tests: TestSet, count: int, side: int) -> tuple[Batch, float]:
+    """A few test images, or tiles of them, and the mean number of tiles of a test image."""
+    part = [tests[i] for i in evenly_spaced(len(tests), count)]
+    tiles = fmean(len(Tiling(*each.observed.shape[-2:], side)) for each in part)
+    observed = torch.cat([each.observed[..., :side, :side] for each in part])
+    known = all(each.mask is not None for each in part)
+    mask = torch.cat([each.mask[..., :side, :side] for each in part]) if known else None
+    return Batch(observed, mask, None, [each.name[0] for each in part], [""] * len(part)), tiles
 
 
 def _of_inversion(
@@ -138,7 +152,7 @@ def _of_inversion(
 def _of_baseline(
     cfg: DictConfig, images: ImageSet, module: BaselineModule, few: Batch
 ) -> tuple[measure.Cost, int, float]:
-    """Cost of an image; a baseline needs no further images, and its memory is that of its state."""
+    """Cost of the fit and of an image; a baseline inverts no clean images, and its memory is that of its state."""
     each = measure.timed(lambda: module.baseline.predict(few.observed)) / len(few)
     return measure.Cost(module.baseline.seconds, each), 0, 4.0 * module.baseline.size
 

@@ -233,13 +233,14 @@ def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     chosen = evenly_spaced(len(clean), measure.FIT_OF_BASELINE if cfg.dry_run else BASELINE_IMAGES)
     check_selected(clean, chosen)
     unfitted = baseline(cfg, images)
-    if cfg.dry_run and hasattr(unfitted, "features"):
-        unfitted.features = measure.without_files(unfitted.features)
+    whole = min(len(clean), BASELINE_IMAGES) / len(chosen)
+    times = measure.shortened_fit(unfitted, whole) if cfg.dry_run else 1
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
         learned = unfitted.fit(selected(clean, chosen), device)
         log.info("%s: fitted to %d images in %.1f s", method, len(chosen), learned.seconds)
+        learned.seconds *= times  # in a plan, the time of the whole fit
         return BaselineModule(learned, method, results, cfg.map.sigma)
 
     return {method: fitted}
