@@ -21,7 +21,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from rgi.app import chain
-from rgi.data.listing import named_split, set_name
+from rgi.data.listing import folders_name, named_split
 from rgi.generators import places
 from rgi.inversion.config import SolverConfig
 
@@ -189,7 +189,7 @@ class GridPath(SearchPathPlugin):
         search_path.append(provider="rgi", path="grid://")
 
 
-def name_of_set(*, _root_: DictConfig) -> str:
+def set_name(*, _root_: DictConfig) -> str:
     """The name of the dataset's images in the default ``generator.path``: the category, or that of the user's folder.
 
     Patches have a name of their own, because a generator of whole pictures is of no use for them.
@@ -198,13 +198,13 @@ def name_of_set(*, _root_: DictConfig) -> str:
     category, root, train, split, patch = (
         OmegaConf.select(_root_, f"dataset.{option}", default=None) for option in options
     )
-    name = str(category if category is not None else set_name(root and str(root), train and str(train)))
+    name = str(category if category is not None else folders_name(root and str(root), train and str(train)))
     return named_split(name, split) + ("" if patch is None else "-patches")
 
 
 def register() -> None:
     """Register both plugins with Hydra, and all resolvers; required before Hydra composes a configuration."""
-    OmegaConf.register_new_resolver("set_name", name_of_set, replace=True)
+    OmegaConf.register_new_resolver("set_name", set_name, replace=True)
     OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
     chain.register()
     Plugins.instance().register(GridSource)

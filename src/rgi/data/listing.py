@@ -51,7 +51,7 @@ def folder_name(folder: str | Path) -> str:
     return path.name
 
 
-def set_name(root: str | None, train: str | None) -> str:
+def folders_name(root: str | None, train: str | None) -> str:
     """Name of the user's own images: that of the folder of test images; without one, that of the clean images.
 
     Clean images alone have the name of the parent, too, because many folders of clean images are called "clean".

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rgi.data.files import Channels, FileSet, Resolution
-from rgi.data.listing import Sample, expanded, images_by_stem, pair_with_masks, set_name
+from rgi.data.listing import Sample, expanded, folders_name, images_by_stem, pair_with_masks
 from rgi.data.protocol import evenly_spaced
 from rgi.errors import InputError
 from rgi.validation import Count, Name, Text, checked
@@ -23,7 +23,7 @@ class Folder(FileSet):
         masks: folder of the masks, each with the name of its image and any suffix; values above 127 = corrupted. None
             for unknown masks.
         train: folder of clean images for training; it may be the same folder as ``root``. None for no clean images.
-        category: name of the category in tables and file names; None for the name of the folder, see `set_name`.
+        category: name of the category in tables and file names; None for the name of the folder, see `folders_name`.
         test_images: number of test images, evenly spaced; None for all test images.
         shared: further options of `FileSet`.
     """
@@ -43,7 +43,7 @@ class Folder(FileSet):
         test_images: Count | None = None,
         **shared: Any,
     ) -> None:
-        super().__init__(set_name(root, train) if category is None else category, resolution, channels, **shared)
+        super().__init__(folders_name(root, train) if category is None else category, resolution, channels, **shared)
         self.root, self.masks, self.clean, self.test_images = root, masks, train, test_images
 
     def training_files(self) -> list[Path]:
