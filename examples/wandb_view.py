@@ -6,8 +6,11 @@ The view shows the runs of one group, for example a benchmark or a dataset, pane
 
 import argparse
 
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
+try:
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+except ImportError as missing:
+    raise SystemExit("error: wandb_workspaces is not installed; pip install 'wandb[workspaces]'") from missing
 
 METHOD = "JobType"  # the job type of a run is its method
 ANOMALY = ("standard/pixel_auroc", "standard/aupro", "standard/pixel_ap", "standard/best_f1", "standard/image_auroc")

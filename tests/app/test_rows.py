@@ -1,5 +1,6 @@
 """Rows of a benchmark: started by each launcher, reported when they fail, and ended with the program."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.slurm import write_slurm
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
@@ -52,11 +54,10 @@ def commands(home: Path, **outcomes: str) -> dict[str, tuple[list[str], Path]]:
     }
 
 
-@pytest.mark.parametrize(
-    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], ["hydra/launcher=submitit_local"]]
-)
-def test_rows_end_with_their_reason(launcher, choose, tmp_path):
-    choose(*launcher)
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "slurm"])
+def test_rows_end_with_their_reason(launcher, choose, tmp_path, monkeypatch):
+    choose(f"hydra/launcher={launcher}")
+    monkeypatch.setenv("PATH", str(write_slurm(tmp_path / "slurm")), prepend=os.pathsep)
     with launched(commands(tmp_path, one="works", two="fails"), tmp_path) as ended:
         assert dict(ended) == {"one": None, "two": "dataset.root=x: no such folder"}
     assert (tmp_path / "one/metrics.json").exists()

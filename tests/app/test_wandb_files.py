@@ -34,3 +34,4 @@ def test_the_view_shows_what_runs_log():
     metrics = {name for panel in panels for name in getattr(panel, "metrics", ())}
     assert {name for name in SHOWN if name.startswith("standard/")} <= metrics
     assert {panel.groupby for panel in panels if hasattr(panel, "groupby")} == {"JobType"}
+    assert [section.name[0] for section in view.sections] == ["1", "2", "3", "4", "5"]  # as in docs/wandb.md
