@@ -226,6 +226,18 @@ def test_a_launcher_that_is_not_installed(launcher, plugin, refusal, monkeypatch
     assert message == f"launcher={launcher}: is not installed; pip install 'robust-gan-inversion[clusters]'"
 
 
+def test_a_launcher_whose_worker_is_killed_is_one_line(home, monkeypatch, capsys):
+    def killed(*_: object) -> None:
+        raise RuntimeError("A worker process was\nunexpectedly terminated.")
+
+    monkeypatch.setattr("joblib.Parallel.__call__", killed)
+    assert in_process(monkeypatch, *shlex.split(f"-m {FOLDER} launcher=joblib seed=1,2")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: launcher=joblib: A worker process was unexpectedly terminated.; type the command again"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
