@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from rgi.app import measure
 from rgi.app.grid import compose
 from rgi.app.main import TASKS
 from rgi.app.plan import duration
+from rgi.baselines import build
 from rgi.training.growing import GrowingTraining
 from rgi.training.loader import TrainingData
 
@@ -95,6 +97,19 @@ def check_plan(command, expected, home, monkeypatch, capsys):
 )
 def test_plans_for_own_pictures_and_several_runs(command, expected, home, monkeypatch, capsys):
     check_plan(command, expected, home, monkeypatch, capsys)
+
+
+def test_the_fit_of_a_baseline_is_estimated_from_short_ones(monkeypatch):
+    """What grows with the images is told from what does not; a trained one has a part of its steps."""
+    images, seconds = torch.randn(40, 1, 32, 32, generator=torch.Generator().manual_seed(0)), {8: 1.8, 16: 2.6}
+    monkeypatch.setattr(measure, "FIT_OF_BASELINE", 0)
+    pca = build("pca", components=8)
+    monkeypatch.setattr(pca, "fit", lambda part, device: SimpleNamespace(seconds=seconds[len(part)]))
+    assert measure.fitted_baseline(pca, images, 40, torch.device("cpu")).seconds == pytest.approx(1 + 0.1 * 40)
+    monkeypatch.setattr(measure, "FIT_OF_BASELINE", 4)
+    trained = build("autoencoder", steps=80, width=2, max_width=4)
+    assert measure.fitted_baseline(trained, images, 40, torch.device("cpu")).steps == 10
+    assert trained.seconds > 0
 
 
 def test_a_dry_run_makes_the_checks_of_a_run(home, monkeypatch, capsys):

@@ -35,7 +35,7 @@ STEPS = 2  # steps of a measurement: the first one also allocates memory
 SLOW = 2.0  # seconds of a step beside which the allocation of memory does not matter
 PLACES = 6  # in the schedule of a training, because the first scales of a growing GAN are faster than the last
 PART = 8  # a fit of a generator is measured on this part of its images
-FIT_OF_BASELINE = 64  # images of the measured fit of a baseline
+FIT_OF_BASELINE = 64  # images of the measured fit of a baseline; half of them show what does not grow with the images
 
 
 class Cost(NamedTuple):
@@ -147,19 +147,28 @@ def without_files(features: nn.Module) -> nn.Module:
     return features.network if isinstance(features, KeptFeatures) else features
 
 
-def shortened_fit(baseline: Baseline, images: float) -> float:
-    """Make the fit of a baseline a short one, and return how many times longer the whole fit takes.
+def fitted_baseline(baseline: Baseline, clean: Dataset[Tensor], count: int, device: torch.device) -> Baseline:
+    """A baseline that is fitted to a few images, with the expected seconds of its whole fit.
 
     Args:
-        baseline: baseline before its fit; one that is trained has fewer steps afterwards.
-        images: how many times more images the whole fit has.
+        baseline: baseline before its fit.
+        clean: clean images.
+        count: number of images of the whole fit.
+        device: device of the fit.
     """
     if hasattr(baseline, "features"):
         baseline.features = without_files(baseline.features)
-    if not hasattr(baseline, "steps"):
-        return images
-    steps, baseline.steps = baseline.steps, max(1, baseline.steps // PART)
-    return steps / baseline.steps
+    few = min(count, FIT_OF_BASELINE + 2 * getattr(baseline, "components", 0))  # more images than components
+    if hasattr(baseline, "steps"):  # it is trained, so its time depends on the steps
+        steps, baseline.steps = baseline.steps, max(1, baseline.steps // PART)
+        baseline.fit(Subset(clean, evenly_spaced(len(clean), few)), device)
+        baseline.seconds *= steps / baseline.steps
+        return baseline
+    half, whole = (
+        baseline.fit(Subset(clean, evenly_spaced(len(clean), part)), device).seconds for part in (few // 2, few)
+    )
+    baseline.seconds = whole + (count - few) * max(0.0, whole - half) / (few - few // 2)
+    return baseline
 
 
 def feature_map(gan: GAN, features: str, clean: Dataset[Tensor], count: int, device: torch.device) -> Cost:

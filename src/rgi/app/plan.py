@@ -35,6 +35,7 @@ from rgi.inversion.calibration import CALIBRATION_IMAGES
 from rgi.metrics.bins import BINS
 
 GIB = 2**30
+BYTES_PER_BIN = 140  # measured: the counts of the scores of all pixels, and the curves that are computed from them
 SCORED = ("report.html", "metrics.json", "table.csv", "per_image.csv", "pictures/", "results/")
 KEPT = ("config.yaml", "environment.json")  # of every run folder
 
@@ -107,7 +108,7 @@ def of_methods(cfg: DictConfig, images: ImageSet, modules: list[TestModule], sco
         methods.append((module.method, f"{_steps(module)}about {duration(time)}{beside and f', with {beside} images'}"))
         seconds, memory = seconds + time, max(memory, needed)
     if scored and device.type != "cuda":
-        memory += 3 * 8 * BINS  # the scores of all pixels are counted in bins
+        memory += BYTES_PER_BIN * BINS
     lines = [
         ("task", cfg.task),
         ("dataset", dataset(images)),

@@ -230,17 +230,17 @@ def _inversions(cfg: DictConfig, configs: dict[str, SolverConfig], images: Image
 def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     """Function that fits the chosen baseline and makes its module; a dry run fits it to a few images."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
-    chosen = evenly_spaced(len(clean), measure.FIT_OF_BASELINE if cfg.dry_run else BASELINE_IMAGES)
+    chosen = evenly_spaced(len(clean), BASELINE_IMAGES)
     check_selected(clean, chosen)
     unfitted = baseline(cfg, images)
-    whole = min(len(clean), BASELINE_IMAGES) / len(chosen)
-    times = measure.shortened_fit(unfitted, whole) if cfg.dry_run else 1
     device = make(cfg, "trainer", logger=False).strategy.root_device
 
     def fitted(results: Path) -> TestModule:
-        learned = unfitted.fit(selected(clean, chosen), device)
-        log.info("%s: fitted to %d images in %.1f s", method, len(chosen), learned.seconds)
-        learned.seconds *= times  # in a plan, the time of the whole fit
+        if cfg.dry_run:
+            learned = measure.fitted_baseline(unfitted, clean, len(chosen), device)
+        else:
+            learned = unfitted.fit(selected(clean, chosen), device)
+            log.info("%s: fitted in %.1f s", method, learned.seconds)
         return BaselineModule(learned, method, results, cfg.map.sigma)
 
     return {method: fitted}
