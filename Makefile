@@ -16,9 +16,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python run.py experiment=demo
 	@echo "Open this page in a browser. It shows every image with its restoration and its anomaly map."
-	@echo "For your own pictures, fit a generator to clean ones, then restore others and map their defects:"
-	@echo "  . $(BIN)/activate && python run.py experiment=folder_pretrain generator=appearance dataset.root=photos/test dataset.train=photos/clean"
-	@echo "  . $(BIN)/activate && python run.py experiment=folder_rrgi generator=appearance task=predict dataset.root=photos/test"
+	@echo "For your own pictures, fit a generator to clean ones; then restore others and map their defects:"
+	@echo "  . $(BIN)/activate"
+	@echo "  rgi experiment=folder_pretrain generator=appearance dataset.train=photos/clean dataset.root=photos/test generator.path=mine.safetensors"
+	@echo "  rgi task=predict input=photos/test generator.path=mine.safetensors"
 
 speed: setup
 	$(BIN)/python experiments/speed/speed.py $(SPEED_ARGS)
