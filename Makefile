@@ -18,7 +18,7 @@ demo: setup
 	@echo "Open this page in a browser. It shows every image with its restoration and its anomaly map."
 	@echo "For your own pictures, fit a generator to clean ones; then restore others and map their defects:"
 	@echo "  . $(BIN)/activate"
-	@echo "  rgi experiment=folder_pretrain generator=appearance dataset.train=photos/clean dataset.root=photos/test generator.path=mine.safetensors"
+	@echo "  rgi experiment=folder_pretrain generator=appearance dataset.train=photos/clean generator.path=mine.safetensors"
 	@echo "  rgi task=predict input=photos/test generator.path=mine.safetensors"
 
 speed: setup

@@ -30,6 +30,7 @@ from rgi.errors import InputError
 from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
+from rgi.inversion.config import SolverConfig
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import Judge, final_quality
@@ -90,14 +91,10 @@ def pretrain(cfg: DictConfig) -> None:
         card = store.read_card(target)
         store.write_card(card, target)  # a kill may have left it under its temporary name
     else:
-        residuals = clean_residuals(
-            gan, stack_images(held_out, CALIBRATION_IMAGES), calibration, counted=images.counted
-        )
         if plan is None:
             scores = scores_of_fit(gan, clean, held_out, cfg.judge.samples, cfg.seed)
             gan.card = dataclasses.replace(gan.card, quality=scores)
-        quality = final_quality(gan, stack_images(held_out, cfg.judge.images))
-        card = gan.card = dataclasses.replace(gan.card, **facts, residuals=residuals, quality=quality)
+        card = gan.card = dataclasses.replace(gan.card, **facts, **_measured(cfg, gan, calibration, images))
         _keep(gan, folder)
         store.save_gan(gan, target)
     measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
@@ -106,6 +103,14 @@ def pretrain(cfg: DictConfig) -> None:
     print(target)
     logs.log_trained(cfg, card.quality)
     logs.raise_failures(folder)
+
+
+def _measured(cfg: DictConfig, gan: GAN, config: SolverConfig, images: ImageSet) -> dict[str, Any]:
+    """What the card says about the finished generator: residuals and quality on held-out images."""
+    held_out = images.validation()
+    calibration_images = stack_images(held_out, CALIBRATION_IMAGES)
+    residuals = clean_residuals(gan, calibration_images, config, counted=images.counted)
+    return {"residuals": residuals, "quality": final_quality(gan, stack_images(held_out, cfg.judge.images))}
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:

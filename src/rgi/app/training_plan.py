@@ -89,9 +89,9 @@ def _judged(
     judgements: int,
 ) -> plan.Plan:
     """The plan with the cost of all judgements, of the calibration, and of the painted defects."""
-    held_out = images.validation()
-    few = torch.stack([held_out[i] for i in range(min(len(held_out), measure.IMAGES))])
-    cost, count = measure.inversion(gan, PLAIN_INVERSION, few), min(cfg.judge.images, len(held_out))
+    held_out, device = images.validation(), make(cfg, "trainer", logger=False).strategy.root_device
+    few = torch.stack([held_out[i] for i in range(min(len(held_out), measure.IMAGES))]).to(device)
+    cost, count = measure.inversion(gan.to(device), PLAIN_INVERSION, few), min(cfg.judge.images, len(held_out))
     seconds += judgements * cost.of(count) + len(CONTRASTS) * count * cost.each
     seconds += min(CALIBRATION_IMAGES, len(held_out)) * cost.each
     own = FILES if cfg.generator.training is not None else ()
