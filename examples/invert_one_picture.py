@@ -20,7 +20,7 @@ if len(sys.argv) > 1:
     observed = read_image(Path(sys.argv[1]), card.channels, card.resolution)[None]  # (1,C,H,W) in [-1,1]
 else:
     tests = Textures("brick").test()
-    observed = tests[tests.names.index("crack/000")].observed
+    observed = tests[tests.names.index("crack/009")].observed
 
 # With "auto", λ is set from the generator's residuals on clean pictures. The default has more starts and steps: it is
 # slower and better.
