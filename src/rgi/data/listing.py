@@ -132,11 +132,12 @@ def named_by_stem(paths: Iterable[Path], base: Path, label: str) -> dict[str, Pa
         if suffix.lower() not in SUFFIXES:
             others += 1
             continue
-        if not os.path.isfile(path):
+        text = str(path)
+        if not os.path.isfile(text):
             raise InputError(f"{path}: is a link to nothing, or no file; repair or remove it")
         # Text instead of paths, and each folder once: there may be millions of files.
-        if not files or folder != str(path)[: -len(name)]:
-            folder = str(path)[: -len(name)]
+        if not files or folder != text[: -len(name)]:
+            folder = text[: -len(name)]
             _check_name(path)
             inner = "" if path.parent == base else f"{path.parent.relative_to(base).as_posix()}/"
         _check_name(path, name)
