@@ -153,12 +153,12 @@ def rate_figures(methods: list[MethodResults], found: Survey, defective: list[bo
     return plots
 
 
-def run_summary(methods: list[MethodResults], size: tuple[int, int], truths: list[bool | None]) -> str:
+def run_summary(methods: list[MethodResults], size: tuple[int, int] | None, truths: list[bool | None]) -> str:
     """Sentence with the methods and the images of a run.
 
     Args:
         methods: results of the methods.
-        size: width and height of an image in pixels.
+        size: width and height of an image in pixels; None for several sizes.
         truths: for each image, whether its true mask has corrupted pixels; None without a true mask.
     """
     labels = [method.label for method in methods]
@@ -174,5 +174,5 @@ def run_summary(methods: list[MethodResults], size: tuple[int, int], truths: lis
     images = "1 image" if len(truths) == 1 else f"{len(truths)} images"
     verb = "was" if len(labels) == 1 else "were"
     of = f" of {categories}" if categories else ""
-    pixels = f"{size[0]} \u00d7 {size[1]} pixels"
+    pixels = "of several sizes" if size is None else f"{size[0]} \u00d7 {size[1]} pixels"
     return f"{subject} {verb} run on {images}{of}, {pixels}{': ' if len(parts) > 1 else ', '}{', '.join(parts)}."

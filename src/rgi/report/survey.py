@@ -23,13 +23,13 @@ class Survey:
         histograms: anomaly values of each method.
         histories: for each method, the objective per iteration (T,) of each image that has one.
         truths: for each image, whether its true mask has corrupted pixels; None without a true mask.
-        size: width and height of the first image.
+        size: width and height of all images; None if they have several sizes.
     """
 
     histograms: list[Histogram]
     histories: list[list[np.ndarray]]
     truths: list[bool | None]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
 
 
 def survey(methods: list[MethodResults]) -> Survey:
@@ -42,19 +42,21 @@ def survey(methods: list[MethodResults]) -> Survey:
         InputError: a results file is missing, cannot be read or lacks a required array, or images of the same name
             have different pixels.
     """
-    histograms, truths, size = [Histogram() for _ in methods], [], None
+    histograms, truths, sizes = [Histogram() for _ in methods], [], set()
     histories: list[list[np.ndarray]] = [[] for _ in methods]
     for name in tqdm(methods[-1].images["name"], desc="report: reading", **PROGRESS):
-        results = [load_result(each.results, name, ("observed", "map"), ("truth", "history")) for each in methods]
+        wanted = ("observed", "map"), ("truth", "history", "counted")
+        results = [load_result(each.results, name, *wanted) for each in methods]
         _check_same_image(methods, name, results)
         truth = next((each["truth"][0] > 0.5 for each in results if "truth" in each), None)
         truths.append(None if truth is None else bool(truth.any()))
-        size = size or results[0]["observed"].shape[:0:-1]
+        sizes.add(results[0]["observed"].shape[:0:-1])
         for index, result in enumerate(results):
-            histograms[index].add(result["map"], truth)
+            inside = result["counted"][0] != 0 if "counted" in result else True
+            histograms[index].add(np.where(inside, result["map"], np.nan), truth)  # NaN is left out
             if "history" in result:
                 histories[index].append(result["history"])
-    return Survey(histograms, histories, truths, size)
+    return Survey(histograms, histories, truths, sizes.pop() if len(sizes) == 1 else None)
 
 
 def _check_same_image(methods: list[MethodResults], name: str, results: list[Result]) -> None:
