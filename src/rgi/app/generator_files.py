@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from rgi.app import plan, run_files
 from rgi.app.calibrate import calibrate_pictures
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
-from rgi.data.protocol import check_selected, evenly_spaced, stack_images
+from rgi.data.protocol import evenly_spaced, stack_images
 from rgi.errors import InputError
+from rgi.evaluation.clean_images import check_used
 from rgi.generators import places, store, zoo
 from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 
@@ -30,7 +31,7 @@ def calibrate(cfg: DictConfig) -> None:
     images = make(cfg, "dataset")
     prepare(cfg, images, training=False, tests=False)
     held_out = images.validation()
-    check_selected(held_out, evenly_spaced(len(held_out), CALIBRATION_IMAGES))
+    check_used(held_out, evenly_spaced(len(held_out), CALIBRATION_IMAGES))
     gan, file = generator(cfg, images), generator_file(cfg)
     path = places.own_file(file)
     if cfg.dry_run:

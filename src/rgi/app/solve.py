@@ -19,11 +19,12 @@ from rgi.app import logs, measure, plan, run_files, runs
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
 from rgi.app.predict import predict_pictures
 from rgi.app.record import comparison, long_form, write_page
-from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
+from rgi.data.protocol import ImageSet, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.clean_images import (
     KINDS_FROM_CLEAN,
+    check_used,
     choose_map,
     fix_threshold,
     learn_from_clean_images,
@@ -231,7 +232,7 @@ def _baseline(cfg: DictConfig, images: ImageSet) -> Methods:
     """Function that fits the chosen baseline and makes its module; a dry run fits it to a few images."""
     method, clean = HydraConfig.get().runtime.choices.baseline, images.train()
     chosen = evenly_spaced(len(clean), BASELINE_IMAGES)
-    check_selected(clean, chosen)
+    check_used(clean, chosen)
     unfitted = baseline(cfg, images)
     device = make(cfg, "trainer", logger=False).strategy.root_device
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -121,7 +122,21 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
     if kind == "combined":
         extractor(gan, features)
         used = used + _fitted(count, used)
-    check_selected(images.train(), used)
+    check_used(images.train(), used)
+
+
+def check_used(clean: Dataset, positions: list[int]) -> None:
+    """Check the files of clean images before they are used, on the first process only.
+
+    Args:
+        clean: dataset of clean images (C,H,W).
+        positions: positions of the images that are used.
+
+    Raises:
+        InputError: a file is wrong.
+    """
+    if rank_zero_only.rank == 0:
+        check_selected(clean, positions)
 
 
 def statistics_images(count: int) -> list[int]:
@@ -130,7 +145,7 @@ def statistics_images(count: int) -> list[int]:
 
 
 def _fitted(count: int, excluded: list[int]) -> list[int]:
-    """Positions of the clean images for the fit of PaDiM: none of those that are excluded."""
+    """Positions of the clean images for the fits of a joint map: none of those that are excluded."""
     rest = sorted(set(range(count)) - set(excluded))
     return [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)]
 
@@ -264,7 +279,7 @@ def threshold_images(images: ImageSet, false_positive_rate: float | None) -> Dat
     except InputError:  # the dataset has none
         return None
     chosen = evenly_spaced(len(held_out), THRESHOLD_IMAGES)
-    check_selected(held_out, chosen)
+    check_used(held_out, chosen)
     return selected(held_out, chosen)
 
 
