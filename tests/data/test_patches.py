@@ -130,6 +130,8 @@ def test_only_defects_in_the_region_make_an_image_defective(home, patch):
     assert not batch.defective.any()
     assert batch.counted.shape == batch.mask.shape
     assert batch.counted.mean() == 0.5
+    assert f"dataset.roi={home / 'roi.png'}: nothing outside" in made.note
+    assert ("dataset.patch=16" in made.note) == bool(patch)
     assert (made.counted is None) == bool(patch)
 
 

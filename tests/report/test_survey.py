@@ -17,7 +17,9 @@ def test_pixels_outside_the_region_are_left_out(tmp_path):
         region = np.zeros((1, *size), np.float32)
         region[0, :, 1:] = 1
         arrays = {"observed": random.random((1, *size), np.float32), "map": heat * region[0]}
-        save_result(tmp_path / "rgi", str(number), arrays | {"truth": truth[None].astype(np.float32), "counted": region})
+        save_result(
+            tmp_path / "rgi", str(number), arrays | {"truth": truth[None].astype(np.float32), "counted": region}
+        )
         inside.add(heat[:, 1:], truth[:, 1:])
     found = survey([results_of("rgi", [{"name": "0"}, {"name": "1"}], folder=tmp_path)])
     assert np.array_equal(found.histograms[0].counts, inside.counts)

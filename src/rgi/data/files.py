@@ -43,7 +43,6 @@ class FileSet(ABC):
         name: name of the dataset.
         terms: terms of use of the images, in one sentence.
         patch: side in pixels of the square of a picture that a training image shows; 0 for whole pictures.
-        note: what a reader of the scores must know about the images; empty for nothing.
         mixed_modes: whether the training images may be grey and coloured, with ``channels=3``.
 
     Args:
@@ -61,7 +60,6 @@ class FileSet(ABC):
     name: str
     terms: str
     patch: int = 0
-    note: str = ""
     mixed_modes: bool = False
 
     @checked("dataset")
@@ -97,6 +95,13 @@ class FileSet(ABC):
             size: (width, height) of the image in pixels.
         """
         return None
+
+    @property
+    def note(self) -> str:
+        """What a reader of the scores must know about the images; empty for nothing."""
+        patch = f"dataset.patch={self.patch}: images keep their scale, so never compare scores with resized ones"
+        roi = f"dataset.roi={self.roi}: nothing outside this region counts"
+        return "; ".join(([patch] if self.patch else []) + ([roi] if self.roi else []))
 
     def prepare(self, training: bool = True, tests: bool = True) -> None:
         """Decode and check images and masks that have changed since their last check, see `rgi.data.checked`.

@@ -66,9 +66,9 @@ class MagneticTile(FileSet):
 
     @property
     def note(self) -> str:
-        """With the published split: how many test photographs show a tile of the training photographs."""
+        """`FileSet.note`; with the published split also how many test photographs show a tile of a training."""
         if self.published is None:
-            return ""
+            return super().note
         training = set(self.training_files())
         seen = {path for tile in self._tiles() if not training.isdisjoint(tile) for path in tile}
         tests = self.samples()
@@ -77,10 +77,11 @@ class MagneticTile(FileSet):
             for label in ("clean", "defective")
             if (part := [each for each in tests if each.good == (label == "clean")])
         )
-        return (
+        split = (
             f"dataset.split=published is by photograph: {' and '.join(counts)} test photographs show a tile that "
             "listed training photographs show, too; never compare scores with those of another split"
         )
+        return "; ".join(part for part in (split, super().note) if part)
 
     def prepare(self, training: bool = True, tests: bool = True) -> None:
         """Check images and masks, see `FileSet.prepare`, and log `note`."""
