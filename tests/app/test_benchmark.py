@@ -11,7 +11,7 @@ import pytest
 from helpers.command_line import in_process, interrupt, run
 from helpers.wandb_log import logged
 
-from rgi.app import benchmark
+from rgi.app.jobs import benchmark
 
 ROWS = [
     "task=benchmark",

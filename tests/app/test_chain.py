@@ -14,10 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rgi import invert, load_gan
-from rgi.app import train
 from rgi.app.grid import ANOMALY, INPAINTERS, INPAINTING, SOLVERS, grid
 from rgi.app.main import run_task
 from rgi.app.options import solver_config
+from rgi.app.training import train
 from rgi.errors import InputError
 from rgi.evaluation import modules
 from rgi.generators import build

@@ -32,10 +32,11 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from rgi import SolverConfig, invert, load_gan
-from rgi.app import solve, train
+from rgi.app import solve
 from rgi.app.grid import BASELINES, INPAINTERS, INPAINTING, grid
 from rgi.app.grid import SOLVERS as SOLVERS_OF_GRID
 from rgi.app.main import TASKS, run_task
+from rgi.app.training import train
 from rgi.data.sets import magnetic_tile
 from rgi.data.sets.textures import Textures
 from rgi.errors import InputError

@@ -12,10 +12,10 @@ from helpers.tiny_sets import write_generator, write_mvtec
 from PIL import Image
 
 from rgi import SolverConfig
-from rgi.app import measure
+from rgi.app.dry_run import measure
+from rgi.app.dry_run.plan import duration
 from rgi.app.grid import compose
 from rgi.app.main import TASKS
-from rgi.app.plan import duration
 from rgi.baselines import build
 from rgi.training.growing import GrowingTraining
 from rgi.training.loader import TrainingData

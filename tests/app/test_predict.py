@@ -15,9 +15,10 @@ from helpers.tiny_sets import write_generator
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from rgi.app import arguments, calibrate
+from rgi.app import arguments
 from rgi.app.main import run_task
-from rgi.app.predictions import COLUMNS
+from rgi.app.pictures import calibrate
+from rgi.app.pictures.predictions import COLUMNS
 from rgi.errors import InputError
 from rgi.evaluation import clean_images
 from rgi.generators.store import load_gan, write_card

@@ -192,7 +192,7 @@ def test_a_training_that_fails_names_the_last_good_checkpoint(images, tmp_path, 
     assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
 
 
-@pytest.mark.parametrize("broken", ["rgi.training.encoder.corrupt", "rgi.app.train.clean_residuals"])
+@pytest.mark.parametrize("broken", ["rgi.training.encoder.corrupt", "rgi.app.training.train.clean_residuals"])
 def test_the_generator_is_saved_before_encoder_and_calibration(broken, images, tmp_path, monkeypatch, capsys):
     """An error in a later part loses nothing: the run's folder has the generator, and the same command goes on."""
     folder, generator = tmp_path / "run", tmp_path / "gan.safetensors"

@@ -285,7 +285,7 @@ def test_what_is_typed_counts_for_every_row(tmp_path, monkeypatch):
         commands.append(command)
         return "not today"
 
-    monkeypatch.setattr("rgi.app.rows.run_row", run_row)
+    monkeypatch.setattr("rgi.app.jobs.rows.run_row", run_row)
     for seed in (0, 1):
         assert in_process(monkeypatch, *TABLE, f"dataset.seed={seed}", "batch_size=8") == 0
     assert all({f"dataset.seed={seed}", "batch_size=8", "seed=0"} <= {*row} for seed, row in enumerate(commands))

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from rgi.app import grid
-from rgi.app.rows import launched, run_row
+from rgi.app.jobs.rows import launched, run_row
 from rgi.errors import InputError
 
 # What a row does: its arguments are its folder and its outcome. A row notes its share of the machine.

@@ -16,10 +16,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import TrialState
 
-from rgi.app import best_options, runs, search, solve, study
+from rgi.app import runs, solve
 from rgi.app.grid import CONF
 from rgi.app.main import run_task
-from rgi.app.search_options import leaves, search_options
+from rgi.app.search import best_options, search, study
+from rgi.app.search.search_options import leaves, search_options
 from rgi.errors import InputError
 
 PCA = [

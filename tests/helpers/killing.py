@@ -25,13 +25,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from tqdm import tqdm
 
-from rgi.app import rows, runs
+from rgi.app import runs
+from rgi.app.jobs import rows
 
 PRELOADED = (
     "rgi.app.main",
     "rgi.app.solve",
-    "rgi.app.train",
-    "rgi.app.benchmark",
+    "rgi.app.training.train",
+    "rgi.app.jobs.benchmark",
     "rgi.app.trainer",
     "helpers.killing",
 )

@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
-from rgi.app import grid, launch
+from rgi.app import grid
+from rgi.app.jobs import launch
 from rgi.errors import InputError
 
 ABSENT = ("experiment", "benchmark", "search")  # groups that are null unless the command line names a choice

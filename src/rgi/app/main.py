@@ -25,20 +25,21 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, chain, grid, help, launch, run_files, sweep
+from rgi.app import arguments, chain, grid, help, run_files
+from rgi.app.jobs import launch, sweep
 from rgi.errors import InputError, did_you_mean
 
 TASKS = {  # name of the task: module of this package with a function of the same name
-    "pretrain": "train",
-    "encode": "train",
-    "calibrate": "generator_files",
-    "convert": "generator_files",
+    "pretrain": "training.train",
+    "encode": "training.train",
+    "calibrate": "training.generator_files",
+    "convert": "training.generator_files",
     "invert": "solve",
     "predict": "solve",
     "compare": "solve",
     "report": "report",
-    "benchmark": "benchmark",
-    "search": "search",
+    "benchmark": "jobs.benchmark",
+    "search": "search.search",
 }
 
 

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from rgi.app import chain, launch
-from rgi.app.trained_on import check_training_data
+from rgi.app import chain
+from rgi.app.jobs import launch
+from rgi.app.training.trained_on import check_training_data
 from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features, timm_features
 from rgi.baselines.imagenet import imagenet_features

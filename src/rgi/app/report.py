@@ -9,7 +9,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from rgi.app import plan, run_files, runs
+from rgi.app import run_files, runs
+from rgi.app.dry_run import plan
 from rgi.app.options import path_option
 from rgi.app.record import method_results, write_page
 from rgi.errors import InputError

@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from rgi.app import launch, sweep
 from rgi.app.environment import environment
+from rgi.app.jobs import launch, sweep
 from rgi.app.options import find_generator, make
 from rgi.app.run_files import LOCK, check_writable, is_finished, read_file, write_json, write_text
 from rgi.baselines.imagenet import is_installed

@@ -15,9 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
-from rgi.app import logs, measure, plan, run_files, runs
+from rgi.app import logs, run_files, runs
+from rgi.app.dry_run import measure, plan
 from rgi.app.options import baseline, check_methods, generator, image_set, make, prepare, solver_config
-from rgi.app.predict import predict_pictures
+from rgi.app.pictures.predict import predict_pictures
 from rgi.app.record import comparison, long_form, write_page
 from rgi.data.protocol import ImageSet, evenly_spaced, selected
 from rgi.errors import InputError

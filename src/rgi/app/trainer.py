@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from pydantic import Field
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
-from rgi.app import launch, sweep
+from rgi.app.jobs import launch, sweep
 from rgi.errors import InputError
 from rgi.validation import Allowed, AsTuple, Count, Index, check, one_of
 

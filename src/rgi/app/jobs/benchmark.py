@@ -1,6 +1,6 @@
 """Benchmarks: many runs, and the tables of their scores.
 
-Each run is a process with the command that a user would type, see `rgi.app.rows`. The folder of a run has its
+Each run is a process with the command that a user would type, see `rgi.app.jobs.rows`. The folder of a run has its
 fingerprint in its name, so that a finished run is only used again if options, data, generator and code are the same.
 """
 
@@ -20,10 +20,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tqdm import tqdm
 
-from rgi.app import launch, plan, run_files, runs, solve
+from rgi.app import run_files, runs, solve
+from rgi.app.dry_run import plan
+from rgi.app.jobs import launch
+from rgi.app.jobs.rows import launched
 from rgi.app.options import expand_home, make
 from rgi.app.record import SCORE_COLUMNS
-from rgi.app.rows import launched
 from rgi.errors import InputError, did_you_mean
 from rgi.report.benchmark import SET_COLUMNS, write_benchmark
 

@@ -11,9 +11,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from rgi.app import runs
-from rgi.app.own_pictures import AUTO, Plan, make_plan, make_trainer, with_residuals
-from rgi.app.plan import of_pictures, run_folder
-from rgi.app.predictions import FILE, OUTPUTS, Predictions
+from rgi.app.dry_run.plan import of_pictures, run_folder
+from rgi.app.pictures.own_pictures import AUTO, Plan, make_plan, make_trainer, with_residuals
+from rgi.app.pictures.predictions import FILE, OUTPUTS, Predictions
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures

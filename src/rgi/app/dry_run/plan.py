@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import nn
 
-from rgi.app import measure
+from rgi.app.dry_run import measure
 from rgi.app.options import make
 from rgi.data.batch import Batch
 from rgi.data.images import parallel_map

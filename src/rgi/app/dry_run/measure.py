@@ -14,8 +14,8 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from rgi.app.fit import FIT_IMAGES, fitted
 from rgi.app.options import make
+from rgi.app.training.fit import FIT_IMAGES, fitted
 from rgi.baselines.base import Baseline
 from rgi.baselines.kept_features import KeptFeatures
 from rgi.data.protocol import evenly_spaced

@@ -20,11 +20,12 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rgi.app import logs, run_files, runs, training_plan
-from rgi.app.fit import FITS, fitted
+from rgi.app import logs, run_files, runs
+from rgi.app.dry_run import training_plan
 from rgi.app.options import generator_file, make, path_option, prepare, solver_config
-from rgi.app.sample_scores import copies_and_imagenet, scores_of_fit
-from rgi.app.trained_on import same_images, training_data
+from rgi.app.training.fit import FITS, fitted
+from rgi.app.training.sample_scores import copies_and_imagenet, scores_of_fit
+from rgi.app.training.trained_on import same_images, training_data
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
 from rgi.generators import places, store

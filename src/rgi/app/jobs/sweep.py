@@ -19,7 +19,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rgi.app import grid, launch, run_files
+from rgi.app import grid, run_files
+from rgi.app.jobs import launch
 
 FOLDER = (
     "RGI_SWEEP"  # environment variable with the name of the multirun's folder, see hydra.sweep.dir in conf/config.yaml

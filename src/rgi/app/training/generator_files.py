@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
-from rgi.app import plan, run_files
-from rgi.app.calibrate import calibrate_pictures
+from rgi.app import run_files
+from rgi.app.dry_run import plan
 from rgi.app.options import generator, generator_file, make, path_option, prepare, solver_config
+from rgi.app.pictures.calibrate import calibrate_pictures
 from rgi.data.protocol import evenly_spaced, stack_images
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import check_used
@@ -20,7 +21,7 @@ from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 def calibrate(cfg: DictConfig) -> None:
     """Measure the generator's residuals on clean validation images and write them to its card.
 
-    With ``input=...``, `rgi.app.calibrate` measures more on a user's own pictures.
+    With ``input=...``, `rgi.app.pictures.calibrate` measures more on a user's own pictures.
 
     A shipped generator stays as it is: file and card are copied to `rgi.generators.places.LOCAL` first.
     """

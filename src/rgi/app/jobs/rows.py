@@ -20,7 +20,8 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from rgi.app import launch, run_files
+from rgi.app import run_files
+from rgi.app.jobs import launch
 from rgi.errors import InputError
 
 INTERVAL = 0.1  # seconds between two looks for rows that have ended

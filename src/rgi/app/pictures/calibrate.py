@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from rgi.app import run_files, runs
-from rgi.app.own_pictures import Plan, any_residuals, make_plan, make_trainer, with_residuals
-from rgi.app.plan import of_pictures
+from rgi.app.dry_run.plan import of_pictures
+from rgi.app.pictures.own_pictures import Plan, any_residuals, make_plan, make_trainer, with_residuals
 from rgi.data.images import parallel_map
 from rgi.data.pictures import CleanTiles, Picture
 from rgi.data.protocol import stack_images

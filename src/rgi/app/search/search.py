@@ -22,9 +22,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Trainer
 
-from rgi.app import best_options, grid, launch, logs, plan, run_files, runs, solve
+from rgi.app import grid, logs, run_files, runs, solve
+from rgi.app.dry_run import plan
+from rgi.app.jobs import launch
 from rgi.app.options import image_set, make, prepare
-from rgi.app.search_options import CLEAN, FILES, PAINTED, SearchOptions, leaves, search_options
+from rgi.app.search import best_options
+from rgi.app.search.search_options import CLEAN, FILES, PAINTED, SearchOptions, leaves, search_options
 from rgi.data.protocol import ImageSet, TestSet
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
@@ -36,7 +39,7 @@ from rgi.validation import typed
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from rgi.app.study import Study
+    from rgi.app.search.study import Study
 
 log = logging.getLogger(__name__)
 Report = Callable[[float, int], bool]  # takes a value and its number of images; returns whether to stop the trial
@@ -58,7 +61,7 @@ def search(cfg: DictConfig) -> None:
     options = search_options(cfg)
     if importlib.util.find_spec("optuna") is None:
         raise InputError("task=search: optuna is missing; install it with pip install 'robust-gan-inversion[search]'")
-    from rgi.app.study import Study, beating
+    from rgi.app.search.study import Study, beating
 
     launch.refuse("task=search", "start one command for each worker, without a launcher")
     if make(cfg, "trainer", logger=False).world_size > 1:

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rgi.app import runs
 from rgi.app.options import make
-from rgi.app.search_options import FILES, SearchOptions, leaves
+from rgi.app.search.search_options import FILES, SearchOptions, leaves
 from rgi.errors import InputError
 from rgi.report.search import TrialRow
 from rgi.validation import typed
@@ -183,7 +183,7 @@ def distribution(values: Any) -> BaseDistribution:
     """The distribution of an option.
 
     Args:
-        values: list of values, or range of numbers, see `rgi.app.search_options`.
+        values: list of values, or range of numbers, see `rgi.app.search.search_options`.
     """
     if isinstance(values, list):
         return CategoricalDistribution(values)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from rgi.app import measure, plan
+from rgi.app.dry_run import measure, plan
 from rgi.app.options import make
 from rgi.data.protocol import ImageSet
 from rgi.generators.store import GAN, Card

@@ -1,0 +1,1 @@
+"""Several runs: benchmarks, multiruns, launchers, and processes of one run."""

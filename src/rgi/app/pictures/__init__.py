@@ -1,0 +1,1 @@
+"""Pictures of any size: calibration on clean ones, and restored pictures, maps and verdicts."""

@@ -1,0 +1,1 @@
+"""Searches of the best options: trials of a study that several workers share."""

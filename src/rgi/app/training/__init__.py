@@ -1,0 +1,1 @@
+"""The tasks that write generators: trainings, fits, encoders, calibrations, conversions."""
