@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rgi.app import grid
 from rgi.app.grid import CONF
 from rgi.app.options import OPTIONS, check_options, make, solver_config
 from rgi.errors import InputError
@@ -76,6 +77,7 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def groups(home) -> dict[str, dict]:
     """The options of each choice of a group, by ``group/choice``."""
+    grid.register()  # the resolvers of conf
     found = {f"dataset/{name}": options_of(f"dataset/{name}.yaml", root=str(home / name)) for name in WRITERS}
     own = {option: str(home / "folder" / option) for option in ("root", "masks", "train")}
     found["dataset/folder"] = options_of("dataset/folder.yaml", **own)

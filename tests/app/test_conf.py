@@ -71,7 +71,7 @@ COLUMNS = {"method", "name", "kind", "category", "score", "objective", "iteratio
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(train, "CALIBRATION_IMAGES", 2)
-    for limit in ("THRESHOLD_IMAGES", "STATISTICS_IMAGES", "FEATURE_IMAGES"):
+    for limit in ("THRESHOLD_IMAGES", "STATISTICS_IMAGES"):
         monkeypatch.setattr(clean_images, limit, 2)
     monkeypatch.setattr(solve, "BASELINE_IMAGES", 8)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)

@@ -1,0 +1,10 @@
+"""Runs of tests fit the features of their combined maps to few images: a coreset of many patches takes seconds."""
+
+import pytest
+
+from rgi.evaluation import clean_images
+
+
+@pytest.fixture(autouse=True)
+def _few_feature_images(monkeypatch):
+    monkeypatch.setattr(clean_images, "FEATURE_IMAGES", 2)
