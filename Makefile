@@ -1,10 +1,10 @@
-# make demo | speed | test | docs | gpu-check | kill-check | setup | lint | format | clean
+# make demo | speed | reproduce | test | docs | gpu-check | kill-check | setup | lint | format | clean
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo speed test docs gpu-check kill-check lint format clean
+.PHONY: setup demo speed reproduce test docs gpu-check kill-check lint format clean
 
 setup: $(VENV)/ready
 
@@ -23,6 +23,9 @@ demo: setup
 
 speed: setup
 	$(BIN)/python experiments/speed/speed.py $(SPEED_ARGS)
+
+reproduce: setup
+	$(BIN)/python experiments/reproduction/reproduce.py $(REPRODUCE_ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder

@@ -90,8 +90,12 @@ def _references() -> Iterator[tuple[str, dict[str, Any]]]:
         for prefix, dataset in ANOMALY.items():
             yield f"{prefix}_{method}", chain.inversion(dataset, solver=f"reference/{solver}", paper="anomaly")
         for kind in PAINTED:
-            painted = chain.inversion("btad", corruption="defects", solver=f"reference/{solver}", paper=f"btad_{kind}")
-            yield f"btad_{kind}_{method}", painted | {"corruption": {"kinds": [kind]}}
+            choices = {
+                "corruption": f"reference/painted_{kind}",
+                "solver": f"reference/{solver}",
+                "paper": f"btad_{kind}",
+            }
+            yield f"btad_{kind}_{method}", chain.inversion("btad", **choices)
     for dataset, corruption, (method, solver) in product(INPAINTING, CORRUPTIONS, INPAINTERS.items()):
         yield (
             f"{dataset}_{corruption}_{method}",
