@@ -6,6 +6,7 @@ measures a few steps on one device of this machine, and prints the expected hour
 """
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -63,11 +64,21 @@ def training(dataset: str, options: list[str]) -> list[str]:
 def benchmarks(datasets: list[str], options: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Each benchmark that has rows of these datasets, and its arguments."""
     for name in BENCHMARKS:
-        sets = OmegaConf.load(grid.CONF / f"benchmark/{name}.yaml").sets
-        chosen = [each.experiment for each in sets if each.experiment.partition("/")[2].startswith(tuple(datasets))]
-        if chosen:
-            rows = ",".join(f"{{experiment:{experiment},options:[]}}" for experiment in chosen)
-            yield name, ["task=benchmark", f"benchmark={name}", f"benchmark.sets=[{rows}]", *options]
+        table = OmegaConf.load(grid.CONF / f"benchmark/{name}.yaml")
+        rows = [each.experiment for each in table.sets if each.experiment.partition("/")[2].startswith(tuple(datasets))]
+        if rows:
+            sets = ",".join(f"{{experiment:{row},options:[]}}" for row in rows)
+            # As options of the rows, because the benchmark itself has no option such as scale.
+            all_options = json.dumps([*table.options, *options])
+            yield (
+                name,
+                [
+                    "task=benchmark",
+                    f"benchmark={name}",
+                    f"benchmark.sets=[{sets}]",
+                    f"benchmark.options={all_options}",
+                ],
+            )
 
 
 def start(arguments: list[str]) -> None:
@@ -104,8 +115,8 @@ def estimate(datasets: list[str], options: list[str], of_training: list[str]) ->
             card = Card(family="progressive", options=widths, terms="untrained", **network)
             generator, critic = progressive.build(**network, **widths)
             file = save_gan(GAN(generator, critic, None, card), Path(folder) / f"{dataset}.safetensors")
-            for _, command in benchmarks([dataset], options):
-                start([*command, f"generator.path={file}", "dry_run=true"])
+            for _, command in benchmarks([dataset], [*options, f"generator.path={file}", "generator.other_data=true"]):
+                start([*command, "dry_run=true"])
 
 
 def compare(tables: list[Path]) -> None:
