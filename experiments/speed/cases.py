@@ -67,6 +67,11 @@ def brick() -> GAN:
     return load_gan("textures-brick-64")
 
 
+def faces() -> GAN:
+    """Load the shipped generator of faces with 64 pixels, which is fitted and not trained: it is linear in z."""
+    return load_gan("celeba-faces-64")
+
+
 def progressive(widths: list[int] | None, device: torch.device) -> GAN:
     """Create the paper's network for 128 pixels with random weights.
 

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from statistics import fmean
 
 import torch
-from cases import PENALTY, PUBLISHED, Case, Images, brick, corrupted_images, our_solver, progressive, tuned_steps
+from cases import PENALTY, PUBLISHED, Case, Images, brick, corrupted_images, faces, our_solver, progressive, tuned_steps
 from data_path import data_rows
 from loop import Published
 from measure import (
@@ -84,19 +84,20 @@ def main() -> None:
     sizes = QUICK if arguments.quick else Sizes()
     given = {"images": arguments.images, "loop_images": arguments.loop_images}
     sizes = dataclasses.replace(sizes, **{name: value for name, value in given.items() if value})
-    rows = training_and_data_rows(sizes) if arguments.only else measure(sizes)
+    parts = {"training": training_and_data_rows, "fitted": fitted_rows}
+    rows = parts.get(arguments.only, measure)(sizes)
     folder = HERE.parents[1] / "outputs" / "speed" if arguments.quick else HERE
     table, figure = folder / "table.csv", folder / "figure.png"
     kept = read_table(table) if arguments.only and table.exists() else []
     write_table(merge_rows(kept, rows), table)
-    if not arguments.only:  # the figure has no results of the training
+    if arguments.only != "training":  # the figure has no results of the training
         draw(table, figure)
     print_table(rows)
     if not torch.cuda.is_available():
         print("\nThere is no GPU, so the table has no rows for a GPU.")
     if arguments.quick:
         print("\nThis was a quick run. Its numbers have no meaning.")
-    print(f"\n{table}" if arguments.only else f"\n{table}\n{figure}")
+    print(f"\n{table}" if arguments.only == "training" else f"\n{table}\n{figure}")
 
 
 def parse() -> argparse.Namespace:
@@ -106,7 +107,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--loop-images", type=int, help=f"number of images for the plain loop ({Sizes.loop_images})")
     parser.add_argument("--quick", action="store_true", help="short smoke test, writes to outputs/speed")
     parser.add_argument(
-        "--only", choices=["training"], help="only measure this part, and keep the other rows of the table"
+        "--only", choices=["training", "fitted"], help="only measure this part, and keep the other rows of the table"
     )
     return parser.parse_args()
 
@@ -117,6 +118,7 @@ def measure(sizes: Sizes) -> list[Row]:
     rows = product_rates(sizes, CPU)
     for case in small:
         rows += full_case(case, sizes)
+    rows += fitted_rows(sizes)
     large = Case("rgi_128_cpu", "rgi", lambda: progressive(sizes.widths, CPU), sizes.large_images, 20)
     rows += extrapolated_case(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
     if torch.cuda.is_available():
@@ -125,6 +127,13 @@ def measure(sizes: Sizes) -> list[Row]:
     for case in small:
         rows += sweep(case.method, sizes.sweep, int(Table(rows).value(case.name, "ours", "threads")))
     return rows
+
+
+def fitted_rows(sizes: Sizes) -> list[Row]:
+    """Run the cases with a fitted generator."""
+    targets = {"rgi": 200, "r_rgi": 100}
+    cases = [Case(f"{method}_64_fitted_cpu", method, faces, sizes.images, goal) for method, goal in targets.items()]
+    return [row for case in cases for row in full_case(case, sizes)]
 
 
 def gpu_rows(sizes: Sizes, device: torch.device) -> list[Row]:

@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 TITLES = {
     "rgi_64_cpu": "RGI, 64 px, CPU",
     "r_rgi_64_cpu": "R-RGI, 64 px, CPU",
+    "rgi_64_fitted_cpu": "RGI, 64 px, fitted, CPU",
+    "r_rgi_64_fitted_cpu": "R-RGI, 64 px, fitted, CPU",
     "rgi_128_cpu": "RGI, 128 px, CPU",
     "rgi_128_gpu": "RGI, 128 px, GPU",
     "r_rgi_128_gpu": "R-RGI, 128 px, GPU",
