@@ -95,7 +95,8 @@ def test_a_reference_experiment_fits_the_papers_table_and_its_own_pretraining(na
         found = as_configured(cfg) | {"critic_weight": cfg.solver.critic_weight * 128 / scale}
         assert {field: found[field] for field in expected} == expected
         if prefix == "btad" and corruption:
-            assert (cfg.dataset.category, choices.corruption, cfg.corruption.kinds) == ("03", "defects", [corruption])
+            painted = f"reference/painted_{corruption}"
+            assert (cfg.dataset.category, choices.corruption, cfg.corruption.kinds) == ("03", painted, [corruption])
         elif corruption:
             hole = instantiate(cfg.corruption)
             assert hole.fill == "dark"
