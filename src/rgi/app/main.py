@@ -25,7 +25,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rgi.app import arguments, chain, grid, help, run_files
+from rgi.app import arguments, grid, help, run_files
 from rgi.app.jobs import launch, sweep
 from rgi.errors import InputError, did_you_mean
 
@@ -100,7 +100,6 @@ def run_task(cfg: DictConfig) -> str | None:
         cfg.name = str(cfg.name or cfg.task)
         cfg.output_dir = None if cfg.output_dir is None else str(cfg.output_dir)
         options.expand_home(cfg)
-        chain.check_chain(cfg)
         options.check_options(cfg)
         trainer.check_trainer(cfg)
         logs.check_logger(cfg)

@@ -85,6 +85,7 @@ def check_options(cfg: DictConfig) -> None:
     Raises:
         InputError: an option is out of range.
     """
+    chain.check_chain(cfg)
     for name, annotation in OPTIONS.items():
         value = OmegaConf.select(cfg, name, default=ABSENT)
         if value is not ABSENT:
