@@ -128,7 +128,7 @@ def test_the_chain_runs_from_the_training_to_the_scores(case, tmp_path, monkeypa
     run_task(composed(*training, "judge.every=5", "judge.images=2", "judge.samples=16", *common))
     (file,) = Path("data/generators/local").glob("*.safetensors")
     kept = load_gan(file)
-    assert (kept.card.family, kept.card.resolution, kept.card.options) == ("progressive", 16, {"widths": [96, 48, 24]})
+    assert (kept.card.family, kept.card.resolution, kept.card.options) == ("progressive", 16, {"widths": [64, 32, 16]})
     for short, method in methods.items():
         calls.clear()
         name, published = f"reference/{case}_{short}", as_published(method, paper)

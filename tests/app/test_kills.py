@@ -8,7 +8,7 @@ from helpers.kill_trials import Trials
 from helpers.killed_commands import Case, cases, write_home
 from helpers.killing import Kill, start_server
 
-KILLS = {"pretrain compact": 1, "encode": 4, "calibrate": 1, "rgi": 1, "pca": 1}
+KILLS = {"pretrain compact": 1, "encode": 4, "calibrate": 1, "rgi": 1}
 
 
 @pytest.fixture(scope="module")

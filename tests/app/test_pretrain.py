@@ -49,8 +49,9 @@ def refused(capsys) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("family", ["compact", "progressive"])
-def test_a_killed_training_ends_with_the_same_weights(family, images, tmp_path, monkeypatch, capsys, caplog):
+def test_a_killed_training_ends_with_the_same_weights(images, tmp_path, monkeypatch, capsys, caplog):
+    """Of a progressive GAN; tests/app/test_kills.py kills a compact one."""
+    family = "progressive"
     whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
     command = training(images, whole, f"output_dir={tmp_path / 'whole'}", family=family)
     assert in_process(monkeypatch, *command) == 0

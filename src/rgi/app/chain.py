@@ -4,7 +4,7 @@ The option ``scale`` is the number of pixels of the whole chain: 128 in the pape
 
 - Images and generator have ``scale`` pixels. The holes are shares of the image, so they shrink as well.
 - The training has as many steps at each scale of the progressive GAN as the published one, but fewer scales.
-- The networks have the widths `WIDTHS` and the latent dimension `LATENT_DIM`, 3/16 of the paper's at the finest scales.
+- The networks have the widths `WIDTHS` and the latent dimension `LATENT_DIM`, a quarter to an eighth of the paper's.
 - Data term and mask penalty of an inversion are sums over all values of an image, so λ is per value and stays as it is.
   The critic's term is one number per image. Its gradient has the norm 1 by the critic's training, whereas the norm of
   the data term's gradient grows like the side of the image. So the critic's weight is multiplied by scale / 128.
@@ -22,8 +22,8 @@ from rgi.validation import check, one_of
 FAMILY = "progressive"
 PUBLISHED_SCALE = 128
 SCALES = (16, 32, 64, PUBLISHED_SCALE)
-WIDTHS = (96, 96, 96, 48, 24)  # below the published scale, at 4, ..., 64 pixels; smaller scales take the last
-LATENT_DIM = 96  # below the published scale
+WIDTHS = (128, 128, 64, 32, 16)  # below the published scale, at 4, ..., 64 pixels; smaller scales take the last
+LATENT_DIM = 128  # below the published scale
 PUBLISHED_LATENT_DIM = 512
 STEPS = 48_000  # steps at 4 pixels; each further scale of the progressive GAN has twice as many
 TEXTURES_SCALE = 64  # the patches of the dataset textures have no other size
