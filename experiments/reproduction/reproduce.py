@@ -121,13 +121,29 @@ def estimate(datasets: list[str], options: list[str], of_training: list[str]) ->
 
 def compare(tables: list[Path]) -> None:
     """Write our mean scores beside those of `PUBLISHED` to comparison.csv beside the first table, and print them."""
-    scores = pd.concat([pd.read_csv(table) for table in tables])
-    ours = scores.groupby(PLACE, dropna=False)["value"].mean().rename("ours").reset_index()
-    both = ours.merge(pd.read_csv(PUBLISHED).rename(columns={"value": "paper"}), on=PLACE, how="left")
+    scores = pd.concat([read(table) for table in tables])
+    ours = scores.groupby(PLACE)["value"].mean().rename("ours").reset_index()
+    published = read(PUBLISHED).rename(columns={"value": "paper"})
+    both = ours.merge(published, on=PLACE, how="outer", indicator="in")
+    if (unknown := both[both["in"] == "right_only"]).size:
+        print(
+            f"warning: {PUBLISHED} has scores that no row of ours has:\n{unknown[PLACE].to_string()}", file=sys.stderr
+        )
+    both = both[both["in"] != "right_only"].drop(columns="in")
     file = tables[0].with_name("comparison.csv")
     both.to_csv(file, index=False)
-    print(both[both.paper.notna()].to_string() if both.paper.notna().any() else f"{PUBLISHED} has no scores")
+    print(
+        both[both.paper.notna()].to_string()
+        if both.paper.notna().any()
+        else f"{PUBLISHED} has no scores for these rows"
+    )
     print(file)
+
+
+def read(table: Path) -> pd.DataFrame:
+    """Scores of a table; all other columns stay text, because a category such as "03" must not become a number."""
+    scores = pd.read_csv(table, dtype=str, keep_default_na=False)
+    return scores.assign(value=scores["value"].replace("", "nan").astype(float))
 
 
 if __name__ == "__main__":
