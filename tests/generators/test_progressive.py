@@ -58,9 +58,10 @@ def test_initial_layers_are_equalised():
 
 
 def test_the_length_of_the_latent_code_has_no_effect(networks):
+    """Up to the 1e-8 in the denominator of the norm."""
     generator, _ = networks
     z = torch.randn(4, 5).double()
-    torch.testing.assert_close(generator(z), generator(7 * z), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(generator(z), generator(7 * z), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
