@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import in_process, interrupt, run
+from helpers.composed import CONF, composed
 from helpers.wandb_log import logged
+from omegaconf import OmegaConf
 
+from rgi.app.grid import grid
 from rgi.app.jobs import benchmark
 
 ROWS = [
@@ -98,6 +101,15 @@ def test_rows_are_logged_to_wandb(continued):
         assert found["config"]["seed"] == 0
         assert [*found["run"].tags] == ["textures", "brick", method, "standard", "reference"]  # and no generator
         assert "generator" not in found["artifacts"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("benchmark/*.yaml")))
+def test_all_rows_of_a_benchmark_exist(name):
+    """Each experiment of the table is one of the grid, and takes the options of its row."""
+    table = OmegaConf.load(CONF / f"benchmark/{name}.yaml")
+    for each in table.sets:
+        assert {f"{each.experiment}_{method}" for method in table.methods} <= grid().keys()
+        composed(f"experiment={each.experiment}_{table.methods[-1]}", *each.options, *table.options)
 
 
 def long_form(tmp_path, name, rows):
