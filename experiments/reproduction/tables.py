@@ -1,0 +1,80 @@
+"""python experiments/reproduction/tables.py: print the tables of the README from the CSV files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+PAPER, OURS = "published", "ours"
+NAMES = {
+    "yeh": "Yeh",
+    "yeh_masked": "Yeh, mask given",
+    "pan": "Pan",
+    "pan_masked": "Pan, mask given",
+    "anogan": "AnoGAN",
+    "rgi": "RGI",
+    "r_rgi": "R-RGI",
+}
+METRICS = [  # file, protocol, metric, digits
+    ("faces.csv", "standard", "psnr", 1),
+    ("faces.csv", "standard", "psnr_hole", 1),
+    ("faces.csv", "reference", "psnr", 1),
+    ("tiles.csv", "standard", "pixel_auroc", 3),
+    ("tiles.csv", "standard", "pixel_ap", 3),
+    ("tiles.csv", "reference", "auroc", 3),
+    ("tiles.csv", "reference", "dice", 3),
+    *((file, "", f"{cost}_per_image", 1) for file in ("faces.csv", "tiles.csv") for cost in ("seconds", "evaluations")),
+]
+
+
+def scores(file: str, protocol: str, metric: str) -> pd.DataFrame:
+    """One metric: a row for each flavour and method, a column for each corruption."""
+    table = pd.read_csv(HERE / file, dtype=str, keep_default_na=False)
+    table = table[(table["protocol"] == protocol) & (table["metric"] == metric)]
+    short = table["method"].str.removeprefix("reference_")
+    place = [
+        table["method"].str.startswith("reference_").map({True: PAPER, False: OURS}).rename("flavour"),
+        pd.Categorical(short.map(NAMES), NAMES.values()),
+        table["corruption"].str.removeprefix("reference/").str.removeprefix("painted_").replace("", "real"),
+    ]
+    return table["value"].astype(float).groupby(place, observed=True).mean().unstack()
+
+
+def shown(table: pd.DataFrame, digits: int) -> str:
+    """A table in Markdown."""
+    head = ["", "", *table.columns]
+    lines = [head, ["---"] * len(head)]
+    lines += [[*map(str, name), *(f"{value:.{digits}f}" for value in row)] for name, row in table.iterrows()]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def departures() -> str:
+    """Mean scores of each variant, and the mean difference to the published procedure with its standard error."""
+    table, blocks = pd.read_csv(HERE / "departures.csv"), []
+    for (cell, method), part in table.groupby(["cell", "method"], sort=False):
+        metrics = [
+            name for name in part.columns[4:] if name not in ("seconds", "evaluations") and part[name].notna().any()
+        ]
+        lines = [["variant", *(f"{m} (change)" for m in metrics), "seconds", "evaluations"]]
+        lines.append(["---"] * len(lines[0]))
+        base = part[part["variant"] == "published"].set_index("image")
+        for variant, rows in part.groupby("variant", sort=False):
+            rows, cells = rows.set_index("image"), []
+            for metric in metrics:
+                change = (rows[metric] - base[metric]).dropna()
+                text = "" if variant == "published" else f" ({change.mean():+.3g} ± {change.sem():.2g})"
+                cells.append(f"{rows[metric].mean():.3g}{text}")
+            lines.append([variant, *cells, f"{rows['seconds'].mean():.2f}", f"{rows['evaluations'].mean():.0f}"])
+        blocks.append(f"{cell}, {method}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(blocks)
+
+
+def main() -> None:
+    """Print all tables."""
+    for file, protocol, metric, digits in METRICS:
+        print(f"{file}, {protocol} {metric}\n\n{shown(scores(file, protocol, metric), digits)}\n")
+    print(departures())
+
+
+if __name__ == "__main__":
+    main()
