@@ -30,7 +30,7 @@ def rows(folder: Path) -> dict[str, dict[str, Path]]:
     """The results of each method by kind of defect, "real" for the test images of the dataset."""
     found: dict[str, dict[str, Path]] = {}
     for metrics in sorted(folder.glob("rows/*/metrics.json")):
-        corruption = OmegaConf.load(metrics.with_name("config.yaml")).corruption
+        corruption = OmegaConf.load(metrics.with_name("config.yaml")).get("corruption")
         kind = "real" if corruption is None else f"painted {corruption.kinds[0]}"
         for method in read_file(metrics):
             found.setdefault(kind, {})[method] = metrics.parent / "results" / method
