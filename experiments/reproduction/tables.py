@@ -37,14 +37,24 @@ def scores(file: str, protocol: str, metric: str) -> pd.DataFrame:
         pd.Categorical(short.map(NAMES), NAMES.values()),
         table["corruption"].str.removeprefix("reference/").str.removeprefix("painted_").replace("", "real"),
     ]
-    return table["value"].astype(float).groupby(place, observed=True).mean().unstack()
+    return (
+        table["value"]
+        .astype(float)
+        .groupby(place, observed=True)
+        .mean()
+        .unstack()
+        .sort_index(level=0, ascending=False, sort_remaining=False)
+    )
 
 
 def shown(table: pd.DataFrame, digits: int) -> str:
     """A table in Markdown."""
     head = ["", "", *table.columns]
     lines = [head, ["---"] * len(head)]
-    lines += [[*map(str, name), *(f"{value:.{digits}f}" for value in row)] for name, row in table.iterrows()]
+    lines += [
+        [*map(str, name), *(f"{value:.{digits}f}".replace("nan", "") for value in row)]
+        for name, row in table.iterrows()
+    ]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
@@ -73,7 +83,8 @@ def main() -> None:
     """Print all tables."""
     for file, protocol, metric, digits in METRICS:
         print(f"{file}, {protocol} {metric}\n\n{shown(scores(file, protocol, metric), digits)}\n")
-    print(departures())
+    if (HERE / "departures.csv").exists():
+        print(departures())
 
 
 if __name__ == "__main__":
