@@ -51,13 +51,12 @@ def refused(capsys) -> str:
 
 def test_a_killed_training_ends_with_the_same_weights(images, tmp_path, monkeypatch, capsys, caplog):
     """Of a progressive GAN; tests/app/test_kills.py kills a compact one."""
-    family = "progressive"
     whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
-    command = training(images, whole, f"output_dir={tmp_path / 'whole'}", family=family)
+    command = training(images, whole, f"output_dir={tmp_path / 'whole'}", family="progressive")
     assert in_process(monkeypatch, *command) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(whole)
 
-    command = training(images, resumed, f"output_dir={tmp_path / 'resumed'}", family=family)
+    command = training(images, resumed, f"output_dir={tmp_path / 'resumed'}", family="progressive")
     newest = tmp_path / "resumed/checkpoints/newest.ckpt"
     interrupt(tmp_path, newest.exists, *command, cwd=tmp_path)
     assert not resumed.exists()

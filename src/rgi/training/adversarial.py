@@ -66,9 +66,7 @@ class AdversarialTraining(LightningModule):
         self.architecture = {"family": family, **sizes, "options": options}
         self.steps, self.lr, self.betas, self.seed = steps, lr, betas, seed
         self.first_step, self.continues = 0, False
-        # In this memory layout, convolutions are up to a sixth faster on a CPU. Tensor cores need this layout.
-        networks = (network.to(memory_format=torch.channels_last) for network in build(family, **sizes, **options))
-        self.generator, self.critic = networks
+        self.generator, self.critic = build(family, **sizes, **options)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
         self.average.requires_grad_(False)  # otherwise DDP would wait for gradients of the average
         self.finite = torch.tensor(True)
