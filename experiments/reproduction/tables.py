@@ -27,8 +27,11 @@ METRICS = [  # file, protocol, metric, digits
 ]
 
 
-def scores(file: str, protocol: str, metric: str) -> pd.DataFrame:
-    """One metric: a row for each flavour and method, a column for each corruption."""
+def scores(file: str, protocol: str, metric: str, digits: int) -> pd.DataFrame:
+    """One metric as text: a row for each flavour and method, a column for each corruption.
+
+    A cell is the mean of the seeds, ± half of their range.
+    """
     table = pd.read_csv(HERE / file, dtype=str, keep_default_na=False)
     table = table[(table["protocol"] == protocol) & (table["metric"] == metric)]
     short = table["method"].str.removeprefix("reference_")
@@ -37,24 +40,19 @@ def scores(file: str, protocol: str, metric: str) -> pd.DataFrame:
         pd.Categorical(short.map(NAMES), NAMES.values()),
         table["corruption"].str.removeprefix("reference/").str.removeprefix("painted_").replace("", "real"),
     ]
-    return (
-        table["value"]
-        .astype(float)
-        .groupby(place, observed=True)
-        .mean()
-        .unstack()
-        .sort_index(level=0, ascending=False, sort_remaining=False)
-    )
+
+    def cell(values: pd.Series) -> str:
+        spread = f" ± {(values.max() - values.min()) / 2:.{digits}f}" if len(values) > 1 else ""
+        return f"{values.mean():.{digits}f}{spread}"
+
+    cells = table["value"].astype(float).groupby(place, observed=True).agg(cell).unstack(fill_value="")
+    return cells.sort_index(level=0, ascending=False, sort_remaining=False)
 
 
-def shown(table: pd.DataFrame, digits: int) -> str:
+def shown(table: pd.DataFrame) -> str:
     """A table in Markdown."""
     head = ["", "", *table.columns]
-    lines = [head, ["---"] * len(head)]
-    lines += [
-        [*map(str, name), *(f"{value:.{digits}f}".replace("nan", "") for value in row)]
-        for name, row in table.iterrows()
-    ]
+    lines = [head, ["---"] * len(head), *([*name, *row] for name, row in table.iterrows())]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
@@ -82,7 +80,7 @@ def departures() -> str:
 def main() -> None:
     """Print all tables."""
     for file, protocol, metric, digits in METRICS:
-        print(f"{file}, {protocol} {metric}\n\n{shown(scores(file, protocol, metric), digits)}\n")
+        print(f"{file}, {protocol} {metric}\n\n{shown(scores(file, protocol, metric, digits))}\n")
     if (HERE / "departures.csv").exists():
         print(departures())
 

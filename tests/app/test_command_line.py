@@ -165,6 +165,7 @@ MISTAKES = {
     "foo": "foo: is not option=value; run `python run.py --help`",
     "=x": "=x",
     "a..b=1": "a..b=1: is not option=value",
+    "benchmark.options=[scale=64]": "benchmark.options=[scale=64]: is not option=value; put each text inside",
     "--nonsense": "unrecognized arguments: --nonsense; run `python run.py --hydra-help`",
     "--cfg": "argument --cfg/-c: expected one argument",
     "-m experiment=mvtec_rgi,folder_rgi dataset.masks=x": "; if a swept choice has this option, type ++dataset.masks=x",

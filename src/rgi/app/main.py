@@ -202,6 +202,8 @@ def _options(content: Any, prefix: str = "") -> dict[str, str]:
 
 def _remedy(argument: str) -> str:
     """What to type instead of an argument that Hydra does not understand."""
+    if re.fullmatch(r"\[.*\]|\{.*\}", argument.partition("=")[2]):
+        return 'put each text inside the brackets that has special characters in double quotes, such as "scale=64"'
     quoted = arguments.in_quotes(argument)
     if quoted is None:
         return "run `python run.py --help` for examples, and `python run.py --cfg job` for all options"
