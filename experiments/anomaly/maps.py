@@ -1,7 +1,7 @@
-"""python experiments/anomaly/maps.py RUN...: compare the anomaly maps of finished inversions.
+"""python experiments/anomaly/maps.py RUN... [--table FILE]: compare the anomaly maps of finished inversions.
 
 The script reads finished runs with ``map.kind=combined`` and skips other runs. It computes the metrics of all kinds of
-anomaly maps with different smoothing and weights, without another inversion. It writes maps.csv.
+anomaly maps with different smoothing and weights, without another inversion. It writes maps.csv, or another FILE.
 """
 
 import argparse
@@ -53,12 +53,14 @@ def main() -> None:
     """Compute the metrics of the runs from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    runs = [run for run in parser.parse_args().runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
+    parser.add_argument("--table", type=Path, default=HERE / "maps.csv")
+    given = parser.parse_args()
+    runs = [run for run in given.runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
     rows: list[tuple] = []
     cache: dict[tuple, dict[str, Tensor]] = {}
     for run in tqdm(runs, unit="run"):
         rows += score_maps(run, cache)
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(HERE / "maps.csv", index=False)
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(given.table, index=False)
 
 
 def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
