@@ -48,19 +48,19 @@ def tiles(folder: Path) -> None:
     kinds = rows(folder)
     columns = 2 + 2 * len(METHODS)
     figure, axes = plt.subplots(len(kinds), columns, figsize=(1.25 * columns, 1.3 * len(kinds)), layout="constrained")
-    for line, (kind, methods) in zip(axes, kinds.items(), strict=True):
+    for row, (kind, methods) in enumerate(kinds.items()):
         name = median_image(methods[MIDDLE])
         first = load_result(methods[MIDDLE], name)
-        line[0].set_ylabel(kind)
+        axes[row, 0].set_ylabel(kind)
         pictures = [(first["observed"][0], "picture"), (first["truth"].squeeze() * 2.0 - 1, "true mask")]
         for method, title in METHODS.items():
             result = load_result(methods[method], name)
             heat = result["map"] / np.quantile(result["map"], 0.999).clip(1e-6)
             pictures += [(result["restored"][0], title), (2 * heat - 1, "map")]
-        for axis, (image, title) in zip(line, pictures, strict=True):
+        for axis, (image, title) in zip(axes[row], pictures, strict=True):
             axis.imshow(image, cmap="gray", vmin=-1, vmax=1)
             axis.set(xticks=[], yticks=[])
-            if line is axes[0]:
+            if row == 0:
                 axis.set_title(title, size=7)
     figure.savefig(HERE / "figure.png", dpi=120)
     plt.close(figure)
