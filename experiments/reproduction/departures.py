@@ -123,7 +123,7 @@ def main() -> None:
         variants |= {
             "ours": ours,
             "ours, published λ": ours.replace(mask_penalty=published.mask_penalty),
-            "ours, no weight of |z|²": ours.replace(latent_weight=0.0),
+            "ours, no prior on z": ours.replace(latent_weight=0.0),
             "ours, no closing of the mask": ours.replace(mask_closing=None),
         }
         for name, config in tqdm(variants.items(), desc=method):

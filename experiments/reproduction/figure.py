@@ -27,11 +27,13 @@ METHODS = {  # folder of the results: heading
 
 
 def rows(folder: Path) -> dict[str, dict[str, Path]]:
-    """The results of each method by kind of defect, "real" for the test images of the dataset."""
+    """The results of each method with seed 0 by kind of defect, "real" for the test images of the dataset."""
     found: dict[str, dict[str, Path]] = {}
     for metrics in sorted(folder.glob("rows/*/metrics.json")):
-        corruption = OmegaConf.load(metrics.with_name("config.yaml")).get("corruption")
-        kind = "real" if corruption is None else f"painted {corruption.kinds[0]}"
+        cfg = OmegaConf.load(metrics.with_name("config.yaml"))
+        if cfg.seed != 0:
+            continue
+        kind = "real" if cfg.get("corruption") is None else f"painted {cfg.corruption.kinds[0]}"
         for method in read_file(metrics):
             found.setdefault(kind, {})[method] = metrics.parent / "results" / method
     return found

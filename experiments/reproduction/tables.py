@@ -23,7 +23,11 @@ METRICS = [  # file, protocol, metric, digits
     ("tiles.csv", "standard", "pixel_ap", 3),
     ("tiles.csv", "reference", "auroc", 3),
     ("tiles.csv", "reference", "dice", 3),
-    *((file, "", f"{cost}_per_image", 1) for file in ("faces.csv", "tiles.csv") for cost in ("seconds", "evaluations")),
+    *(
+        (file, "", f"{cost}_per_image", digits)
+        for file in ("faces.csv", "tiles.csv")
+        for cost, digits in (("seconds", 1), ("evaluations", 0))
+    ),
 ]
 
 
