@@ -1,7 +1,9 @@
 """python experiments/anomaly/maps.py RUN... [--table FILE]: compare the anomaly maps of finished inversions.
 
 The script reads finished runs with ``map.kind=combined`` and skips other runs. It computes the metrics of all kinds of
-anomaly maps with different smoothing and weights, without another inversion. It writes maps.csv, or another FILE.
+anomaly maps with different smoothing and weights, without another inversion of test images. It also inverts held-out
+clean images with painted defects: their pixel AUROC needs no labels of test images. It writes maps.csv, or another
+FILE.
 """
 
 import argparse
@@ -10,16 +12,21 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor
 from tqdm import tqdm
 
-from rgi.app.options import generator, make
+from rgi import invert
+from rgi.app.options import generator, make, solver_config
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
-from rgi.data.protocol import evenly_spaced
+from rgi.data.batch import Batch
+from rgi.data.corruptions.defects import Defects
+from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.evaluation.clean_images import FEATURE_PARTS, clean_statistics, extractor, joint_map
+from rgi.evaluation.held_out import painted_tests
 from rgi.evaluation.results import Result, load_result
+from rgi.generators.store import GAN
 from rgi.metrics.standard import ImageAUROC, PixelCurve
 from rgi.pixels import luminance, smooth
 
@@ -33,6 +40,9 @@ FEATURES = {  # name of a feature map: features, and the weights of its parts
 }
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # of the feature map in a combination with sigma 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
+PAINTED = Defects(kinds=["crack", "irregular", "large", "scratch"], contrast=[0.3, 3.0], seed=0)
+PAINTED_IMAGES = 64
+BATCH = 32  # images per prediction
 COLUMNS = (
     "dataset",
     "category",
@@ -79,40 +89,58 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
     clean, tests = load_results(run / "clean" / results.name), load_results(results)
     dataset = cfg.dataset._target_.rpartition(".")[0].rpartition(".")[2]
     key = (dataset, tests[0]["category"].item(), "", cfg.seed)
-    if key not in cache:
-        cache[key] = feature_maps(cfg, clean, tests)
     observed, restored, mask, truth = (stacked(tests, name) for name in ("observed", "restored", "mask", "truth"))
     defective, residual = stacked(tests, "defective"), luminance(observed - restored)
+    images = make(cfg, "dataset")
+    gan, painted = generator(cfg, images), painted_tests(images, PAINTED, PAINTED_IMAGES)
+    painted = Batch.collate([painted[i] for i in range(len(painted))])
+    solved = invert(gan, painted.observed, solver_config(cfg.solver, results.name, "invert"), seed=cfg.seed)
+    if key not in cache:
+        cache[key] = feature_maps(images, gan, clean, {"test": observed, "painted": painted.observed}, cfg.seed)
+    of_tests = maps(cache[key], "test", clean, luminance(mask), residual)
+    of_painted = maps(
+        cache[key], "painted", clean, luminance(solved.mask), luminance(painted.observed - solved.restored)
+    )
     rows = []
-    for kind, scores in maps(cache[key], clean, luminance(mask), residual):
-        curve, images = PixelCurve(), ImageAUROC()
+    curve, painted_curve, image_auroc = metrics = PixelCurve(), PixelCurve(), ImageAUROC()
+    for (kind, scores), (_, painted_scores) in zip(of_tests, of_painted, strict=True):
+        for each in metrics:  # new objects would not be freed in time, see `rgi.evaluation.base.TestModule.teardown`
+            each.reset()
         curve.update(scores, truth)
-        images.update(scores.amax((1, 2)), defective)
-        values = {name: curve.compute()[name] for name in METRICS} | {"image_auroc": images.compute()}
+        painted_curve.update(painted_scores, painted.mask)
+        image_auroc.update(scores.amax((1, 2)), defective)
+        values = {name: curve.compute()[name] for name in METRICS} | {
+            "image_auroc": image_auroc.compute(),
+            "painted_pixel_auroc": painted_curve.compute()["pixel_auroc"],
+        }
         rows += [(*key[:3], results.name, *kind, name, cfg.seed, f"{float(values[name]):.4f}") for name in values]
     return rows
 
 
-def feature_maps(cfg: DictConfig, clean: list[Result], tests: list[Result]) -> dict[str, Tensor]:
-    """Feature maps of the clean images and of the test images, by "clean <name>" and "test <name>"."""
-    images = make(cfg, "dataset")
-    training, gan, found = images.train(), generator(cfg, images), {}
+def feature_maps(
+    images: ImageSet, gan: GAN, clean: list[Result], observed: dict[str, Tensor], seed: int
+) -> dict[str, Tensor]:
+    """Feature maps of the clean images and of observed images (B,C,H,W), by "clean <name>" and "<key> <name>"."""
+    training, found = images.train(), {}
     chosen = evenly_spaced(len(training), len(clean))
     for name, (features, parts) in FEATURES.items():
-        score = joint_map(extractor(gan, features), parts, training, chosen, cfg.seed, torch.device("cpu"))
-        for images_of, part in (("clean", clean), ("test", tests)):
-            found[f"{images_of} {name}"] = score(stacked(part, "observed"))
+        score = joint_map(extractor(gan, features), parts, training, chosen, seed, torch.device("cpu"))
+        for images_of, part in ({"clean": stacked(clean, "observed")} | observed).items():
+            found[f"{images_of} {name}"] = torch.cat([score(few) for few in part.split(BATCH)])
     return found
 
 
-def maps(found: dict[str, Tensor], clean: list[Result], mask: Tensor, residual: Tensor) -> Iterator[tuple[Key, Tensor]]:
-    """Yield all maps (B,H,W) of the test images.
+def maps(
+    found: dict[str, Tensor], images_of: str, clean: list[Result], mask: Tensor, residual: Tensor
+) -> Iterator[tuple[Key, Tensor]]:
+    """Yield all maps (B,H,W) of some images.
 
     Args:
         found: see `feature_maps`.
+        images_of: key of the images there.
         clean: results of the clean images.
-        mask: masks (B,H,W) of the test images.
-        residual: residuals (B,H,W) of the test images.
+        mask: masks (B,H,W) of the images.
+        residual: residuals (B,H,W) of the images.
     """
     statistics = clean_statistics(clean, None, torch.device("cpu"))
     for sigma in SIGMAS:
@@ -121,9 +149,9 @@ def maps(found: dict[str, Tensor], clean: list[Result], mask: Tensor, residual: 
         yield ("residual", "", "", sigma), smooth(residual, sigma)
         yield ("normalised", "", "", sigma), statistics.normalised(residual, sigma)
         for name in FEATURES:
-            yield ("features", name, "", sigma), smooth(found[f"test {name}"], sigma)
+            yield ("features", name, "", sigma), smooth(found[f"{images_of} {name}"], sigma)
     for name in FEATURES:
-        features = standardised(found[f"test {name}"], found[f"clean {name}"])
+        features = standardised(found[f"{images_of} {name}"], found[f"clean {name}"])
         for kind, part in (
             ("combined", standardised(residual, statistics.residuals)),
             ("normalised and features", statistics.z_scores(residual, 1)),
