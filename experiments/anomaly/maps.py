@@ -78,8 +78,8 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
 
     Args:
         run: folder of the run.
-        cache: feature maps of clean and test images by test set and seed, which methods share; the function adds those
-            of the run.
+        cache: feature maps of clean, test and painted images by test set and seed, which methods share; the function
+            adds those of the run.
 
     Returns:
         Rows of maps.csv with the columns `COLUMNS`.
