@@ -1,9 +1,8 @@
 """python experiments/anomaly/maps.py RUN... [--table FILE]: compare the anomaly maps of finished inversions.
 
 The script reads finished runs with ``map.kind=combined`` and skips other runs. It computes the metrics of all kinds of
-anomaly maps with different smoothing and weights, without another inversion of test images. It also inverts held-out
-clean images with painted defects: their pixel AUROC needs no labels of test images. It writes maps.csv, or another
-FILE.
+anomaly maps with different smoothing and weights, without another inversion. It also scores the run's held-out clean
+images with painted defects: their pixel AUROC needs no labels of test images. It writes maps.csv, or another FILE.
 """
 
 import argparse
@@ -16,15 +15,12 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from tqdm import tqdm
 
-from rgi import invert
-from rgi.app.options import generator, make, solver_config
+from rgi.app.options import generator, make
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
-from rgi.data.batch import Batch
-from rgi.data.corruptions.defects import Defects
 from rgi.data.protocol import ImageSet, evenly_spaced
-from rgi.evaluation.clean_images import FEATURE_PARTS, clean_statistics, extractor, joint_map
-from rgi.evaluation.held_out import painted_tests
+from rgi.evaluation.clean_images import clean_statistics
+from rgi.evaluation.joint_map import FEATURE_PARTS, extractor, joint_map
 from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
 from rgi.metrics.standard import ImageAUROC, PixelCurve
@@ -40,8 +36,6 @@ FEATURES = {  # name of a feature map: features, and the weights of its parts
 }
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # of the feature map in a combination with sigma 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
-PAINTED = Defects(kinds=["crack", "irregular", "large", "scratch"], contrast=[0.3, 3.0], seed=0)
-PAINTED_IMAGES = 64
 BATCH = 32  # images per prediction
 COLUMNS = (
     "dataset",
@@ -65,7 +59,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--table", type=Path, default=HERE / "maps.csv")
     given = parser.parse_args()
-    runs = [run for run in given.runs if (run / "clean").is_dir() and (run / "metrics.json").exists()]
+    runs = [run for run in given.runs if (run / "painted").is_dir() and (run / "metrics.json").exists()]
     rows: list[tuple] = []
     cache: dict[tuple, dict[str, Tensor]] = {}
     for run in tqdm(runs, unit="run"):
@@ -86,20 +80,16 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
     """
     cfg = OmegaConf.load(run / "config.yaml")
     (results,) = (run / "results").iterdir()
-    clean, tests = load_results(run / "clean" / results.name), load_results(results)
+    clean, tests, painted = (load_results(run / folder / results.name) for folder in ("clean", "results", "painted"))
     dataset = cfg.dataset._target_.rpartition(".")[0].rpartition(".")[2]
     key = (dataset, tests[0]["category"].item(), "", cfg.seed)
-    observed, restored, mask, truth = (stacked(tests, name) for name in ("observed", "restored", "mask", "truth"))
-    defective, residual = stacked(tests, "defective"), luminance(observed - restored)
-    images = make(cfg, "dataset")
-    gan, painted = generator(cfg, images), painted_tests(images, PAINTED, PAINTED_IMAGES)
-    painted = Batch.collate([painted[i] for i in range(len(painted))])
-    solved = invert(gan, painted.observed, solver_config(cfg.solver, results.name, "invert"), seed=cfg.seed)
+    observed, truth, painted_truth = stacked(tests, "observed"), stacked(tests, "truth"), stacked(painted, "truth")
+    defective, images = stacked(tests, "defective"), make(cfg, "dataset")
     if key not in cache:
-        cache[key] = feature_maps(images, gan, clean, {"test": observed, "painted": painted.observed}, cfg.seed)
-    of_tests = maps(cache[key], "test", clean, luminance(mask), residual)
-    of_painted = maps(
-        cache[key], "painted", clean, luminance(solved.mask), luminance(painted.observed - solved.restored)
+        seen = {"test": observed, "painted": stacked(painted, "observed")}
+        cache[key] = feature_maps(images, generator(cfg, images), clean, seen, cfg.seed)
+    of_tests, of_painted = (
+        maps(cache[key], name, clean, each) for name, each in {"test": tests, "painted": painted}.items()
     )
     rows = []
     curve, painted_curve, image_auroc = metrics = PixelCurve(), PixelCurve(), ImageAUROC()
@@ -107,7 +97,7 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
         for each in metrics:  # new objects would not be freed in time, see `rgi.evaluation.base.TestModule.teardown`
             each.reset()
         curve.update(scores, truth)
-        painted_curve.update(painted_scores, painted.mask)
+        painted_curve.update(painted_scores, painted_truth)
         image_auroc.update(scores.amax((1, 2)), defective)
         values = {name: curve.compute()[name] for name in METRICS} | {
             "image_auroc": image_auroc.compute(),
@@ -131,7 +121,7 @@ def feature_maps(
 
 
 def maps(
-    found: dict[str, Tensor], images_of: str, clean: list[Result], mask: Tensor, residual: Tensor
+    found: dict[str, Tensor], images_of: str, clean: list[Result], results: list[Result]
 ) -> Iterator[tuple[Key, Tensor]]:
     """Yield all maps (B,H,W) of some images.
 
@@ -139,10 +129,11 @@ def maps(
         found: see `feature_maps`.
         images_of: key of the images there.
         clean: results of the clean images.
-        mask: masks (B,H,W) of the images.
-        residual: residuals (B,H,W) of the images.
+        results: results of the images.
     """
     statistics = clean_statistics(clean, None, torch.device("cpu"))
+    mask = luminance(stacked(results, "mask"))
+    residual = luminance(stacked(results, "observed") - stacked(results, "restored"))
     for sigma in SIGMAS:
         if mask.any():
             yield ("mask", "", "", sigma), smooth(mask, sigma)

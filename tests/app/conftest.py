@@ -2,9 +2,9 @@
 
 import pytest
 
-from rgi.evaluation import clean_images
+from rgi.evaluation import joint_map
 
 
 @pytest.fixture(autouse=True)
 def _few_feature_images(monkeypatch):
-    monkeypatch.setattr(clean_images, "FEATURE_IMAGES", 2)
+    monkeypatch.setattr(joint_map, "FEATURE_IMAGES", 2)

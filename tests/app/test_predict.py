@@ -43,6 +43,7 @@ def run(tasks, tmp_path, monkeypatch, caplog) -> Callable[..., None]:
     caplog.set_level("INFO")
     monkeypatch.setattr(calibrate, "CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(clean_images, "STATISTICS_IMAGES", 2)
+    monkeypatch.setattr(clean_images, "PAINTED_IMAGES", 8)
     write_generator(tmp_path / "gan.safetensors", resolution=32)
     for seed, (name, size) in enumerate(SIZES.items()):
         write(f"photos/{name}.jpg", size, seed)
@@ -149,7 +150,7 @@ def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, 
     assert files() == before
 
     results = {path: path.stat().st_mtime_ns for path in Path("first").rglob("*.npz")}
-    assert len(results) == 2 + 5  # tiles of the statistics, pictures of the threshold
+    assert len(results) == 2 + 8 + 5  # tiles of the statistics, painted tiles, pictures of the threshold
     run("calibrate", "clean", **method)
     assert {path: path.stat().st_mtime_ns for path in Path("first").rglob("*.npz")} == results
 

@@ -10,6 +10,7 @@ from helpers.tiny_gan import tiny_gan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rgi.baselines.autoencoder import Autoencoder
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
 from rgi.errors import InputError
@@ -22,7 +23,7 @@ from rgi.evaluation.calibration import (
     statistics_tensors,
     threshold,
 )
-from rgi.evaluation.clean_images import FEATURE_PARTS, extractor, joint_map
+from rgi.evaluation.joint_map import FEATURE_PARTS, JointMap, extractor, joint_map
 from rgi.generators import places
 from rgi.inversion.maps import CleanStatistics
 
@@ -51,14 +52,17 @@ def test_the_rate_of_false_alarms_is_the_expected_one():
     assert measured.expected_rate == 0.1
 
 
-def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
+@pytest.mark.parametrize("chosen", [None, 0, 1])
+def test_a_calibration_is_the_same_after_saving(chosen, tmp_path, monkeypatch):
+    """Also if one feature map alone was chosen."""
     monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0, PatchCore: 2.0})
     gan, clean = tiny_gan(), clean_images(12)
     observed = clean[:4]
     parts, device = FEATURE_PARTS["critic"], torch.device("cpu")
     joint = joint_map(extractor(gan, "critic"), parts, clean, [0, 1, 2, 3], 0, device)
     residuals = torch.rand(4, 32, 32)
-    statistics = CleanStatistics(observed, residuals, joint)
+    joint, weight = (joint, 1.0) if chosen is None else (JointMap([joint.parts[chosen]]), 0.0)
+    statistics = CleanStatistics(observed, residuals, joint, residual_weight=weight)
     file = calibration_file(tmp_path / "my.own.safetensors")
     save_calibration(dataclasses.replace(MEASURED, statistics=statistics_tensors(statistics)), file)
     loaded = load_calibration(file)
@@ -69,9 +73,10 @@ def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
     clean = loaded.clean(gan)
     torch.testing.assert_close(clean.combined(*pictures, sigma=1), statistics.combined(*pictures, sigma=1))
     assert clean.normalised(pictures[1], sigma=1).equal(statistics.normalised(pictures[1], sigma=1))
+    assert clean.feature_map.name == joint.name
     assert [path.name for path in tmp_path.iterdir()] == ["my.own.calibration.safetensors"]
-    monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0})
-    with pytest.raises(InputError, match="is of another version, with PaDiM, PatchCore; calibrate again"):
+    monkeypatch.setitem(FEATURE_PARTS, "critic", {Autoencoder: 1.0})
+    with pytest.raises(InputError, match=f"is of another version, with {', '.join(joint.name.split(' and '))}; calib"):
         loaded.clean(gan)
 
 

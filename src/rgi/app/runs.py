@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # Environment variable with the run folder, for the processes that Lightning starts.
 INHERITED = "RGI_RUN_FOLDER"
 TRAINING_TASKS = ("pretrain", "encode")
-RESULTS = ("results", "clean", "validation")  # folders with the results of images
+RESULTS = ("results", "clean", "painted", "validation")  # folders with the results of images
 _held: list[FileLock] = []  # the operating system releases the locks of a dead process
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rgi.errors import InputError
-from rgi.evaluation.clean_images import FEATURE_PARTS, JointMap, extractor
 from rgi.evaluation.fingerprint import code_fingerprint
+from rgi.evaluation.joint_map import FEATURE_PARTS, JointMap, extractor
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
 
@@ -87,20 +87,25 @@ class Calibration:
             return None
         parts = {name.partition(".")[0] for name in self.statistics if "." in name}
         feature_map = self._feature_map(gan, parts) if parts else None
-        return CleanStatistics(self.statistics["observed"], self.statistics["residuals"], feature_map)
+        learned = self.statistics["observed"], self.statistics["residuals"]
+        return CleanStatistics(*learned, feature_map, residual_weight=self._residual_weight())
+
+    def _residual_weight(self) -> float:
+        return float(self.statistics.get("residual_weight", 1.0))  # files of older versions do not have it
 
     def _feature_map(self, gan: GAN, parts: set[str]) -> JointMap:
         features = self.settings["map.features"]
         kinds = {kind.__name__: kind for kind in FEATURE_PARTS[features]}
-        if parts != kinds.keys():
+        alone = len(parts) == 1 and not self._residual_weight()
+        if parts != kinds.keys() and not (alone and parts < kinds.keys()):
             raise InputError(f"the calibration is of another version, with {', '.join(sorted(parts))}; calibrate again")
         network, restored = extractor(gan, features), []
-        for name, kind in kinds.items():
+        for name in sorted(parts, key=list(kinds).index):
             learned = {
                 key.partition(".")[2]: each for key, each in self.statistics.items() if key.startswith(f"{name}.")
             }
             weight = learned.pop("weight").item()
-            restored.append((kind(network, seed=self.settings["seed"]).restore(learned), weight))
+            restored.append((kinds[name](network, seed=self.settings["seed"]).restore(learned), weight))
         return JointMap(restored)
 
 
@@ -117,7 +122,8 @@ def statistics_tensors(clean: CleanStatistics | None) -> dict[str, Tensor]:
     """
     if clean is None:
         return {}
-    tensors = {"observed": clean.observed, "residuals": clean.residuals}
+    weight = torch.tensor(clean.residual_weight, dtype=torch.float64)
+    tensors = {"observed": clean.observed, "residuals": clean.residuals, "residual_weight": weight}
     for baseline, weight in clean.feature_map.parts if clean.feature_map else ():
         learned = baseline.learned() | {"weight": torch.tensor(weight, dtype=torch.float64)}
         tensors |= {f"{type(baseline).__name__}.{name}": tensor for name, tensor in learned.items()}

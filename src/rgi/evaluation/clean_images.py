@@ -6,23 +6,22 @@ of the test images.
 """
 
 import logging
-from dataclasses import dataclass
 
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from rgi.baselines.base import Baseline
 from rgi.baselines.features import critic_features
-from rgi.baselines.imagenet import imagenet_features, is_installed
-from rgi.baselines.padim import PaDiM
-from rgi.baselines.patchcore import PatchCore
+from rgi.baselines.imagenet import is_installed
 from rgi.data.corruptions.corrupted_set import CorruptedSet
-from rgi.data.protocol import ImageSet, check_selected, evenly_spaced, selected
+from rgi.data.corruptions.defects import PAINTERS, Defects
+from rgi.data.protocol import ImageSet, TestSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
+from rgi.evaluation.held_out import painted_tests
+from rgi.evaluation.joint_map import FEATURE_PARTS, best_for_painted, extractor, fitted_images, joint_map
 from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.results import Result, load_result
@@ -36,9 +35,9 @@ AUTO = "auto"
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
 MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
 STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
-FEATURE_IMAGES = 1000  # highest number of images for the fit of a baseline; PaDiM's authors use about 250
-# Baselines of the feature map and their weights. PatchCore on a small critic ranks the pixels of objects badly.
-FEATURE_PARTS = {"critic": {PaDiM: 1.0}, "imagenet": {PaDiM: 1.0, PatchCore: 2.0}}
+# Painted defects for the choice of a map, from faint to gross. Compared in experiments/anomaly.
+PAINTED = Defects(sorted(PAINTERS), contrast=(0.3, 3.0), seed=0)
+PAINTED_IMAGES, MIN_PAINTED = 64, 8  # highest number, and lowest number of held-out images, of painted images
 THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 
 
@@ -82,22 +81,6 @@ def _no_combined_map(features: str, images: ImageSet, gan: GAN) -> str:
     return "" if count >= MIN_CLEAN_IMAGES else f"there are only {count} clean training images"
 
 
-def extractor(gan: GAN, features: str) -> nn.Module:
-    """The feature extractor of a combined map.
-
-    Args:
-        gan: GAN with the critic.
-        features: "critic" or "imagenet".
-
-    Raises:
-        InputError: the critic has no features, or the extra ``features`` is not installed.
-    """
-    try:
-        return imagenet_features() if features == "imagenet" else critic_features(gan)
-    except InputError as error:
-        raise InputError(f"map.features={features}: {error}, or set map.kind=normalised") from error
-
-
 def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: GAN) -> None:
     """Check the clean images and the features for `learn_from_clean_images` before work starts.
 
@@ -121,7 +104,7 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
     used = statistics_images(count)
     if kind == "combined":
         extractor(gan, features)
-        used = used + _fitted(count, used)
+        used = used + fitted_images(count, used)
     check_used(images.train(), used)
 
 
@@ -144,17 +127,12 @@ def statistics_images(count: int) -> list[int]:
     return evenly_spaced(count, min(STATISTICS_IMAGES, count // 2))
 
 
-def _fitted(count: int, excluded: list[int]) -> list[int]:
-    """Positions of the clean images for the fits of a joint map: none of those that are excluded."""
-    rest = sorted(set(range(count)) - set(excluded))
-    return [rest[i] for i in evenly_spaced(len(rest), FEATURE_IMAGES)]
-
-
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
     Some clean training images are inverted for the statistics. For a combined map, the baselines of `FEATURE_PARTS` are
-    fitted to the other clean training images.
+    fitted to the other clean training images. Painted defects on held-out clean images decide whether the combined map
+    stays or one of these baselines is better alone.
 
     Args:
         module: module of the method.
@@ -164,60 +142,55 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     """
     clean, kind = images.train(), module.map_kind
     chosen = statistics_images(len(clean))
+    painted = painted_images(images) if kind == "combined" else None
     module.map_kind = None  # no statistics exist yet
-    results = _solve(module, trainer, "clean", selected(clean, chosen), images, batch_size)
+    results = _solve(module, trainer, "clean", _clean_batches(selected(clean, chosen), images), batch_size)
+    tests = [] if painted is None else _solve(module, trainer, "painted", painted, batch_size)
     module.map_kind = kind
     feature_map = None
     if kind == "combined":
         network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
         feature_map = joint_map(network, parts, clean, chosen, module.pool_seed, module.device, images.counted)
     module.clean = clean_statistics(results, feature_map, module.device, images.counted)
+    if tests:
+        observed, residuals = _residuals(tests, module.device)
+        masks = torch.stack([torch.from_numpy(result["truth"][0]) for result in tests]).to(module.device)
+        module.clean, module.painted = best_for_painted(module.clean, observed, residuals, masks, module.sigma)
+        shown = ", ".join(f"{name} {score:.3f}" for name, score in module.painted.items())
+        log.info("%s: pixel AUROC of painted defects: %s", module.method, shown)
 
 
-@dataclass(frozen=True)
-class JointMap:
-    """The weighted sum of the maps of fitted baselines.
-
-    Attributes:
-        parts: fitted baselines and their weights.
-    """
-
-    parts: list[tuple[Baseline, float]]
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Scores (B,H,W) of images (B,C,H,W)."""
-        return torch.stack([weight * part.predict(images).scores for part, weight in self.parts]).sum(0)
-
-
-def joint_map(
-    features: nn.Module,
-    parts: dict[type[Baseline], float],
-    clean: Dataset,
-    held_out: list[int],
-    seed: int,
-    device: torch.device,
-    counted: Tensor | None = None,
-) -> JointMap:
-    """The weighted sum of the maps of baselines, each in standard deviations on held-out clean images.
+def painted_images(images: ImageSet) -> TestSet | None:
+    """Held-out clean images with painted defects; None if the dataset has no clean images beside the training images.
 
     Args:
-        features: feature extractor of all baselines.
-        parts: classes of baselines, and their weights; they have the options of conf/baseline.
-        clean: dataset of clean images (C,H,W).
-        held_out: positions of the clean images for the standard deviations; the fits use other images.
-        seed: seed of the baselines.
-        device: device of the fits.
-        counted: pixels that count (1,H,W) in {0,1}; None for all.
+        images: dataset.
+
+    Raises:
+        InputError: a file is wrong.
     """
-    others = selected(clean, _fitted(len(clean), held_out))
-    measured, part = selected(clean, held_out), slice(None) if counted is None else counted[0] != 0
-    measured = torch.stack([measured[i] for i in range(len(measured))]).to(device)
-    scaled: list[tuple[Baseline, float]] = []
-    for make, weight in parts.items():
-        fitted = make(features, seed=seed).fit(others, device)
-        spread = float(fitted.predict(measured).scores.cpu()[:, part].std())
-        scaled.append((fitted, weight / max(spread, torch.finfo(torch.float32).tiny)))
-    return JointMap(scaled)
+    images = images.images if isinstance(images, CorruptedSet) else images  # whose own corruption is that of the tests
+    held_out = held_out_images(images, PAINTED_IMAGES)
+    return None if held_out is None or len(held_out) < MIN_PAINTED else painted_tests(images, PAINTED, PAINTED_IMAGES)
+
+
+def held_out_images(images: ImageSet, limit: int) -> Dataset | None:
+    """Evenly spaced validation images, checked; None if the dataset has none.
+
+    Args:
+        images: dataset.
+        limit: highest number of images.
+
+    Raises:
+        InputError: a file is wrong.
+    """
+    try:
+        held_out = images.validation()
+    except InputError:  # the dataset has none
+        return None
+    chosen = evenly_spaced(len(held_out), limit)
+    check_used(held_out, chosen)
+    return selected(held_out, chosen)
 
 
 def clean_statistics(
@@ -231,11 +204,16 @@ def clean_statistics(
         device: device of the statistics.
         counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
+    return CleanStatistics(*_residuals(results, device), feature_map, counted)
+
+
+def _residuals(results: list[Result], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Observed images (N,C,H,W) and residual maps (N,H,W)."""
     observed, restored = (
         torch.stack([torch.from_numpy(result[name]) for result in results]).to(device)
         for name in ("observed", "restored")
     )
-    return CleanStatistics(observed, luminance(observed - restored), feature_map, counted)
+    return observed, luminance(observed - restored)
 
 
 def fix_threshold(
@@ -255,7 +233,7 @@ def fix_threshold(
     """
     pictures = threshold_images(images, false_positive_rate)
     if pictures is not None:
-        results = _solve(module, trainer, "validation", pictures, images, batch_size)
+        results = _solve(module, trainer, "validation", _clean_batches(pictures, images), batch_size)
         maps = torch.stack([torch.from_numpy(result["map"]) for result in results])
         if images.counted is not None:
             maps = maps[:, None, images.counted[0] != 0]
@@ -274,24 +252,18 @@ def threshold_images(images: ImageSet, false_positive_rate: float | None) -> Dat
     """
     if false_positive_rate is None or isinstance(images, CorruptedSet) or images.test()[0].mask is None:
         return None
-    try:
-        held_out = images.validation()
-    except InputError:  # the dataset has none
-        return None
-    chosen = evenly_spaced(len(held_out), THRESHOLD_IMAGES)
-    check_used(held_out, chosen)
-    return selected(held_out, chosen)
+    return held_out_images(images, THRESHOLD_IMAGES)
 
 
-def _solve(
-    module: TestModule, trainer: Trainer, folder: str, pictures: Dataset, images: ImageSet, batch_size: int
-) -> list[Result]:
-    """Solve clean images; their results are kept in a folder beside the results of the test images."""
-    clean = [pictures[i] for i in range(len(pictures))]
-    batches, results = CleanBatches(clean, images.category, images.counted), module.results
-    module.results = results.parents[1] / folder / module.method
-    trainer.predict(module, datamodule=TestData(batches, batch_size), return_predictions=False)
+def _clean_batches(clean: Dataset, images: ImageSet) -> CleanBatches:
+    return CleanBatches([clean[i] for i in range(len(clean))], images.category, images.counted)
+
+
+def _solve(module: TestModule, trainer: Trainer, folder: str, tests: TestSet, batch_size: int) -> list[Result]:
+    """Solve other images than the test images; their results are kept in a folder beside those of the test images."""
+    results, module.results = module.results, module.results.parents[1] / folder / module.method
+    trainer.predict(module, datamodule=TestData(tests, batch_size), return_predictions=False)
     trainer.strategy.barrier()  # every process has written its images
-    solved = [load_result(module.results, name) for name in batches.names]
+    solved = [load_result(module.results, name) for name in tests.names]
     module.results = results
     return solved

@@ -11,7 +11,7 @@ from rgi.pixels import smooth
 NEIGHBOUR_SIGMA = 2.0  # pixels: sigma of the Gaussian that smooths mean and variance over neighbouring positions
 # Share of the mean deviation that is added to all deviations. Otherwise positions with a tiny deviation would dominate.
 DEVIATION_FLOOR = 0.1
-# Weight of the feature map in a combined map; that of the residual is 1. Compared in experiments/anomaly.
+# Weight of the feature map in a combined map; that of the residual is 1 or 0. Compared in experiments/anomaly.
 FEATURE_WEIGHT = 3.0
 
 FeatureMap = Callable[[Tensor], Tensor]
@@ -29,6 +29,7 @@ class CleanStatistics:
             must be fitted to other images, because its scores on its own training images are too low.
         counted: pixels that count (1,H,W) in {0,1}: means and deviations over all pixels leave out the others. None for
             all.
+        residual_weight: weight of the residual in a combined map; 0 for the feature map alone.
 
     Raises:
         ValueError: the shapes do not fit, or there are fewer than two images.
@@ -40,12 +41,14 @@ class CleanStatistics:
         residuals: Tensor,
         feature_map: FeatureMap | None = None,
         counted: Tensor | None = None,
+        residual_weight: float = 1.0,
     ) -> None:
         count, _, *size = observed.shape
         if tuple(residuals.shape) != (count, *size) or count < 2:
             raise ValueError(f"residuals {tuple(residuals.shape)}: must be (N,H,W) of N >= 2 images {(count, *size)}")
         self.observed, self.residuals, self.feature_map = observed, residuals, feature_map
         self.counted = torch.ones(size, dtype=torch.bool) if counted is None else counted[0] != 0
+        self.residual_weight = residual_weight
         self.features = None if feature_map is None else feature_map(observed)
 
     def z_scores(self, residuals: Tensor, sigma: float) -> Tensor:
@@ -79,7 +82,7 @@ class CleanStatistics:
         """Softplus of a weighted mean of residuals and feature map, each standardised by clean images.
 
         Mean and standard deviation are those of all pixels of the clean images. The feature map counts
-        `FEATURE_WEIGHT` times.
+        `FEATURE_WEIGHT` times, the residual ``residual_weight`` times.
 
         Args:
             observed: observed images (B,C,H,W).
@@ -96,7 +99,8 @@ class CleanStatistics:
             raise ValueError("anomaly_map: kind='combined' needs CleanStatistics with a feature_map")
         residuals = _standardised(residuals, self.residuals, sigma, self.counted)
         features = _standardised(self.feature_map(observed), self.features, sigma, self.counted)
-        return softplus((residuals + FEATURE_WEIGHT * features) / (1 + FEATURE_WEIGHT))
+        total = self.residual_weight * residuals + FEATURE_WEIGHT * features
+        return softplus(total / (self.residual_weight + FEATURE_WEIGHT))
 
 
 def _standardised(scores: Tensor, clean: Tensor, sigma: float, counted: Tensor) -> Tensor:

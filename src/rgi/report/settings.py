@@ -12,6 +12,7 @@ LABELS = {
     "seed": "Seed",
     "generator_sha256": "Generator (SHA-256)",
     "map": "Anomaly map",
+    "painted_pixel_auroc": "Pixel AUROC of painted defects, which chose the map",
     "threshold": "Threshold of the map, from clean images",
     "device": "Device",
     "fit_seconds": "Seconds of the fit",
@@ -39,6 +40,8 @@ def _text(name: str, value: Any) -> str:
     """A setting as text; λ keeps all digits that decide it, and a method without the setting has a dash."""
     if value is None:
         return MISSING
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(key, each)}" for key, each in value.items())
     if name.endswith("seconds"):
         return significant(value)
     if name.endswith("sha256"):

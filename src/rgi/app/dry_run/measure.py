@@ -19,7 +19,7 @@ from rgi.app.training.fit import FIT_IMAGES, fitted
 from rgi.baselines.base import Baseline
 from rgi.baselines.kept_features import KeptFeatures
 from rgi.data.protocol import evenly_spaced
-from rgi.evaluation.clean_images import FEATURE_PARTS, extractor, joint_map
+from rgi.evaluation.joint_map import FEATURE_PARTS, extractor, joint_map
 from rgi.evaluation.memory import PeakMemory
 from rgi.generators.store import GAN
 from rgi.inversion.basis import PROBES

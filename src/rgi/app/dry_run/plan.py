@@ -22,12 +22,8 @@ from rgi.data.protocol import ImageSet, TestSet, evenly_spaced
 from rgi.data.tiles import Tiling
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
-from rgi.evaluation.clean_images import (
-    FEATURE_IMAGES,
-    KINDS_FROM_CLEAN,
-    statistics_images,
-    threshold_images,
-)
+from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, painted_images, statistics_images, threshold_images
+from rgi.evaluation.joint_map import fitted_images
 from rgi.evaluation.modules import BaselineModule, InversionModule
 from rgi.evaluation.pictures import PictureModule
 from rgi.generators.store import GAN, Card
@@ -100,11 +96,11 @@ def of_methods(cfg: DictConfig, images: ImageSet, modules: list[TestModule], sco
     methods, seconds, memory = [], 0.0, 0.0
     for module in modules:
         module.to(device)
-        cost, inverted, needed = (_of_baseline if isinstance(module, BaselineModule) else _of_inversion)(
+        cost, others, needed = (_of_baseline if isinstance(module, BaselineModule) else _of_inversion)(
             cfg, images, module, few
         )
-        time = cost.of(len(tests) * tiles + extra + inverted) / processes
-        beside = " and ".join(text for text in (_count(extra, "held-out"), _count(inverted, "clean")) if text)
+        time = cost.of(len(tests) * tiles + extra + sum(others.values())) / processes
+        beside = ", ".join(_count(count, kind) for kind, count in {"held-out": extra, **others}.items() if count)
         methods.append((module.method, f"{_steps(module)}about {duration(time)}{beside and f', with {beside} images'}"))
         seconds, memory = seconds + time, max(memory, needed)
     if scored and device.type != "cuda":
@@ -133,29 +129,31 @@ def _sample(tests: TestSet, count: int, side: int) -> tuple[Batch, float]:
 
 def _of_inversion(
     cfg: DictConfig, images: ImageSet, module: InversionModule, few: Batch
-) -> tuple[measure.Cost, int, float]:
-    """Cost of an image, number of inverted clean images, and bytes of a batch."""
+) -> tuple[measure.Cost, dict[str, int], float]:
+    """Cost of an image, numbers of images by kind that are inverted for the map, and bytes of a batch."""
     gan, config = module.gan, module.config
     mask = few.mask if config.mask == "given" else None
     cost = measure.inversion(gan, config, few.observed, mask)
     memory = measure.inversion_memory(gan, config, cfg.batch_size, mask)
     if module.map_kind not in KINDS_FROM_CLEAN:
-        return cost, 0, memory
+        return cost, {}, memory
     clean = images.train()
-    inverted = len(statistics_images(len(clean)))
+    chosen = statistics_images(len(clean))
+    others = {"clean": len(chosen)}
     if module.map_kind == "combined":
-        fitted = min(FEATURE_IMAGES, len(clean) - inverted)
+        fitted = len(fitted_images(len(clean), chosen))
         other = measure.feature_map(gan, module.features, clean, fitted, few.observed.device)
         cost = measure.Cost(cost.once + other.once, cost.each + other.each)
-    return cost, inverted, memory
+        others["painted"] = len(painted_images(images) or ())
+    return cost, others, memory
 
 
 def _of_baseline(
     cfg: DictConfig, images: ImageSet, module: BaselineModule, few: Batch
-) -> tuple[measure.Cost, int, float]:
+) -> tuple[measure.Cost, dict[str, int], float]:
     """Cost of the fit and of an image; a baseline inverts no clean images, and its memory is that of its state."""
     each = measure.timed(lambda: module.baseline.predict(few.observed)) / len(few)
-    return measure.Cost(module.baseline.seconds, each), 0, 4.0 * module.baseline.size
+    return measure.Cost(module.baseline.seconds, each), {}, 4.0 * module.baseline.size
 
 
 def of_pictures(cfg: DictConfig, module: PictureModule, fit: Fit, files: Sequence[Path], more: int, to: str) -> Plan:

@@ -19,7 +19,13 @@ from rgi.data.protocol import stack_images
 from rgi.errors import InputError
 from rgi.evaluation import calibration
 from rgi.evaluation.calibration import Calibration
-from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, STATISTICS_IMAGES, choose_map, learn_from_clean_images
+from rgi.evaluation.clean_images import (
+    KINDS_FROM_CLEAN,
+    PAINTED_IMAGES,
+    STATISTICS_IMAGES,
+    choose_map,
+    learn_from_clean_images,
+)
 from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
@@ -34,21 +40,26 @@ HELD_OUT = "validation"  # folder of the results of pictures for the threshold
 
 
 class CleanPictures:
-    """Clean pictures in the place of a dataset: its training images are their tiles.
+    """Clean pictures in the place of a dataset, whose images are their tiles.
 
     Args:
         plan: plan whose pictures are clean.
-        files: pictures to learn from.
+        files: every second picture is for training, the others are held out.
     """
 
     category, counted = "", None
 
     def __init__(self, plan: Plan, files: list[Path]) -> None:
-        self.tiles = CleanTiles(files, plan.fit)
+        self.learned, self.held_out = (CleanTiles(files[first::2], plan.fit) for first in range(2))
+        self.resolution = plan.gan.card.resolution
 
     def train(self) -> Dataset[Tensor]:
-        """The tiles of all pictures."""
-        return self.tiles
+        """The tiles of the pictures to learn from."""
+        return self.learned
+
+    def validation(self) -> Dataset[Tensor]:
+        """The tiles of the other pictures."""
+        return self.held_out
 
 
 def calibrate_pictures(cfg: DictConfig) -> None:
@@ -67,7 +78,7 @@ def calibrate_pictures(cfg: DictConfig) -> None:
         raise InputError(
             f"input={cfg.input}: {len(files)} clean pictures are too few; add some, at least {MIN_PICTURES}"
         )
-    images = CleanPictures(plan, [path for _, path in files[::2]])
+    images = CleanPictures(plan, [path for _, path in files])
     measured = plan.gan.card.residuals
     with_residuals(plan, any_residuals()).check_method(cfg)
     _check_pictures(plan, files)
@@ -75,6 +86,7 @@ def calibrate_pictures(cfg: DictConfig) -> None:
     held_out = dict(files[1::2] if cfg.map.kind in KINDS_FROM_CLEAN else files)
     if cfg.dry_run:
         more = CALIBRATION_IMAGES + STATISTICS_IMAGES * (cfg.map.kind in KINDS_FROM_CLEAN)
+        more += PAINTED_IMAGES * (cfg.map.kind == "combined")
         module = PictureModule(**plan.options(cfg))
         print(of_pictures(cfg, module, plan.fit, list(held_out.values()), more, str(plan.file)))
         return
