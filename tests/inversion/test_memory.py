@@ -44,6 +44,17 @@ def test_copies_of_the_weights_are_counted_where_they_are_made(monkeypatch):
     assert early == warm < late
 
 
+def test_only_weights_that_move_are_counted():
+    gan = tiny_gan("pca")
+    observed = torch.zeros(1, 1, 16, 16)
+    ours = SolverConfig(tune_generator=True, warm_moments=False, tune_from=60, starts=1, precision="float32")
+    mean, every, none = (
+        memory.bytes_per_image(Problem(gan, observed, config, None))
+        for config in (ours, ours.replace(schedule="constant"), ours.replace(tune_generator=False))
+    )
+    assert every - none == (gan.card.latent_dim + 1) * (mean - none) > 0
+
+
 @pytest.mark.parametrize(("limit", "usage", "free"), [("1000", "400", 600), ("1000", "1200", 0), ("max", "400", 5000)])
 def test_the_limit_of_a_container_counts(limit, usage, free, tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))

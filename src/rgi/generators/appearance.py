@@ -7,12 +7,15 @@ often; a generator without rotation has no z_r. A shape is a smooth displacement
 `CONTROL` points. The order of the codes is z = (z_r, z_w, z_a).
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from rgi.errors import InputError
 from rgi.generators import compact
+from rgi.generators.pca import MEAN_ALONE, Tuned
 
 RIDGE = 1e-3  # weight of |z|² in a guess; it only keeps the equations solvable
 CONTROL = 5  # points of the grid of a displacement in each direction, the border included
@@ -61,6 +64,8 @@ class Generator(nn.Module):
         shapes: displacements (s,2,CONTROL,CONTROL), x before y, in units of half the image's side.
         rotation: whether the first two codes rotate the image.
     """
+
+    tuned: ClassVar[Tuned] = MEAN_ALONE
 
     def __init__(self, components: int, channels: int, resolution: int, shapes: int, rotation: bool) -> None:
         super().__init__()

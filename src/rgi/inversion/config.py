@@ -19,7 +19,8 @@ class SolverConfig:
     A field that the chosen mask or method does not use is ignored. Steps count from 0. The residual is r = x - G(z).
 
     With ``schedule="constant"`` or ``mask="adam"`` z moves as in the paper: in its own coordinates, from the nearest
-    member of the pool. `latent_basis` and `starts` are ignored then.
+    member of the pool. `latent_basis` and `starts` are ignored then, and R-RGI moves all weights of a linear generator,
+    else its mean alone (see `rgi.generators.pca.Tuned`).
 
     Raises:
         InputError: an unknown field, a value of the wrong type, an unknown word, a number out of range, or a generator

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rgi.inversion.problem import Problem
+from rgi.inversion.weights import tuning
 
 MEMORY_SHARE = 0.5  # share of the free memory; other processes may need the rest
 # Larger batches are not faster. On a CPU the activations would not fit into the caches. 256 images fill a large GPU.
@@ -45,7 +46,8 @@ def bytes_per_image(problem: Problem) -> int:
     needed = starts * _activation_bytes(problem)
     if config.tune_generator:
         network_bytes, master_bytes = problem.network.dtype.itemsize, problem.dtype.itemsize
-        weights = sum(parameter.numel() for parameter in problem.gan.generator.parameters())
+        generator = problem.gan.generator
+        weights = sum(generator.get_parameter(name).numel() for name in tuning(generator, config).names)
         copied_from = 0 if config.warm_moments else config.tune_from
         copies = starts if copied_from < config.trial_steps else 1
         # The cast weights and their gradients have the precision of the network.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from rgi.inversion.problem import Problem
-from rgi.inversion.weights import ImageWeights, SharedWeights
+from rgi.inversion.weights import ImageWeights, SharedWeights, tuning
 
 SETTLE_STEPS = 10  # steps between two checks of `tolerance`; each check makes the CPU wait for the GPU
 # Highest factor of the schedule at a check. Earlier the objective may stand still because the rate is still high.
@@ -40,6 +40,7 @@ class Optimisation:
         self.code = (self.start.clone() if basis is None else torch.zeros_like(self.start)).requires_grad_()
         self.mask = self._initial_mask() if self.config.mask == "adam" else None
         self.weights: SharedWeights | ImageWeights = problem.network
+        self.tuned = tuning(problem.gan.generator, self.config)
         self.optimizer = Adam([{"params": [self.code]}], betas=self.config.betas, fused=True)
         if self.mask is not None:
             self.optimizer.add_param_group({"params": [self.mask]})
@@ -97,8 +98,10 @@ class Optimisation:
 
     def _copy_weights(self) -> None:
         generator, network = self.problem.gan.generator, self.problem.network
-        self.weights = ImageWeights(generator, len(self.code), self.problem.dtype, network.dtype, self.config.compile)
-        self.optimizer.add_param_group({"params": self.weights.parameters, "eps": self.config.eps_generator})
+        sizes, compiled = (len(self.code), self.problem.dtype, network.dtype), self.config.compile
+        self.weights = ImageWeights(generator, *sizes, compiled, self.tuned.names)
+        eps = self.tuned.eps * self.config.eps_generator
+        self.optimizer.add_param_group({"params": self.weights.parameters, "eps": eps})
 
     def _set_rates(self, step: int) -> None:
         """Set the learning rates of a step. Rate 0 stops a variable but still updates the moments of Adam."""
@@ -108,7 +111,7 @@ class Optimisation:
         if self.mask is not None:
             rates.append(0.0 if frozen else config.lr_mask)
         if isinstance(self.weights, ImageWeights):
-            rates.append(config.lr_generator if step >= config.tune_from else 0.0)
+            rates.append(self.tuned.rate * config.lr_generator if step >= config.tune_from else 0.0)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 

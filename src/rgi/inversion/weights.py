@@ -1,12 +1,15 @@
 """The generator's weights θ: shared and frozen, or one copy per image that R-RGI tunes."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+
+from rgi.generators.pca import Tuned
+from rgi.inversion.config import SolverConfig
 
 
 class SharedWeights:
@@ -38,6 +41,19 @@ class SharedWeights:
         return self.module(inputs.to(self.dtype)).to(inputs.dtype)
 
 
+def tuning(generator: nn.Module, config: SolverConfig) -> Tuned:
+    """The weights of the generator that R-RGI moves, and how far.
+
+    As in the paper, these are all weights. A linear generator moves fewer, unless z moves as in the paper, too.
+
+    Args:
+        generator: generator of the GAN.
+        config: options of the method.
+    """
+    every = Tuned(tuple(name for name, _ in generator.named_parameters()), 1.0, 1.0)
+    return getattr(generator, "tuned", every) if config.accelerated else every
+
+
 class ImageWeights:
     """The generator with separate weights for each image.
 
@@ -50,25 +66,34 @@ class ImageWeights:
         master: precision of the weights that the optimiser changes.
         dtype: precision of the forward pass.
         compile: whether `torch.compile` compiles the forward pass.
+        names: names of the weights with a copy for each image; None for all.
 
     Attributes:
-        parameters: one tensor (B, ...) for each weight tensor of the generator, a leaf in the precision ``master``.
-        names: names of the parameters.
+        parameters: one tensor (B, ...) for each of these weight tensors, a leaf in the precision ``master``.
+        names: their names.
     """
 
     def __init__(
-        self, generator: nn.Module, count: int, master: torch.dtype, dtype: torch.dtype, compile: bool = False
+        self,
+        generator: nn.Module,
+        count: int,
+        master: torch.dtype,
+        dtype: torch.dtype,
+        compile: bool = False,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.dtype = dtype
         self.generator = generator
-        self.names = [name for name, _ in generator.named_parameters()]
+        weights = {name: parameter.detach() for name, parameter in generator.named_parameters()}
+        self.names = list(weights if names is None else names)
         # `repeat` makes dense copies of weights in any layout. Under vmap, PyTorch returns wrong convolution gradients
         # for stacked weights in channels-last layout (seen with 2.13).
         self.parameters = [
-            parameter.detach().to(master)[None].repeat(count, *[1] * parameter.ndim).requires_grad_()
-            for parameter in generator.parameters()
+            weights[name].to(master)[None].repeat(count, *[1] * weights[name].ndim).requires_grad_()
+            for name in self.names
         ]
-        self.buffers = dict(generator.named_buffers())
+        self.shared = {name: each for name, each in weights.items() if name not in self.names}
+        self.shared |= dict(generator.named_buffers())
         self.images = compile_function(self._images) if compile else self._images
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -89,10 +114,10 @@ class ImageWeights:
 
     def _images(self, parameters: list[Tensor], z: Tensor, dtype: torch.dtype) -> Tensor:
         stacked = {name: parameter.to(dtype) for name, parameter in zip(self.names, parameters, strict=True)}
-        buffers = {name: b.to(dtype) if b.is_floating_point() else b for name, b in self.buffers.items()}
+        shared = {name: each.to(dtype) if each.is_floating_point() else each for name, each in self.shared.items()}
 
         def one(own: dict[str, Tensor], code: Tensor) -> Tensor:
-            return functional_call(self.generator, (own, buffers), (code[None],))[0]
+            return functional_call(self.generator, (own, shared), (code[None],))[0]
 
         return vmap(one)(stacked, z.to(dtype)).to(z.dtype)
 
