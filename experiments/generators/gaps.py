@@ -16,6 +16,7 @@ from rgi.app.grid import compose
 from rgi.app.options import make
 from rgi.data.protocol import stack_images
 from rgi.generators import pca
+from rgi.generators.store import GAN
 
 HERE = Path(__file__).resolve().parent
 SETS = {  # generator: options of its dataset
@@ -40,17 +41,26 @@ def root_mean_square(residual: Tensor) -> float:
     return residual.square().mean().sqrt().item()
 
 
+def inversion_gap(gan: GAN, held_out: Tensor) -> float:
+    """Root mean square of x - G(z) after a plain inversion of held-out images."""
+    result = invert(gan, held_out, PLAIN)
+    return root_mean_square(result.observed - result.restored)
+
+
+def projection_gap(clean: Tensor, held_out: Tensor, components: int) -> float:
+    """Root mean square of what principal components of the training images leave of held-out images."""
+    linear = pca.fit(clean, min(components, len(clean) - 1)).generator
+    centred, (basis, _) = held_out.flatten(1) - linear.mean, torch.linalg.qr(linear.basis.T)
+    return root_mean_square(centred - centred @ basis @ basis.T)
+
+
 def main() -> None:
     """Measure all generators."""
     rows = []
     for name, options in tqdm(SETS.items()):
         images, gan = make(compose(*options), "dataset"), load_gan(name)
         clean, held_out = stack_images(images.train(), MOST), stack_images(images.validation(), IMAGES)
-        result = invert(gan, held_out, PLAIN)
-        found = root_mean_square(result.observed - result.restored)
-        linear = pca.fit(clean, min(gan.card.latent_dim, len(clean) - 1)).generator
-        centred, (basis, _) = held_out.flatten(1) - linear.mean, torch.linalg.qr(linear.basis.T)
-        projected = root_mean_square(centred - centred @ basis @ basis.T)
+        found, projected = inversion_gap(gan, held_out), projection_gap(clean, held_out, gan.card.latent_dim)
         quality = {key: gan.card.quality.get(key) for key in CARD}
         rows.append(
             {

@@ -1,10 +1,11 @@
-"""Runs of tests fit the features of their combined maps to few images: a coreset of many patches takes seconds."""
+"""Runs of tests make their combined maps with few images: a coreset of many patches takes seconds."""
 
 import pytest
 
-from rgi.evaluation import joint_map
+from rgi.evaluation import clean_images, joint_map
 
 
 @pytest.fixture(autouse=True)
 def _few_feature_images(monkeypatch):
     monkeypatch.setattr(joint_map, "FEATURE_IMAGES", 2)
+    monkeypatch.setattr(clean_images, "PAINTED_IMAGES", 8)

@@ -43,7 +43,6 @@ def run(tasks, tmp_path, monkeypatch, caplog) -> Callable[..., None]:
     caplog.set_level("INFO")
     monkeypatch.setattr(calibrate, "CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(clean_images, "STATISTICS_IMAGES", 2)
-    monkeypatch.setattr(clean_images, "PAINTED_IMAGES", 8)
     write_generator(tmp_path / "gan.safetensors", resolution=32)
     for seed, (name, size) in enumerate(SIZES.items()):
         write(f"photos/{name}.jpg", size, seed)
