@@ -54,7 +54,7 @@ def test_a_large_epsilon_keeps_weights_that_act_on_masked_pixels(eps, moves):
     observed = clean.clone()
     observed[:, :, :4] += 2  # far above the threshold
     config = SolverConfig(
-        mask_penalty=0.02, tune_generator=True, tune_from=0, warm_moments=False, lr_generator=2.5e-4, eps_generator=eps,
+        mask_penalty=0.02, tune_generator=True, tune_from=0, warm_moments=False, lr_generator=5e-4, eps_generator=eps,
         iterations=20, lr_latent=1e-9, latent_start="given", tolerance=None, precision="float32",
     )  # fmt: skip
     moved = (invert(gan, observed, config, latent_start=torch.zeros(1, gan.card.latent_dim)).restored - clean).abs()
@@ -78,7 +78,7 @@ def test_the_mean_alone_reaches_the_image_that_all_weights_reach():
     gan = tiny_gan("pca")
     observed = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
     config = SolverConfig(
-        mask="none", tune_generator=True, tune_from=5, warm_moments=False, lr_generator=2e-3, eps_generator=0.5,
+        mask="none", tune_generator=True, tune_from=5, warm_moments=False, lr_generator=4e-3, eps_generator=0.5,
         iterations=80, pool_size=8, starts=2, trial_steps=5, tolerance=None, precision="float32",
     )  # fmt: skip
     result = invert(gan, observed, config)

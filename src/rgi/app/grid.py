@@ -50,12 +50,11 @@ MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
 # Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting.
 MASKED_HOLES = {"mask_penalty": "auto", "mask_shape": "pixel", "mask_closing": 0.8}
-TUNED_FAR = {"lr_generator": 1e-3}
 HOLES = {
     "rgi": MASKED_HOLES | {"clean_quantile": 0.95},
-    "r_rgi": MASKED_HOLES | {"clean_quantile": 0.9},  # θ must not learn what the mask leaves out
-    "pan": TUNED_FAR,
-    "pan_masked": TUNED_FAR,
+    "r_rgi": MASKED_HOLES | {"clean_quantile": 0.9, "lr_generator": 1e-3},  # θ must not learn what the mask leaves out
+    "pan": {"lr_generator": 2e-3},
+    "pan_masked": {"lr_generator": 2e-3},
 }
 # Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
