@@ -78,6 +78,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         warp, codes = z.split([self.latent_dim - len(self.basis), len(self.basis)], 1)
         image = self.mean + (codes @ self.basis.flatten(1)).unflatten(1, self.mean.shape)
+        if not warp.shape[1]:
+            return image
         exact = torch.promote_types(z.dtype, torch.float32)  # positions need more digits than bfloat16 has
         positions = self.positions(warp.to(exact))
         return grid_sample(image.to(exact), positions, "bilinear", "border", False).to(z.dtype)
