@@ -37,7 +37,8 @@ MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
 STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
 # Painted defects for the choice of a map, from faint to gross. Compared in experiments/anomaly.
 PAINTED = Defects(sorted(PAINTERS), contrast=(0.3, 3.0), seed=0)
-PAINTED_IMAGES, MIN_PAINTED = 64, 8  # highest number, and lowest number of held-out images, of painted images
+PAINTED_IMAGES = 64  # highest number of painted images
+MIN_PAINTED = 8  # lowest number of held-out images that are painted
 THRESHOLD_IMAGES = 16  # highest number of validation images for the threshold
 
 
