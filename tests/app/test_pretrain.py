@@ -145,6 +145,7 @@ def test_a_missing_generator_is_trained_first_on_request(tmp_path, monkeypatch, 
     write_mvtec(tmp_path / "mvtec")
     generator = tmp_path / "gan.safetensors"
     network = [f"generator.latent_dim={LATENT}", f"generator.path={generator}", "generator.encoder=null"]
+    network.append("generator.options.width=4")
     command = [
         "experiment=mvtec_rrgi",
         "map.kind=null",
@@ -234,7 +235,8 @@ def test_a_generator_of_other_images_is_refused(images, tmp_path, monkeypatch, c
     def invert_with(folder: Path, *options: str) -> int:
         data = [f"dataset.{name}={folder / name}" for name in ("root", "train")]
         solver = ["solver.iterations=2", "solver.pool_size=4", "dataset.resolution=32", "trainer.accelerator=cpu"]
-        command = ["experiment=folder_rgi", "task=predict", f"generator.path={generator}", *data, *solver, *options]
+        network = ["map.kind=null", f"generator.path={generator}"]
+        command = ["experiment=folder_rgi", "task=predict", *network, *data, *solver, *options]
         return in_process(monkeypatch, *command)
 
     monkeypatch.chdir(tmp_path)
