@@ -86,7 +86,7 @@ def one_folder(base: Path) -> Path:
 
 def test_torchrun_scores_methods_like_one_process(home, tmp_path, monkeypatch):
     """Without output_dir, both find the same folder. One process has no clean image, because there is only one."""
-    methods = ["rgi", "r_rgi", "pan_masked", "reference/r_rgi"]  # which solve in different ways
+    methods = ["anogan", "rgi", "r_rgi", "pan_masked", "reference/r_rgi"]  # which solve in different ways
     few = {"iterations": 3, "tune_from": 1, "pool_size": 4, "mask_penalty": 0.1}
     command = ["task=compare", "paper=celeba_central", "dataset=folder", *inversion(home)[1:8]]
     command.append(f"dataset.train={home / 'train'}")
@@ -105,7 +105,7 @@ def test_torchrun_scores_methods_like_one_process(home, tmp_path, monkeypatch):
 
 SMALL_BASELINES = {  # quick options of baselines that learn in different ways
     "autoencoder": "{latent_dim: 4, steps: 4}",
-    "patchcore": "{patches: 20}",
+    "patchcore_imagenet": "{patches: 20}",
     "pca": "{components: 4}",
 }
 
