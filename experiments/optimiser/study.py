@@ -247,8 +247,7 @@ def _plain_distance(cell: Cell) -> Result:
 def _inverted(cell: Cell, config: SolverConfig, start: Tensor | None = None) -> Result:
     """Result of the solver with a configuration."""
     result = invert(cell.gan, cell.observed, config, latent_start=start)
-    tries = config.starts if config.accelerated and config.latent_start in ("pool", "auto") else 1
-    passes = 2 * (result.iterations.double().mean().item() + (tries - 1) * config.trial_steps)
+    passes = 2 * (result.evaluations.double().mean().item() - 1)  # forward and backward; the last one is no step
     return result.objective, result.restored, passes
 
 

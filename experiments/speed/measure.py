@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import median
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -114,7 +114,7 @@ def shortened(config: SolverConfig, iterations: int, trial_steps: int = 1) -> So
     Args:
         config: configuration of the full run.
         iterations: number of steps.
-        trial_steps: steps before only the best start continues.
+        trial_steps: steps until only one start is left.
     """
     tune_from = round(config.tune_from * iterations / config.iterations)
     return config.replace(iterations=iterations, trial_steps=trial_steps, pool_size=SMALL_POOL, tune_from=tune_from)
@@ -189,16 +189,14 @@ def parts_of_ours(gan: GAN, observed: Tensor, config: SolverConfig) -> tuple[flo
     Returns:
         Seconds of the start, of a step with all starts, of a step with the best start, and of the final evaluation.
     """
-    short, more = shortened(config, iterations=4, trial_steps=2), 2 * SMALL_POOL
+    short, more = shortened(config, iterations=2, trial_steps=100), 2 * SMALL_POOL
     with patch.object(basis, "PROBES", basis.PROBE_BATCH):
         first = run_ours(gan, observed, short)
-    second = run_ours(gan, observed, short.replace(pool_size=more))
+    second = run_ours(gan, observed, short.replace(pool_size=more, starts=1))
     code = second.start / more
     batches = basis.PROBES / basis.PROBE_BATCH
     start = max(0.0, first.start - code * SMALL_POOL) * batches + code * config.pool_size
-    trial = fmean(run.steps[1] for run in (first, second))
-    step = fmean(run.steps[3] for run in (first, second))
-    return start, trial, step, second.final
+    return start, first.steps[1], second.steps[1], second.final
 
 
 def product_rate(side: int, dtype: torch.dtype, device: torch.device) -> float:
@@ -231,7 +229,7 @@ def network_rate(gan: GAN, images: int, config: SolverConfig, steps: list[float]
     gradients_from = 0 if config.warm_moments else config.tune_from
     total = 0.0
     for step in range(len(steps)):
-        tries = config.starts if config.accelerated and step < config.trial_steps else 1
+        tries = config.starts_in(step) if config.accelerated else 1
         total += images * tries * work[config.tune_generator and step >= gradients_from]
     return total / sum(steps) / 1e9
 

@@ -63,7 +63,7 @@ class Sizes:
     """
 
     images: int = 32
-    large_images: int = 4
+    large_images: int = 32
     gpu_images: int = 64
     loop_images: int = 4
     loop_steps: int = STEPS
@@ -119,7 +119,7 @@ def measure(sizes: Sizes) -> list[Row]:
     for case in small:
         rows += full_case(case, sizes)
     rows += fitted_rows(sizes)
-    large = Case("rgi_128_cpu", "rgi", lambda: progressive(sizes.widths, CPU), sizes.large_images, 20)
+    large = Case("rgi_128_cpu", "rgi", lambda: progressive(sizes.widths, CPU), sizes.large_images, 40)
     rows += extrapolated_case(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
     if torch.cuda.is_available():
         rows += gpu_rows(sizes, torch.device("cuda"))
@@ -226,8 +226,8 @@ def extrapolated_case(case: Case, steps: float) -> list[Row]:
         run_loop(gan, observed[:1], dataclasses.replace(published, iterations=5, run_critic=critic), pool_size=10)
         for critic in (True, False)
     )
-    tried = config.trial_steps if config.accelerated else 0
-    total = start + tried * trial + (steps - tried) * step + final
+    more = (trial - step) / (config.starts - 1)  # the time of a step grows linearly with the number of starts
+    total = start + sum(step + (config.starts_in(each) - 1) * more for each in range(round(steps))) + final
     rows = write.times(total / case.images, loop.start, loop.step, lean.step, True, True)
     rows += write.threads(threads, loop_threads) + write.parts(start, step, steps, True)
     rows += write.rates(network_rate(gan, case.images, config.replace(starts=1), [step]), spots)

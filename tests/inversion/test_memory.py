@@ -33,15 +33,15 @@ def test_less_free_memory_gives_smaller_batches(monkeypatch):
 
 
 def test_copies_of_the_weights_are_counted_where_they_are_made(monkeypatch):
-    """Warm moments, or a tuning that begins during the trial, need a copy for each start."""
+    """There is one for each start that is left: all of them with warm moments, half of them late in the trial."""
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 2)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**25))
     tuned = SolverConfig(tune_generator=True, starts=4, trial_steps=20, iterations=100)
     late = images_at_once(Problem(gan, observed, tuned.replace(warm_moments=False, tune_from=20), None))
-    early = images_at_once(Problem(gan, observed, tuned.replace(warm_moments=False, tune_from=19), None))
+    early = images_at_once(Problem(gan, observed, tuned.replace(warm_moments=False, tune_from=10), None))
     warm = images_at_once(Problem(gan, observed, tuned.replace(warm_moments=True, tune_from=20), None))
-    assert early == warm < late
+    assert warm < early < late
 
 
 def test_only_weights_that_move_are_counted():

