@@ -1,40 +1,50 @@
 """python experiments/anomaly/maps.py RUN... [--table FILE]: compare the anomaly maps of finished inversions.
 
 The script reads finished runs with ``map.kind=combined`` and skips other runs. It computes the metrics of all kinds of
-anomaly maps with different smoothing and weights, without another inversion. It also scores the run's held-out clean
-images with painted defects: their pixel AUROC needs no labels of test images. It writes maps.csv, or another FILE.
+anomaly maps with different smoothing, features and weights, without another inversion. It also scores the run's
+held-out clean images with painted defects: their pixel AUROC needs no labels of test images. It writes maps.csv, or
+another FILE.
 """
 
 import argparse
+import math
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
+from torch.nn.functional import relu
 from tqdm import tqdm
 
 from rgi.app.options import generator, make
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
 from rgi.data.protocol import ImageSet, evenly_spaced
-from rgi.evaluation.clean_images import clean_statistics
-from rgi.evaluation.joint_map import FEATURE_PARTS, extractor, joint_map
+from rgi.evaluation import combined_map
+from rgi.evaluation.combined_map import FEATURE_PARTS
 from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
+from rgi.inversion.maps import CleanStatistics, Surprisal
+from rgi.metrics.curves import auroc, levels
 from rgi.metrics.standard import ImageAUROC, PixelCurve
 from rgi.pixels import luminance, smooth
 
 HERE = Path(__file__).resolve().parent
 SIGMAS = (0, 1, 2, 4)  # pixels
-FEATURES = {  # name of a feature map: features, and the weights of its parts
+FEATURES = {  # name of feature maps: features, and the weights of their baselines in a combination
     "critic": ("critic", FEATURE_PARTS["critic"]),
     "imagenet": ("imagenet", FEATURE_PARTS["imagenet"]),
+    "imagenet, equal weights": ("imagenet", dict.fromkeys(FEATURE_PARTS["imagenet"], 1.0)),
     "imagenet, padim": ("imagenet", {PaDiM: 1.0}),
     "imagenet, patchcore": ("imagenet", {PatchCore: 1.0}),
 }
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # of the feature map in a combination with sigma 1
+SHARES = (1.0, 0.1, 0.05)  # the residual counts where at most this share of the clean pixels has such a residual
+POWERS = (0, 1, 2)  # of the error on painted defects by which the weights are divided
+LINEAR = {PaDiM: 1.0, PatchCore: 2.0}  # weights of the sum of standardised maps that the program scored until 486c16e
+FEATURE_WEIGHT = 3.0  # of its features; that of the residual is 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
 BATCH = 32  # images per prediction
 COLUMNS = (
@@ -44,13 +54,15 @@ COLUMNS = (
     "method",
     "kind",
     "features",
-    "weight",
+    "share",
+    "power",
     "sigma",
     "metric",
     "seed",
     "value",
 )
-Key = tuple[str, str, float | str, int]  # kind, features, weight and sigma of a map
+Key = tuple[str, str, float | str, int | str, int]  # kind, features, share, power and sigma of a map
+Maps = dict[str, Tensor]  # by "<clean, test or painted> <name of a map>"
 
 
 def main() -> None:
@@ -61,19 +73,18 @@ def main() -> None:
     given = parser.parse_args()
     runs = [run for run in given.runs if (run / "painted").is_dir() and (run / "metrics.json").exists()]
     rows: list[tuple] = []
-    cache: dict[tuple, dict[str, Tensor]] = {}
+    cache: dict[tuple, Maps] = {}
     for run in tqdm(runs, unit="run"):
         rows += score_maps(run, cache)
         pd.DataFrame(rows, columns=COLUMNS).to_csv(given.table, index=False)
 
 
-def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
+def score_maps(run: Path, cache: dict[tuple, Maps]) -> list[tuple]:
     """Metrics of all anomaly maps of a run.
 
     Args:
         run: folder of the run.
-        cache: feature maps of clean, test and painted images by test set and seed, which methods share; the function
-            adds those of the run.
+        cache: maps of the baselines by test set and seed, which methods share; the function adds those of the run.
 
     Returns:
         Rows of maps.csv with the columns `COLUMNS`.
@@ -86,11 +97,15 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
     observed, truth, painted_truth = stacked(tests, "observed"), stacked(tests, "truth"), stacked(painted, "truth")
     defective, images = stacked(tests, "defective"), make(cfg, "dataset")
     if key not in cache:
-        seen = {"test": observed, "painted": stacked(painted, "observed")}
-        cache[key] = feature_maps(images, generator(cfg, images), clean, seen, cfg.seed)
-    of_tests, of_painted = (
-        maps(cache[key], name, clean, each) for name, each in {"test": tests, "painted": painted}.items()
-    )
+        seen = {"clean": stacked(clean, "observed"), "test": observed, "painted": stacked(painted, "observed")}
+        cache[key] = feature_maps(images, generator(cfg, images), len(clean), seen, cfg.seed)
+    found = cache[key] | {
+        f"{of} {name}": each
+        for of, part in {"clean": clean, "test": tests, "painted": painted}.items()
+        for name, each in maps_of_inversion(part, clean).items()
+    }
+    errors = errors_on_painted(found, painted_truth)
+    of_tests, of_painted = (maps(found, images_of, errors) for images_of in ("test", "painted"))
     rows = []
     curve, painted_curve, image_auroc = metrics = PixelCurve(), PixelCurve(), ImageAUROC()
     for (kind, scores), (_, painted_scores) in zip(of_tests, of_painted, strict=True):
@@ -107,55 +122,81 @@ def score_maps(run: Path, cache: dict[tuple, dict[str, Tensor]]) -> list[tuple]:
     return rows
 
 
-def feature_maps(
-    images: ImageSet, gan: GAN, clean: list[Result], observed: dict[str, Tensor], seed: int
-) -> dict[str, Tensor]:
-    """Feature maps of the clean images and of observed images (B,C,H,W), by "clean <name>" and "<key> <name>"."""
+def feature_maps(images: ImageSet, gan: GAN, held_out: int, observed: Maps, seed: int) -> Maps:
+    """Maps (B,H,W) of all baselines on images (B,C,H,W); this number of clean images stays out of the fits."""
     training, found = images.train(), {}
-    chosen = evenly_spaced(len(training), len(clean))
-    for name, (features, parts) in FEATURES.items():
-        score = joint_map(extractor(gan, features), parts, training, chosen, seed, torch.device("cpu"))
-        for images_of, part in ({"clean": stacked(clean, "observed")} | observed).items():
-            found[f"{images_of} {name}"] = torch.cat([score(few) for few in part.split(BATCH)])
+    chosen = evenly_spaced(len(training), held_out)
+    for features, kinds in (("critic", [PaDiM]), ("imagenet", [PaDiM, PatchCore])):
+        fitted = combined_map.feature_maps(
+            combined_map.extractor(gan, features), kinds, training, chosen, seed, torch.device("cpu")
+        )
+        for each, (of, part) in product(fitted, observed.items()):
+            found[f"{of} {features} {each.name}"] = torch.cat([each(few) for few in part.split(BATCH)])
     return found
 
 
-def maps(
-    found: dict[str, Tensor], images_of: str, clean: list[Result], results: list[Result]
-) -> Iterator[tuple[Key, Tensor]]:
+def maps_of_inversion(results: list[Result], clean: list[Result]) -> Maps:
+    """Mask and residual (B,H,W) of images, and their deviations from those of clean images at the same position."""
+    residual = residuals_of(results)
+    statistics = CleanStatistics(stacked(clean, "observed"), residuals_of(clean))
+    deviations = {f"normalised {sigma}": statistics.normalised(residual, sigma) for sigma in SIGMAS}
+    return {"mask": luminance(stacked(results, "mask")), "residual": residual, **deviations}
+
+
+def residuals_of(results: list[Result]) -> Tensor:
+    """Residual maps (B,H,W) without smoothing."""
+    return luminance(stacked(results, "observed") - stacked(results, "restored"))
+
+
+def errors_on_painted(found: Maps, truth: Tensor) -> dict[str, float]:
+    """1 - pixel AUROC of painted defects, by the name of a map."""
+    painted = {name.removeprefix("painted "): each for name, each in found.items() if name.startswith("painted ")}
+    return {name: 1 - auroc(*levels(smooth(each, 1), truth)[1:]).item() for name, each in painted.items()}
+
+
+def maps(found: Maps, of: str, errors: dict[str, float]) -> Iterator[tuple[Key, Tensor]]:
     """Yield all maps (B,H,W) of some images.
 
     Args:
-        found: see `feature_maps`.
-        images_of: key of the images there.
-        clean: results of the clean images.
-        results: results of the images.
+        found: maps of the inversion and of the baselines.
+        of: "test" or "painted".
+        errors: see `errors_on_painted`.
     """
-    statistics = clean_statistics(clean, None, torch.device("cpu"))
-    mask = luminance(stacked(results, "mask"))
-    residual = luminance(stacked(results, "observed") - stacked(results, "restored"))
     for sigma in SIGMAS:
-        if mask.any():
-            yield ("mask", "", "", sigma), smooth(mask, sigma)
-        yield ("residual", "", "", sigma), smooth(residual, sigma)
-        yield ("normalised", "", "", sigma), statistics.normalised(residual, sigma)
-        for name in FEATURES:
-            yield ("features", name, "", sigma), smooth(found[f"{images_of} {name}"], sigma)
-    for name in FEATURES:
-        features = standardised(found[f"{images_of} {name}"], found[f"clean {name}"])
-        for kind, part in (
-            ("combined", standardised(residual, statistics.residuals)),
-            ("normalised and features", statistics.z_scores(residual, 1)),
-        ):
-            for weight in WEIGHTS:
-                total = part + weight * features
-                yield (kind, name, weight, 1), total - total.amin()
+        if found[f"{of} mask"].any():
+            yield ("mask", "", "", "", sigma), smooth(found[f"{of} mask"], sigma)
+        yield ("residual", "", "", "", sigma), smooth(found[f"{of} residual"], sigma)
+        yield ("normalised", "", "", "", sigma), found[f"{of} normalised {sigma}"]
+        for name in ("critic PaDiM", "imagenet PaDiM", "imagenet PatchCore"):
+            yield ("features", name, "", "", sigma), smooth(found[f"{of} {name}"], sigma)
+
+    def scored(name: str) -> tuple[Tensor, Tensor]:
+        """Smoothed maps of the clean images and of these images."""
+        return smooth(found[f"clean {name}"], 1), smooth(found[f"{of} {name}"], 1)
+
+    def surprisal(name: str) -> Tensor:
+        clean, scores = scored(name)
+        return Surprisal(clean.flatten())(scores)
+
+    for name, (features, parts) in FEATURES.items():
+        for share, power in product(SHARES, POWERS):
+            total = relu(surprisal("residual") + math.log(share)) / errors["residual"] ** power
+            for kind, weight in parts.items():
+                part = f"{features} {kind.__name__}"
+                total = total + weight / errors[part] ** power * surprisal(part)
+            yield ("combined", name, share, power, 1), total
+    usual = seen = torch.zeros(())
+    for kind, weight in LINEAR.items():
+        clean, scores = scored(f"imagenet {kind.__name__}")
+        usual = usual + weight * in_deviations(clean, clean)
+        seen = seen + weight * in_deviations(clean, scores)
+    total = in_deviations(*scored("residual")) + FEATURE_WEIGHT * in_deviations(usual, seen)
+    yield ("linear", "imagenet", "", "", 1), total - total.amin()
 
 
-def standardised(scores: Tensor, clean: Tensor) -> Tensor:
-    """Scores (B,H,W) with sigma 1, in standard deviations of the clean scores (N,H,W) above their mean."""
-    clean = smooth(clean, 1)
-    return (smooth(scores, 1) - clean.mean()) / clean.std()
+def in_deviations(clean: Tensor, scores: Tensor) -> Tensor:
+    """Scores in standard deviations of the clean scores above their mean."""
+    return (scores - clean.mean()) / clean.std()
 
 
 def stacked(results: list[Result], name: str) -> Tensor:

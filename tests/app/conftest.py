@@ -2,10 +2,10 @@
 
 import pytest
 
-from rgi.evaluation import clean_images, joint_map
+from rgi.evaluation import clean_images, combined_map
 
 
 @pytest.fixture(autouse=True)
 def _few_feature_images(monkeypatch):
-    monkeypatch.setattr(joint_map, "FEATURE_IMAGES", 2)
+    monkeypatch.setattr(combined_map, "FEATURE_IMAGES", 2)
     monkeypatch.setattr(clean_images, "PAINTED_IMAGES", 8)

@@ -13,9 +13,8 @@ from rgi import load_gan
 from rgi.app import runs
 from rgi.app.options import image_set
 from rgi.baselines import imagenet
-from rgi.evaluation import clean_images, joint_map
+from rgi.evaluation import clean_images
 from rgi.evaluation.results import load_result
-from rgi.inversion.maps import CleanStatistics
 
 SCORED = {  # options: map of the scores
     "dataset.train=train": "combined with imagenet features, sigma 1",
@@ -61,7 +60,7 @@ def test_a_run_says_which_map_its_scores_are_of(options, home, monkeypatch):
     assert name in Path("run/report.html").read_text()
 
 
-def test_painted_defects_choose_the_map_once(home, monkeypatch):
+def test_painted_defects_weight_the_map_once(home, monkeypatch):
     monkeypatch.setattr(clean_images, "MIN_PAINTED", 2)
     for again in (False, True):
         if again:
@@ -70,28 +69,22 @@ def test_painted_defects_choose_the_map_once(home, monkeypatch):
         assert in_process(monkeypatch, *command("dataset.train=train", "map.features=critic")) == 0
         (settings,) = json.loads(Path("run/environment.json").read_text())["methods"].values()
         scores = settings["painted_pixel_auroc"]
-        assert list(scores) == ["combined", "PaDiM"]
-        chosen = "PaDiM" if scores["PaDiM"] > scores["combined"] + joint_map.MARGIN else "combined"
-        assert settings["map"] == f"{chosen} with critic features, sigma 1"
-        assert f"combined {scores['combined']:.6g}, PaDiM {scores['PaDiM']:.6g}" in Path("run/report.html").read_text()
+        assert list(scores) == ["residual", "PaDiM"]
+        shown = f"residual {scores['residual']:.6g}, PaDiM {scores['PaDiM']:.6g}"
+        assert shown in Path("run/report.html").read_text()
         assert len(list(Path("run/painted/rgi").rglob("*.npz"))) == 2 * 4  # two held-out images, four kinds of defect
         assert not again or solved == {path: path.stat().st_mtime_ns for path in Path("run").rglob("*.npz")}
 
 
-def test_another_choice_makes_another_map(home, monkeypatch):
+def test_other_weights_make_another_map(home, monkeypatch):
     """A result of one map is not scored as that of another."""
     monkeypatch.setattr(clean_images, "MIN_PAINTED", 2)
     maps = []
-    for chosen in (0, 1):
-
-        def choose(clean, *_, chosen=chosen):
-            alone = CleanStatistics(clean.observed, clean.residuals, clean.feature_map, residual_weight=0.0)
-            return (clean, alone)[chosen], {"combined": 0.5}
-
-        monkeypatch.setattr(clean_images, "best_for_painted", choose)
+    for weights in ([1.0, 1.0], [0.0, 1.0]):
+        changed = lambda clean, *_, weights=weights: (clean.reweighted(weights), {"residual": 0.5})  # noqa: E731
+        monkeypatch.setattr(clean_images, "weighted_by_painted", changed)
         Path("run/metrics.json").unlink(missing_ok=True)
         assert in_process(monkeypatch, *command("dataset.train=train", "map.features=critic")) == 0
-        assert recorded()[1] == f"{('combined', 'PaDiM')[chosen]} with critic features, sigma 1"
         maps.append([load_result(Path("run/results/rgi"), name)["map"] for name in FOLDER_TEST])
     assert not any((one == other).all() for one, other in zip(*maps, strict=True))
 

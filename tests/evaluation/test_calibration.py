@@ -23,7 +23,7 @@ from rgi.evaluation.calibration import (
     statistics_tensors,
     threshold,
 )
-from rgi.evaluation.joint_map import FEATURE_PARTS, JointMap, extractor, joint_map
+from rgi.evaluation.combined_map import FEATURE_PARTS, extractor, feature_maps
 from rgi.generators import places
 from rgi.inversion.maps import CleanStatistics
 
@@ -52,17 +52,12 @@ def test_the_rate_of_false_alarms_is_the_expected_one():
     assert measured.expected_rate == 0.1
 
 
-@pytest.mark.parametrize("chosen", [None, 0, 1])
-def test_a_calibration_is_the_same_after_saving(chosen, tmp_path, monkeypatch):
-    """Also if one feature map alone was chosen."""
+def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
     monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0, PatchCore: 2.0})
     gan, clean = tiny_gan(), clean_images(12)
-    observed = clean[:4]
-    parts, device = FEATURE_PARTS["critic"], torch.device("cpu")
-    joint = joint_map(extractor(gan, "critic"), parts, clean, [0, 1, 2, 3], 0, device)
-    residuals = torch.rand(4, 32, 32)
-    joint, weight = (joint, 1.0) if chosen is None else (JointMap([joint.parts[chosen]]), 0.0)
-    statistics = CleanStatistics(observed, residuals, joint, residual_weight=weight)
+    residuals, device = torch.rand(4, 32, 32), torch.device("cpu")
+    maps = feature_maps(extractor(gan, "critic"), FEATURE_PARTS["critic"], clean, [0, 1, 2, 3], 0, device)
+    statistics = CleanStatistics(clean[:4], residuals, maps, [0.3, 0.5, 7.0])
     file = calibration_file(tmp_path / "my.own.safetensors")
     save_calibration(dataclasses.replace(MEASURED, statistics=statistics_tensors(statistics)), file)
     loaded = load_calibration(file)
@@ -73,11 +68,22 @@ def test_a_calibration_is_the_same_after_saving(chosen, tmp_path, monkeypatch):
     clean = loaded.clean(gan)
     torch.testing.assert_close(clean.combined(*pictures, sigma=1), statistics.combined(*pictures, sigma=1))
     assert clean.normalised(pictures[1], sigma=1).equal(statistics.normalised(pictures[1], sigma=1))
-    assert clean.feature_map.name == joint.name
+    assert clean.weights == statistics.weights
     assert [path.name for path in tmp_path.iterdir()] == ["my.own.calibration.safetensors"]
-    monkeypatch.setitem(FEATURE_PARTS, "critic", {Autoencoder: 1.0})
-    with pytest.raises(InputError, match=f"is of another version, with {', '.join(joint.name.split(' and '))}; calib"):
-        loaded.clean(gan)
+    for changed in ({Autoencoder: 1.0}, {PaDiM: 1.0}):
+        monkeypatch.setitem(FEATURE_PARTS, "critic", changed)
+        with pytest.raises(InputError, match="is of another version, with PaDiM, PatchCore; calibrate again"):
+            loaded.clean(gan)
+
+
+def test_a_calibration_without_weights_is_of_an_older_version():
+    gan, clean, critic = tiny_gan(), clean_images(12), FEATURE_PARTS["critic"]
+    maps = feature_maps(extractor(gan, "critic"), critic, clean, [0, 1, 2, 3], 0, torch.device("cpu"))
+    tensors = statistics_tensors(CleanStatistics(clean[:4], torch.rand(4, 32, 32), maps))
+    assert dataclasses.replace(MEASURED, statistics=dict(tensors)).clean(gan).weights == [1.0, 1.0]
+    del tensors["weights"]
+    with pytest.raises(InputError, match="is of another version, with PaDiM; calibrate again"):
+        dataclasses.replace(MEASURED, statistics=tensors).clean(gan)
 
 
 def test_a_calibration_of_another_generator_or_method_is_refused(tmp_path, caplog):

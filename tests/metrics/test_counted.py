@@ -53,11 +53,11 @@ def test_statistics_of_clean_images_are_those_of_the_region(case):
     def features(observed):
         return observed[:, 0]
 
-    one, two = (CleanStatistics(images, each, features, region) for each in (residuals, other))
+    one, two = (CleanStatistics(images, each, [features], counted=region) for each in (residuals, other))
     found = [each.combined(images, residuals, 0)[:, :, 6:] for each in (one, two)]
     torch.testing.assert_close(*found)
     assert not torch.allclose(
-        found[0], CleanStatistics(images, other, features).combined(images, residuals, 0)[:, :, 6:]
+        found[0], CleanStatistics(images, other, [features]).combined(images, residuals, 0)[:, :, 6:]
     )
 
 

@@ -15,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from rgi.baselines.base import Baseline
 from rgi.errors import InputError
+from rgi.evaluation.combined_map import FEATURE_PARTS, BaselineMap, extractor
 from rgi.evaluation.fingerprint import code_fingerprint
-from rgi.evaluation.joint_map import FEATURE_PARTS, JointMap, extractor
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
 
@@ -85,28 +86,22 @@ class Calibration:
         """Statistics for the anomaly map; None for a map without statistics."""
         if not self.statistics:
             return None
-        parts = {name.partition(".")[0] for name in self.statistics if "." in name}
-        feature_map = self._feature_map(gan, parts) if parts else None
         learned = self.statistics["observed"], self.statistics["residuals"]
-        return CleanStatistics(*learned, feature_map, residual_weight=self._residual_weight())
-
-    def _residual_weight(self) -> float:
-        return float(self.statistics.get("residual_weight", 1.0))  # files of older versions do not have it
-
-    def _feature_map(self, gan: GAN, parts: set[str]) -> JointMap:
-        features = self.settings["map.features"]
-        kinds = {kind.__name__: kind for kind in FEATURE_PARTS[features]}
-        alone = len(parts) == 1 and not self._residual_weight()
-        if parts != kinds.keys() and not (alone and parts < kinds.keys()):
+        parts = {name.partition(".")[0] for name in self.statistics if "." in name}
+        if not parts:
+            return CleanStatistics(*learned)
+        kinds = {kind.__name__: kind for kind in FEATURE_PARTS[self.settings["map.features"]]}
+        if parts != kinds.keys() or "weights" not in self.statistics:
             raise InputError(f"the calibration is of another version, with {', '.join(sorted(parts))}; calibrate again")
-        network, restored = extractor(gan, features), []
-        for name in sorted(parts, key=list(kinds).index):
-            learned = {
-                key.partition(".")[2]: each for key, each in self.statistics.items() if key.startswith(f"{name}.")
-            }
-            weight = learned.pop("weight").item()
-            restored.append((kinds[name](network, seed=self.settings["seed"]).restore(learned), weight))
-        return JointMap(restored)
+        network = extractor(gan, self.settings["map.features"])
+        maps = [BaselineMap(self._restored(kind(network, seed=self.settings["seed"]))) for kind in kinds.values()]
+        return CleanStatistics(*learned, maps, self.statistics["weights"].tolist())
+
+    def _restored(self, baseline: Baseline) -> Baseline:
+        """A baseline with the tensors that it had learned."""
+        start = f"{type(baseline).__name__}."
+        learned = {name: each for name, each in self.statistics.items() if name.startswith(start)}
+        return baseline.restore({name.removeprefix(start): each for name, each in learned.items()})
 
 
 def _shown(value: Any) -> str:
@@ -122,11 +117,10 @@ def statistics_tensors(clean: CleanStatistics | None) -> dict[str, Tensor]:
     """
     if clean is None:
         return {}
-    weight = torch.tensor(clean.residual_weight, dtype=torch.float64)
-    tensors = {"observed": clean.observed, "residuals": clean.residuals, "residual_weight": weight}
-    for baseline, weight in clean.feature_map.parts if clean.feature_map else ():
-        learned = baseline.learned() | {"weight": torch.tensor(weight, dtype=torch.float64)}
-        tensors |= {f"{type(baseline).__name__}.{name}": tensor for name, tensor in learned.items()}
+    weights = torch.tensor(clean.weights, dtype=torch.float64)
+    tensors = {"observed": clean.observed, "residuals": clean.residuals, "weights": weights}
+    for each in clean.feature_maps:
+        tensors |= {f"{each.name}.{name}": tensor for name, tensor in each.baseline.learned().items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 

@@ -6,6 +6,7 @@ of the test images.
 """
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from pytorch_lightning import Trainer
@@ -20,8 +21,8 @@ from rgi.data.corruptions.defects import PAINTERS, Defects
 from rgi.data.protocol import ImageSet, TestSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
+from rgi.evaluation.combined_map import FEATURE_PARTS, extractor, feature_maps, fitted_images, weighted_by_painted
 from rgi.evaluation.held_out import painted_tests
-from rgi.evaluation.joint_map import FEATURE_PARTS, best_for_painted, extractor, fitted_images, joint_map
 from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.results import Result, load_result
@@ -35,7 +36,7 @@ AUTO = "auto"
 KINDS_FROM_CLEAN = ("normalised", "combined")  # kinds of anomaly map that need statistics of clean images
 MIN_CLEAN_IMAGES = 4  # lowest number of clean training images for these kinds
 STATISTICS_IMAGES = 32  # highest number of inverted images for the statistics; at most half of the clean images
-# Painted defects for the choice of a map, from faint to gross. Compared in experiments/anomaly.
+# Painted defects for the weights of a combined map, from faint to gross. Compared in experiments/anomaly.
 PAINTED = Defects(sorted(PAINTERS), contrast=(0.3, 3.0), seed=0)
 PAINTED_IMAGES = 64  # highest number of painted images
 MIN_PAINTED = 8  # lowest number of held-out images that are painted
@@ -132,8 +133,8 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
     Some clean training images are inverted for the statistics. For a combined map, the baselines of `FEATURE_PARTS` are
-    fitted to the other clean training images. Painted defects on held-out clean images decide whether the combined map
-    stays or one of these baselines is better alone.
+    fitted to the other clean training images. Painted defects on held-out clean images weight the residual and the
+    baselines.
 
     Args:
         module: module of the method.
@@ -148,15 +149,16 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     results = _solve(module, trainer, "clean", _clean_batches(selected(clean, chosen), images), batch_size)
     tests = [] if painted is None else _solve(module, trainer, "painted", painted, batch_size)
     module.map_kind = kind
-    feature_map = None
+    maps, weights = [], [1.0]
     if kind == "combined":
         network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
-        feature_map = joint_map(network, parts, clean, chosen, module.pool_seed, module.device, images.counted)
-    module.clean = clean_statistics(results, feature_map, module.device, images.counted)
+        maps = feature_maps(network, parts, clean, chosen, module.pool_seed, module.device)
+        weights += parts.values()
+    module.clean = clean_statistics(results, maps, weights, module.device, images.counted)
     if tests:
         observed, residuals = _residuals(tests, module.device)
         masks = torch.stack([torch.from_numpy(result["truth"][0]) for result in tests]).to(module.device)
-        module.clean, module.painted = best_for_painted(module.clean, observed, residuals, masks, module.sigma)
+        module.clean, module.painted = weighted_by_painted(module.clean, observed, residuals, masks, module.sigma)
         shown = ", ".join(f"{name} {score:.3f}" for name, score in module.painted.items())
         log.info("%s: pixel AUROC of painted defects: %s", module.method, shown)
 
@@ -195,17 +197,22 @@ def held_out_images(images: ImageSet, limit: int) -> Dataset | None:
 
 
 def clean_statistics(
-    results: list[Result], feature_map: FeatureMap | None, device: torch.device, counted: Tensor | None = None
+    results: list[Result],
+    maps: Sequence[FeatureMap],
+    weights: Sequence[float],
+    device: torch.device,
+    counted: Tensor | None = None,
 ) -> CleanStatistics:
     """Statistics of clean images from the results of their inversion.
 
     Args:
         results: result of each image, with observed and restored image.
-        feature_map: see `joint_map`, for a combined map; None without such a map.
+        maps: see `feature_maps`, for a combined map; empty without such a map.
+        weights: weights of the residual and of each map.
         device: device of the statistics.
         counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
-    return CleanStatistics(*_residuals(results, device), feature_map, counted)
+    return CleanStatistics(*_residuals(results, device), maps, weights, counted)
 
 
 def _residuals(results: list[Result], device: torch.device) -> tuple[Tensor, Tensor]:

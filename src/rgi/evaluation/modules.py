@@ -46,7 +46,7 @@ class InversionModule(TestModule):
         self.gan, self.config = gan, config
         self.map_kind, self.features, self.sigma, self.pool_seed = map_kind, features, sigma, seed
         self.clean: CleanStatistics | None = None  # for kinds of maps with statistics of clean images
-        self.painted: dict[str, float] = {}  # pixel AUROC of painted defects of each map that might be the combined one
+        self.painted: dict[str, float] = {}  # pixel AUROC of painted defects of each map of the combined one
         self.networks = nn.ModuleDict(gan.modules())  # so that Lightning moves the networks to the device
         self.optimises_mask = config.mask in ("profiled", "adam")
 
@@ -57,17 +57,16 @@ class InversionModule(TestModule):
         clean: list[Any] = []
         if self.clean is not None:
             clean.append(self.clean.residuals)
-            if self.clean.features is not None:  # the map is a function; its scores of clean images stand for it
-                clean += [f"{self.clean.features.mean():.5g}", f"{self.clean.features.std():.5g}"]
-                clean.append(self.clean.residual_weight)
+            for each in self.clean.features:  # a map is a function; its scores of clean images stand for it
+                clean += [f"{each.mean():.5g}", f"{each.std():.5g}"]
+            clean += [f"{weight:.5g}" for weight in self.clean.weights]
         return fingerprint(code_fingerprint(), config, self.gan.card.sha256, settings, *clean)
 
     def resolved(self) -> dict[str, Any]:
         """λ (if the mask is optimised), the precision of the networks, the generator's checksum, map, and device."""
         kind = self.map_kind or ("mask" if self.optimises_mask else "residual")
         if kind == "combined":
-            alone = self.clean is not None and not self.clean.residual_weight
-            kind = f"{self.clean.feature_map.name if alone else kind} with {self.features} features"
+            kind = f"combined with {self.features} features"
         shown = {"generator_sha256": self.gan.card.sha256, "map": _map_name(kind, self.sigma)}
         painted = {"painted_pixel_auroc": self.painted} if self.painted else {}
         return {**self._automatic(), **shown, **painted, **super().resolved()}

@@ -51,7 +51,7 @@ class Inversion:
                 ``mask``: |M| (the paper);
                 ``residual``: |x - G(z)|, which also ranks pixels with M = 0;
                 ``normalised``: residual minus the clean mean, divided by the clean standard deviation at the position;
-                ``combined``: weighted mean of residual and feature map of `clean`, each standardised by clean images;
+                ``combined``: weighted mean of the surprisals of residual and feature maps among the pixels of `clean`;
                 None: ``mask`` for an optimised mask, else ``residual`` (the paper).
             sigma: standard deviation in pixels of the Gaussian smoothing; 0 = no smoothing.
             clean: statistics of clean images; required for ``normalised`` and ``combined``, else unused.

@@ -19,7 +19,7 @@ from rgi.app.training.fit import FIT_IMAGES, fitted
 from rgi.baselines.base import Baseline
 from rgi.baselines.kept_features import KeptFeatures
 from rgi.data.protocol import evenly_spaced
-from rgi.evaluation.joint_map import FEATURE_PARTS, extractor, joint_map
+from rgi.evaluation import combined_map
 from rgi.evaluation.memory import PeakMemory
 from rgi.generators.store import GAN
 from rgi.inversion.basis import PROBES
@@ -96,7 +96,8 @@ def inversion(gan: GAN, config: SolverConfig, images: Tensor, masks: Tensor | No
 def shortened(config: SolverConfig) -> tuple[SolverConfig, list[int]]:
     """A method with a few steps of each phase; and the numbers of steps of the phases of the whole method.
 
-    The phases end when only one start of an image is left, and when the generator begins to move.
+    The phases end when only one start of an image is left, and when the generator begins to move. Half of the starts
+    leave after the first step of the trial; the whole trial has nearly as many on average.
     """
     trial, tuned = (min(step, config.iterations) for step in (config.trial_steps, config.tune_from))
     ends = sorted({0, trial, config.iterations} | ({tuned} if config.tune_generator else set()))
@@ -171,16 +172,16 @@ def fitted_baseline(baseline: Baseline, clean: Dataset[Tensor], count: int, devi
     return baseline
 
 
-def feature_map(gan: GAN, features: str, clean: Dataset[Tensor], count: int, device: torch.device) -> Cost:
-    """Time of the second part of a combined map: baselines on features, fitted to ``count`` images."""
+def feature_maps(gan: GAN, features: str, clean: Dataset[Tensor], count: int, device: torch.device) -> Cost:
+    """Time of the baselines of a combined map, fitted to ``count`` images."""
     few = Subset(clean, evenly_spaced(len(clean), 2 * IMAGES))
-    network, parts = without_files(extractor(gan, features)), FEATURE_PARTS[features]
+    network, parts = without_files(combined_map.extractor(gan, features)), combined_map.FEATURE_PARTS[features]
     held_out = list(range(len(few) // 2))
     started = time.perf_counter()
-    fitted_map = joint_map(network, parts, few, held_out, 0, device)
+    maps = combined_map.feature_maps(network, parts, few, held_out, 0, device)
     seconds = (time.perf_counter() - started) / len(few)
     images = torch.stack([few[i] for i in held_out]).to(device)
-    return Cost(count * seconds, timed(lambda: fitted_map(images)) / len(images))
+    return Cost(count * seconds, timed(lambda: [each(images) for each in maps]) / len(images))
 
 
 class _Clock(Callback):

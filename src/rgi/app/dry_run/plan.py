@@ -23,7 +23,7 @@ from rgi.data.tiles import Tiling
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, painted_images, statistics_images, threshold_images
-from rgi.evaluation.joint_map import fitted_images
+from rgi.evaluation.combined_map import fitted_images
 from rgi.evaluation.modules import BaselineModule, InversionModule
 from rgi.evaluation.pictures import PictureModule
 from rgi.generators.store import GAN, Card
@@ -142,7 +142,7 @@ def _of_inversion(
     others = {"clean": len(chosen)}
     if module.map_kind == "combined":
         fitted = len(fitted_images(len(clean), chosen))
-        other = measure.feature_map(gan, module.features, clean, fitted, few.observed.device)
+        other = measure.feature_maps(gan, module.features, clean, fitted, few.observed.device)
         cost = measure.Cost(cost.once + other.once, cost.each + other.each)
         others["painted"] = len(painted_images(images) or ())
     return cost, others, memory
@@ -174,7 +174,7 @@ def of_pictures(cfg: DictConfig, module: PictureModule, fit: Fit, files: Sequenc
     few = torch.zeros(measure.sample(device, cfg.batch_size), card.channels, card.resolution, card.resolution)
     cost = measure.inversion(module.gan, module.config, few.to(device))
     memory = measure.used_memory(device) + measure.inversion_memory(module.gan, module.config, cfg.batch_size, None)
-    if module.clean is not None and module.clean.feature_map is not None:
+    if module.clean is not None and module.clean.feature_maps:
         scored = measure.timed(lambda: module.clean.combined(few.to(device), few[:, 0].to(device), cfg.map.sigma))
         cost = measure.Cost(cost.once, cost.each + scored / len(few))
     tiles = sum(counts)
