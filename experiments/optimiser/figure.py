@@ -12,7 +12,7 @@ CURVES = {
     "own coordinates": ("Adam in the standard basis", "tab:blue", "s"),
     "metric basis": ("Adam in the metric basis", "tab:red", "o"),
     "best of": ("metric basis, best of k starts", "tab:orange", "^"),
-    "encoder, ": ("metric basis, from the encoder", "tab:green", "D"),
+    "guess, ": ("metric basis, from the guess", "tab:green", "D"),
     "L-BFGS": ("L-BFGS", "tab:purple", "v"),
     "Gauss-Newton": ("Gauss-Newton", "tab:brown", "P"),
 }
