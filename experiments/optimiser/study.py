@@ -130,12 +130,12 @@ def start_variants() -> dict[str, Variant]:
     }
     variants |= {
         f"best of {k} after {n}": BASE.replace(starts=k, trial_steps=n)
-        for k, n in ((4, 10), (4, 20), (8, 20), (16, 20))
+        for k, n in ((4, 12), (4, 24), (8, 24), (16, 24))
     }
     variants |= {f"guess, {n} steps": GUESS.replace(iterations=n) for n in (15, 30, 60, 100, 200)}
     variants |= {
         f"guess and {k - 1} of the pool, after {n}": BASE.replace(latent_start="auto", starts=k, trial_steps=n)
-        for k, n in ((4, 20), (8, 20))
+        for k, n in ((4, 24), (8, 24))
     }
     return variants
 

@@ -128,8 +128,8 @@ def test_a_dry_run_makes_the_checks_of_a_run(home, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "phases", "steps"),
     [
-        ({}, [20, 80], [2, 4]),
-        ({"tune_generator": True, "iterations": 120, "tune_from": 60}, [20, 40, 60], [2, 6]),
+        ({}, [24, 76], [2, 4]),
+        ({"tune_generator": True, "iterations": 120, "tune_from": 60}, [24, 36, 60], [2, 6]),
         ({"iterations": 3}, [3], [2, 2]),
         ({"iterations": 9, "trial_steps": 1, "tune_generator": True, "tune_from": 1}, [1, 8], [1, 3]),
     ],

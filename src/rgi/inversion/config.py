@@ -87,7 +87,7 @@ class SolverConfig:
     """The pool is drawn from N(0,1), or as in the paper from U(0,1)."""
     starts: Count = 8
     """The number of starts that are tried for each image; those with the lowest objectives continue."""
-    trial_steps: Count = 20
+    trial_steps: Count = 24
     """The number of steps until only one of the `starts` is left, see `starts_in`; they are part of `iterations`."""
     precision: Literal["float32", "bfloat16", "float64", "auto"] = "auto"
     """The precision of the networks; ``auto`` is ``bfloat16`` where the device multiplies it natively."""
