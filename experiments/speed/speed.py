@@ -84,8 +84,8 @@ def main() -> None:
     sizes = QUICK if arguments.quick else Sizes()
     given = {"images": arguments.images, "loop_images": arguments.loop_images}
     sizes = dataclasses.replace(sizes, **{name: value for name, value in given.items() if value})
-    parts = {"training": training_and_data_rows, "fitted": fitted_rows}
-    rows = parts.get(arguments.only, measure)(sizes)
+    parts = [arguments.only] if arguments.only else ["inversion", "training"]
+    rows = [row for part in parts for row in PARTS[part](sizes)]
     folder = HERE.parents[1] / "outputs" / "speed" if arguments.quick else HERE
     table, figure = folder / "table.csv", folder / "figure.png"
     kept = read_table(table) if arguments.only and table.exists() else []
@@ -106,14 +106,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help=f"number of images for our solver at 64 pixels ({Sizes.images})")
     parser.add_argument("--loop-images", type=int, help=f"number of images for the plain loop ({Sizes.loop_images})")
     parser.add_argument("--quick", action="store_true", help="short smoke test, writes to outputs/speed")
-    parser.add_argument(
-        "--only", choices=["training", "fitted"], help="only measure this part, and keep the other rows of the table"
-    )
+    parser.add_argument("--only", choices=PARTS, help="only measure this part, and keep the other rows of the table")
     return parser.parse_args()
 
 
-def measure(sizes: Sizes) -> list[Row]:
-    """Run all cases and return the rows of the table."""
+def inversion_rows(sizes: Sizes) -> list[Row]:
+    """Run all cases of inversion."""
     small = [Case("rgi_64_cpu", "rgi", brick, sizes.images, 50), Case("r_rgi_64_cpu", "r_rgi", brick, sizes.images, 20)]
     rows = product_rates(sizes, CPU)
     for case in small:
@@ -123,7 +121,6 @@ def measure(sizes: Sizes) -> list[Row]:
     rows += extrapolated_case(large, Table(rows).value("rgi_64_cpu", "ours", "steps"))
     if torch.cuda.is_available():
         rows += gpu_rows(sizes, torch.device("cuda"))
-    rows += training_and_data_rows(sizes)
     for case in small:
         rows += sweep(case.method, sizes.sweep, int(Table(rows).value(case.name, "ours", "threads")))
     return rows
@@ -347,6 +344,8 @@ def objective(residual: Tensor, mask: Tensor) -> Tensor:
     """Objective L of each image (B,) without the critic term, from the residual (B,C,H,W) and the mask (B,C,H,W)."""
     return data_loss(residual, mask, "l2") + mask_loss(mask, PENALTY)
 
+
+PARTS = {"inversion": inversion_rows, "fitted": fitted_rows, "training": training_and_data_rows}
 
 if __name__ == "__main__":
     main()
