@@ -12,7 +12,7 @@ LABELS = {
     "seed": "Seed",
     "generator_sha256": "Generator (SHA-256)",
     "map": "Anomaly map",
-    "painted_pixel_auroc": "Pixel AUROC of painted defects, which chose the map",
+    "painted_pixel_auroc": "Pixel AUROC of painted defects, which weight the map",
     "threshold": "Threshold of the map, from clean images",
     "device": "Device",
     "fit_seconds": "Seconds of the fit",
