@@ -6,7 +6,6 @@ of the test images.
 """
 
 import logging
-from collections.abc import Sequence
 
 import torch
 from pytorch_lightning import Trainer
@@ -27,7 +26,7 @@ from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
-from rgi.inversion.maps import CleanStatistics, FeatureMap
+from rgi.inversion.maps import CleanStatistics
 from rgi.metrics.thresholds import clean_threshold
 from rgi.pixels import luminance
 
@@ -154,7 +153,7 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
         network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
         maps = feature_maps(network, parts, clean, chosen, module.pool_seed, module.device)
         weights += parts.values()
-    module.clean = clean_statistics(results, maps, weights, module.device, images.counted)
+    module.clean = CleanStatistics(*_residuals(results, module.device), maps, weights, images.counted)
     if tests:
         observed, residuals = _residuals(tests, module.device)
         masks = torch.stack([torch.from_numpy(result["truth"][0]) for result in tests]).to(module.device)
@@ -194,25 +193,6 @@ def held_out_images(images: ImageSet, limit: int) -> Dataset | None:
     chosen = evenly_spaced(len(held_out), limit)
     check_used(held_out, chosen)
     return selected(held_out, chosen)
-
-
-def clean_statistics(
-    results: list[Result],
-    maps: Sequence[FeatureMap],
-    weights: Sequence[float],
-    device: torch.device,
-    counted: Tensor | None = None,
-) -> CleanStatistics:
-    """Statistics of clean images from the results of their inversion.
-
-    Args:
-        results: result of each image, with observed and restored image.
-        maps: see `feature_maps`, for a combined map; empty without such a map.
-        weights: weights of the residual and of each map.
-        device: device of the statistics.
-        counted: pixels that count (1,H,W) in {0,1}; None for all.
-    """
-    return CleanStatistics(*_residuals(results, device), maps, weights, counted)
 
 
 def _residuals(results: list[Result], device: torch.device) -> tuple[Tensor, Tensor]:
