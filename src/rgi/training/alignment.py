@@ -23,7 +23,7 @@ AFFINE, LOCAL = 0.08, 0.02  # deviations of the first displacements: of affine m
 KEPT = 0.1  # share of the first displacements' variance that all rounds keep, so that all directions stay open
 FIRST_WEIGHT, WEIGHT = 0.05, 3.0  # of |z|² in the first round; in others, in units of the mean squared residual
 SOLVER = SolverConfig(
-    mask="none", iterations=STEPS, tolerance=None, precision="float32", lr_latent=0.1, pool_size=256, trial_steps=20
+    mask="none", iterations=STEPS, tolerance=None, precision="float32", lr_latent=0.1, pool_size=256, trial_steps=STEPS
 )
 
 
