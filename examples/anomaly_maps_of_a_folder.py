@@ -29,7 +29,7 @@ else:
         to_picture(batch.observed[0].numpy()).save(folder / f"{number}.png")
 
 gan = load_gan("textures-brick-64")
-config = SolverConfig(mask_penalty="auto", starts=1, pool_size=100, iterations=40)  # the default is slower and better
+config = SolverConfig(mask_penalty="auto", starts=4, pool_size=100, iterations=60)  # the default is slower and better
 files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 maps = {}
 for first in range(0, len(files), BATCH):

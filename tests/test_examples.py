@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 SAID = {  # what each script prints at the end
     "invert_one_picture": r"outputs/examples/one_picture: 40 steps, \d+\.\d% of the picture is masked",
-    "anomaly_maps_of_a_folder": r"0\.\d+  outputs/examples/folder/pictures/(\d\.png)  outputs/examples/folder/maps/\1",
+    "anomaly_maps_of_a_folder": r"0\.\d+  outputs/examples/folder/pictures/0\.png  outputs/examples/folder/maps/0\.png",
     "new_solver": r"rgi_l1: mean pixel AUROC 0\.[89]\d\d of 2 pictures",
     "new_dataset": r"PCA finds the holes: mean pixel AUROC 0\.9\d\d",
     "authors_checkpoint": r"objective \d+\.\d before and \d+\.\d after 20 steps",

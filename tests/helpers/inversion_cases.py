@@ -18,7 +18,7 @@ METHODS = {
     "rgi_settling": {"tolerance": 0.2, "iterations": 40},
     "rgi_trial": {"starts": 3, "trial_steps": 5},
     "rgi_continuation": {"continuation": 10.0},
-    "r_rgi_trial": {"tune_generator": True, "tune_from": 3, "lr_generator": 1e-3, "starts": 3, "trial_steps": 6},
+    "r_rgi_trial": {"tune_generator": True, "tune_from": 3, "lr_generator": 1e-3, "starts": 5, "trial_steps": 6},
 }
 
 

@@ -43,12 +43,13 @@ def test_a_position_with_large_clean_residuals_is_not_anomalous():
 
 def test_the_surprisal_is_the_logarithm_of_the_share_of_clean_pixels():
     """That of an exponential distribution is its score, below the tail and in it."""
+    torch.manual_seed(0)
     clean = torch.distributions.Exponential(2.0).sample((400_000,))
     scores = torch.tensor([-1.0, 0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 50.0])
     torch.testing.assert_close(Surprisal(clean)(scores), 2 * scores.clamp(min=0), rtol=0.03, atol=0.01)
 
 
-@pytest.mark.parametrize("clean", [torch.linspace(-3, 7, 5000).square(), torch.rand(3000).round(decimals=1)])
+@pytest.mark.parametrize("clean", [torch.linspace(-3, 7, 5000).square(), torch.arange(3000).fmod(11) / 10])
 def test_the_surprisal_follows_the_scores(clean):
     """It grows with the score, and agrees with the share of scores that are at least as high."""
     scores = torch.linspace(clean.min() - 1, clean.max() + 5, 999)
