@@ -20,11 +20,9 @@ from torch.nn.functional import relu
 from tqdm import tqdm
 
 from rgi.app.options import generator, make
-from rgi.baselines.padim import PaDiM
-from rgi.baselines.patchcore import PatchCore
 from rgi.data.protocol import ImageSet, evenly_spaced
 from rgi.evaluation import combined_map
-from rgi.evaluation.combined_map import FEATURE_PARTS
+from rgi.evaluation.combined_map import FEATURE_PARTS, unfitted_baselines
 from rgi.evaluation.results import Result, load_result
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics, Surprisal
@@ -34,16 +32,20 @@ from rgi.pixels import luminance, smooth
 
 HERE = Path(__file__).resolve().parent
 SIGMAS = (0, 1, 2, 4)  # pixels
-FEATURES = {  # name of feature maps: features, and the weights of their baselines in a combination
-    "critic": ("critic", FEATURE_PARTS["critic"]),
-    "imagenet": ("imagenet", FEATURE_PARTS["imagenet"]),
-    "imagenet, equal weights": ("imagenet", dict.fromkeys(FEATURE_PARTS["imagenet"], 1.0)),
-    "imagenet, padim": ("imagenet", {PaDiM: 1.0}),
-    "imagenet, patchcore": ("imagenet", {PatchCore: 1.0}),
+PARTS = {name: part.weight for name, part in FEATURE_PARTS["imagenet"].items()}
+COMBINATIONS = {  # name of a combination: weights of the baselines' maps; that of the residual is 1
+    "imagenet": PARTS,
+    "imagenet, critic 0": PARTS | {"PaDiM on the critic": 0.0},
+    "imagenet, critic 0.5": PARTS | {"PaDiM on the critic": 0.5},
+    "imagenet, padim 1": PARTS | {"PaDiM": 1.0},
+    "padim": {"PaDiM": 1.0},
+    "patchcore": {"PatchCore": 1.0},
+    "critic": {"PaDiM on the critic": 1.0},
 }
 SHARES = (1.0, 0.1, 0.05)  # the residual counts where at most this share of the clean pixels has such a residual
 POWERS = (0, 1, 2)  # of the error on painted defects by which the weights are divided
-LINEAR = {PaDiM: 1.0, PatchCore: 2.0}  # weights of the sum of standardised maps that the program scored until 486c16e
+# Weights of the sum of standardised maps that the program scored until 486c16e.
+LINEAR = {"PaDiM": 1.0, "PatchCore": 2.0}
 FEATURE_WEIGHT = 3.0  # of its features; that of the residual is 1
 METRICS = ("pixel_auroc", "aupro", "pixel_ap")
 BATCH = 32  # images per prediction
@@ -124,15 +126,15 @@ def score_maps(run: Path, cache: dict[tuple, Maps]) -> list[tuple]:
 
 def feature_maps(images: ImageSet, gan: GAN, held_out: int, observed: Maps, seed: int) -> Maps:
     """Maps (B,H,W) of all baselines on images (B,C,H,W); this number of clean images stays out of the fits."""
-    training, found = images.train(), {}
+    training, baselines = images.train(), unfitted_baselines(gan, "imagenet", seed)
     chosen = evenly_spaced(len(training), held_out)
-    for features, kinds in (("critic", [PaDiM]), ("imagenet", [PaDiM, PatchCore])):
-        fitted = combined_map.feature_maps(
-            combined_map.extractor(gan, features), kinds, training, chosen, seed, torch.device("cpu")
-        )
-        for each, (of, part) in product(fitted, observed.items()):
-            found[f"{of} {features} {each.name}"] = torch.cat([each(few) for few in part.split(BATCH)])
-    return found
+    fitted = combined_map.feature_maps(
+        {name: baseline for name, (baseline, _) in baselines.items()}, training, chosen, torch.device("cpu")
+    )
+    return {
+        f"{of} {each.name}": torch.cat([each(few) for few in part.split(BATCH)])
+        for each, (of, part) in product(fitted, observed.items())
+    }
 
 
 def maps_of_inversion(results: list[Result], clean: list[Result]) -> Maps:
@@ -162,35 +164,28 @@ def maps(found: Maps, of: str, errors: dict[str, float]) -> Iterator[tuple[Key, 
         of: "test" or "painted".
         errors: see `errors_on_painted`.
     """
+    baselines = [name for name in PARTS if f"{of} {name}" in found]
     for sigma in SIGMAS:
         if found[f"{of} mask"].any():
             yield ("mask", "", "", "", sigma), smooth(found[f"{of} mask"], sigma)
         yield ("residual", "", "", "", sigma), smooth(found[f"{of} residual"], sigma)
         yield ("normalised", "", "", "", sigma), found[f"{of} normalised {sigma}"]
-        for name in ("critic PaDiM", "imagenet PaDiM", "imagenet PatchCore"):
+        for name in baselines:
             yield ("features", name, "", "", sigma), smooth(found[f"{of} {name}"], sigma)
-
-    def scored(name: str) -> tuple[Tensor, Tensor]:
-        """Smoothed maps of the clean images and of these images."""
-        return smooth(found[f"clean {name}"], 1), smooth(found[f"{of} {name}"], 1)
-
-    def surprisal(name: str) -> Tensor:
-        clean, scores = scored(name)
-        return Surprisal(clean.flatten())(scores)
-
-    for name, (features, parts) in FEATURES.items():
-        for share, power in product(SHARES, POWERS):
-            total = relu(surprisal("residual") + math.log(share)) / errors["residual"] ** power
-            for kind, weight in parts.items():
-                part = f"{features} {kind.__name__}"
-                total = total + weight / errors[part] ** power * surprisal(part)
-            yield ("combined", name, share, power, 1), total
-    usual = seen = torch.zeros(())
-    for kind, weight in LINEAR.items():
-        clean, scores = scored(f"imagenet {kind.__name__}")
-        usual = usual + weight * in_deviations(clean, clean)
-        seen = seen + weight * in_deviations(clean, scores)
-    total = in_deviations(*scored("residual")) + FEATURE_WEIGHT * in_deviations(usual, seen)
+    clean, scores = (
+        {name: smooth(found[f"{part} {name}"], 1) for name in ("residual", *baselines)} for part in ("clean", of)
+    )
+    surprisals = {name: Surprisal(each.flatten())(scores[name]) for name, each in clean.items()}
+    for (combination, weights), share, power in product(COMBINATIONS.items(), SHARES, POWERS):
+        total = relu(surprisals["residual"] + math.log(share)) / errors["residual"] ** power
+        for name in (each for each in baselines if each in weights):
+            total = total + weights[name] / errors[name] ** power * surprisals[name]
+        yield ("combined", combination, share, power, 1), total
+    usual, seen = (
+        sum(weight * in_deviations(clean[name], each[name]) for name, weight in LINEAR.items())
+        for each in (clean, scores)
+    )
+    total = in_deviations(clean["residual"], scores["residual"]) + FEATURE_WEIGHT * in_deviations(usual, seen)
     yield ("linear", "imagenet", "", "", 1), total - total.amin()
 
 

@@ -9,8 +9,8 @@ from helpers.patterns import clean_images
 from helpers.tiny_gan import tiny_gan
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from rgi.baselines.autoencoder import Autoencoder
 from rgi.baselines.padim import PaDiM
 from rgi.baselines.patchcore import PatchCore
 from rgi.errors import InputError
@@ -23,8 +23,9 @@ from rgi.evaluation.calibration import (
     statistics_tensors,
     threshold,
 )
-from rgi.evaluation.combined_map import FEATURE_PARTS, extractor, feature_maps
+from rgi.evaluation.combined_map import FEATURE_PARTS, BaselineMap, Part, feature_maps, unfitted_baselines
 from rgi.generators import places
+from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
 
 SETTINGS = {"fit": "tiles", "map.features": "critic", "seed": 0, "solver.betas": (0.8, 0.95)}
@@ -52,11 +53,17 @@ def test_the_rate_of_false_alarms_is_the_expected_one():
     assert measured.expected_rate == 0.1
 
 
+def fitted(gan: GAN, clean: Tensor) -> list[BaselineMap]:
+    """The feature maps on critic features, fitted to all but the first four images."""
+    baselines = {name: each for name, (each, _) in unfitted_baselines(gan, "critic", seed=0).items()}
+    return feature_maps(baselines, clean, [0, 1, 2, 3], torch.device("cpu"))
+
+
 def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
-    monkeypatch.setitem(FEATURE_PARTS, "critic", {PaDiM: 1.0, PatchCore: 2.0})
+    parts = {"PaDiM": Part(PaDiM, "critic", 1.0), "PatchCore": Part(PatchCore, "critic", 2.0)}
+    monkeypatch.setitem(FEATURE_PARTS, "critic", parts)
     gan, clean = tiny_gan(), clean_images(12)
-    residuals, device = torch.rand(4, 32, 32), torch.device("cpu")
-    maps = feature_maps(extractor(gan, "critic"), FEATURE_PARTS["critic"], clean, [0, 1, 2, 3], 0, device)
+    residuals, maps = torch.rand(4, 32, 32), fitted(gan, clean)
     statistics = CleanStatistics(clean[:4], residuals, maps, [0.3, 0.5, 7.0])
     file = calibration_file(tmp_path / "my.own.safetensors")
     save_calibration(dataclasses.replace(MEASURED, statistics=statistics_tensors(statistics)), file)
@@ -70,16 +77,15 @@ def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):
     assert clean.normalised(pictures[1], sigma=1).equal(statistics.normalised(pictures[1], sigma=1))
     assert clean.weights == statistics.weights
     assert [path.name for path in tmp_path.iterdir()] == ["my.own.calibration.safetensors"]
-    for changed in ({Autoencoder: 1.0}, {PaDiM: 1.0}):
+    for changed in ({"other": parts["PaDiM"], "PatchCore": parts["PatchCore"]}, {"PaDiM": parts["PaDiM"]}):
         monkeypatch.setitem(FEATURE_PARTS, "critic", changed)
         with pytest.raises(InputError, match="is of another version, with PaDiM, PatchCore; calibrate again"):
             loaded.clean(gan)
 
 
 def test_a_calibration_without_weights_is_of_an_older_version():
-    gan, clean, critic = tiny_gan(), clean_images(12), FEATURE_PARTS["critic"]
-    maps = feature_maps(extractor(gan, "critic"), critic, clean, [0, 1, 2, 3], 0, torch.device("cpu"))
-    tensors = statistics_tensors(CleanStatistics(clean[:4], torch.rand(4, 32, 32), maps))
+    gan, clean = tiny_gan(), clean_images(12)
+    tensors = statistics_tensors(CleanStatistics(clean[:4], torch.rand(4, 32, 32), fitted(gan, clean)))
     assert dataclasses.replace(MEASURED, statistics=dict(tensors)).clean(gan).weights == [1.0, 1.0]
     del tensors["weights"]
     with pytest.raises(InputError, match="is of another version, with PaDiM; calibrate again"):

@@ -5,10 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.tiny_gan import tiny_gan
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from rgi.evaluation.combined_map import LEAST_ERROR, BaselineMap, weighted_by_painted
+from rgi.baselines.kept_features import KeptFeatures
+from rgi.errors import InputError
+from rgi.evaluation.combined_map import (
+    FEATURE_PARTS,
+    LEAST_ERROR,
+    BaselineMap,
+    unfitted_baselines,
+    weighted_by_painted,
+)
 from rgi.inversion.maps import CleanStatistics
 from rgi.pixels import smooth
 
@@ -19,14 +28,11 @@ WEIGHTS = [1.0, 2.0, 0.5]
 class Seen:
     """A baseline whose map is a channel of the images."""
 
-    channel = 0
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
 
     def predict(self, images: Tensor) -> SimpleNamespace:
         return SimpleNamespace(scores=images[:, self.channel])
-
-
-class SeenToo(Seen):
-    channel = 1
 
 
 def noise(count: int, channels: int) -> Tensor:
@@ -34,8 +40,8 @@ def noise(count: int, channels: int) -> Tensor:
 
 
 def statistics(counted: Tensor | None = None) -> CleanStatistics:
-    clean = noise(5, 3)
-    return CleanStatistics(clean, clean[:, 2], [BaselineMap(Seen()), BaselineMap(SeenToo())], WEIGHTS, counted)
+    clean, maps = noise(5, 3), [BaselineMap("first", Seen(0)), BaselineMap("second", Seen(1))]
+    return CleanStatistics(clean, clean[:, 2], maps, WEIGHTS, counted)
 
 
 def painted(where: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,11 +53,30 @@ def painted(where: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     return observed, observed[:, 2], masks
 
 
+@pytest.mark.parametrize("features", FEATURE_PARTS)
+def test_the_parts_are_on_the_features_that_the_table_names(features):
+    parts = unfitted_baselines(tiny_gan(), features, seed=3)
+    assert {name: weight for name, (_, weight) in parts.items()} == {
+        name: part.weight for name, part in FEATURE_PARTS[features].items()
+    }
+    for name, (baseline, _) in parts.items():
+        assert type(baseline) is FEATURE_PARTS[features][name].kind
+        assert (type(baseline.features) is KeptFeatures) == (FEATURE_PARTS[features][name].features == "imagenet")
+        assert baseline.seed == 3
+
+
+def test_a_generator_without_critic_features_has_the_other_parts():
+    gan = tiny_gan("appearance")
+    assert list(unfitted_baselines(gan, "imagenet", seed=0)) == ["PaDiM", "PatchCore"]
+    with pytest.raises(InputError, match=r"map\.features=critic: the appearance generator has no critic with features"):
+        unfitted_baselines(gan, "critic", seed=0)
+
+
 @pytest.mark.parametrize("where", [(2,), (0, 2), (0,), (1,), (0, 1, 2)])
 def test_each_weight_is_divided_by_the_error_on_painted_defects(where):
     clean, (observed, residuals, masks) = statistics(), painted(where)
     weighted, scores = weighted_by_painted(clean, observed, residuals, masks, SIGMA)
-    assert list(scores) == ["residual", "Seen", "SeenToo"]
+    assert list(scores) == ["residual", "first", "second"]
     for channel, (score, before, after) in zip(
         (2, 0, 1), zip(scores.values(), WEIGHTS, weighted.weights, strict=True), strict=True
     ):

@@ -86,3 +86,21 @@ def test_the_caller_may_disable_gradients():
     for context in (torch.inference_mode(), torch.no_grad()):
         with context:
             assert invert(gan, observed.clone(), config).latent.equal(plain.latent)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: avx512_bf16", True),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nflags\t\t: avx512_bf16", False),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 26", False),
+        ("CPU implementer\t: 0x41\nCPU architecture: 8", False),
+        (None, False),
+    ],
+)
+def test_a_zen_5_is_known_by_its_family(facts, expected, tmp_path):
+    """Zen 4 multiplies bfloat16, too, but not faster."""
+    file = tmp_path / "cpuinfo"
+    if facts is not None:
+        file.write_text(f"processor\t: 0\n{facts}\n\nprocessor\t: 1\n{facts}\n")
+    assert weights.is_zen5(file) == expected

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rgi.baselines.base import Baseline
 from rgi.errors import InputError
-from rgi.evaluation.combined_map import FEATURE_PARTS, BaselineMap, extractor
+from rgi.evaluation.combined_map import BaselineMap, unfitted_baselines
 from rgi.evaluation.fingerprint import code_fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.maps import CleanStatistics
@@ -90,18 +90,17 @@ class Calibration:
         parts = {name.partition(".")[0] for name in self.statistics if "." in name}
         if not parts:
             return CleanStatistics(*learned)
-        kinds = {kind.__name__: kind for kind in FEATURE_PARTS[self.settings["map.features"]]}
-        if parts != kinds.keys() or "weights" not in self.statistics:
+        baselines = unfitted_baselines(gan, self.settings["map.features"], self.settings["seed"])
+        if parts != baselines.keys() or "weights" not in self.statistics:
             raise InputError(f"the calibration is of another version, with {', '.join(sorted(parts))}; calibrate again")
-        network = extractor(gan, self.settings["map.features"])
-        maps = [BaselineMap(self._restored(kind(network, seed=self.settings["seed"]))) for kind in kinds.values()]
+        maps = [BaselineMap(name, self._restored(name, part)) for name, (part, _) in baselines.items()]
         return CleanStatistics(*learned, maps, self.statistics["weights"].tolist())
 
-    def _restored(self, baseline: Baseline) -> Baseline:
-        """A baseline with the tensors that it had learned."""
-        start = f"{type(baseline).__name__}."
-        learned = {name: each for name, each in self.statistics.items() if name.startswith(start)}
-        return baseline.restore({name.removeprefix(start): each for name, each in learned.items()})
+    def _restored(self, name: str, baseline: Baseline) -> Baseline:
+        """The baseline of this name with the tensors that it had learned."""
+        start = f"{name}."
+        learned = {key: each for key, each in self.statistics.items() if key.startswith(start)}
+        return baseline.restore({key.removeprefix(start): each for key, each in learned.items()})
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,7 @@ from rgi.data.corruptions.defects import PAINTERS, Defects
 from rgi.data.protocol import ImageSet, TestSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
-from rgi.evaluation.combined_map import FEATURE_PARTS, extractor, feature_maps, fitted_images, weighted_by_painted
+from rgi.evaluation.combined_map import feature_maps, fitted_images, unfitted_baselines, weighted_by_painted
 from rgi.evaluation.held_out import painted_tests
 from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule
@@ -87,7 +87,7 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
 
     Args:
         kind: kind of anomaly map, see `rgi.inversion.result.Inversion.anomaly_map`; None for the paper's map.
-        features: features of a combined map, see `extractor`.
+        features: features of a combined map, see `unfitted_baselines`.
         images: dataset with clean training images.
         gan: GAN with the critic.
 
@@ -104,7 +104,7 @@ def check_clean_images(kind: str | None, features: str, images: ImageSet, gan: G
         )
     used = statistics_images(count)
     if kind == "combined":
-        extractor(gan, features)
+        unfitted_baselines(gan, features, seed=0)
         used = used + fitted_images(count, used)
     check_used(images.train(), used)
 
@@ -131,7 +131,7 @@ def statistics_images(count: int) -> list[int]:
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
-    Some clean training images are inverted for the statistics. For a combined map, the baselines of `FEATURE_PARTS` are
+    Some clean training images are inverted for the statistics. For a combined map, its baselines are
     fitted to the other clean training images. Painted defects on held-out clean images weight the residual and the
     baselines.
 
@@ -148,11 +148,9 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     results = _solve(module, trainer, "clean", _clean_batches(selected(clean, chosen), images), batch_size)
     tests = [] if painted is None else _solve(module, trainer, "painted", painted, batch_size)
     module.map_kind = kind
-    maps, weights = [], [1.0]
-    if kind == "combined":
-        network, parts = extractor(module.gan, module.features), FEATURE_PARTS[module.features]
-        maps = feature_maps(network, parts, clean, chosen, module.pool_seed, module.device)
-        weights += parts.values()
+    parts = unfitted_baselines(module.gan, module.features, module.pool_seed) if kind == "combined" else {}
+    maps = feature_maps({name: part for name, (part, _) in parts.items()}, clean, chosen, module.device)
+    weights = [1.0, *(weight for _, weight in parts.values())]
     module.clean = CleanStatistics(*_residuals(results, module.device), maps, weights, images.counted)
     if tests:
         observed, residuals = _residuals(tests, module.device)

@@ -1,7 +1,7 @@
 """The feature maps of a combined anomaly map: the maps of baselines on features of a network, and their weights."""
 
+import contextlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -21,26 +21,68 @@ from rgi.metrics.curves import auroc, levels
 from rgi.pixels import smooth
 
 FEATURE_IMAGES = 1000  # highest number of images for the fit of a baseline; PaDiM's authors use about 250
-# Baselines of the feature maps and their weights; that of the residual is 1. PatchCore on a small critic ranks the
-# pixels of objects badly. Compared in experiments/anomaly.
-FEATURE_PARTS = {"critic": {PaDiM: 1.0}, "imagenet": {PaDiM: 0.25, PatchCore: 1.0}}
 LEAST_ERROR = 0.01  # lowest 1 - AUROC of a part; few painted images show no smaller one
 
 
-def extractor(gan: GAN, features: str) -> nn.Module:
-    """The feature extractor of a combined map.
+@dataclass(frozen=True)
+class Part:
+    """A baseline whose map is a part of a combined map.
+
+    Attributes:
+        kind: class of the baseline; it has the options of conf/baseline.
+        features: its features, "critic" or "imagenet".
+        weight: its weight; that of the residual is 1.
+    """
+
+    kind: type[Baseline]
+    features: str
+    weight: float
+
+
+# Compared in experiments/anomaly. PatchCore on a small critic ranks the pixels of objects badly.
+FEATURE_PARTS = {
+    "critic": {"PaDiM": Part(PaDiM, "critic", 1.0)},
+    "imagenet": {
+        "PaDiM": Part(PaDiM, "imagenet", 0.25),
+        "PatchCore": Part(PatchCore, "imagenet", 1.0),
+        "PaDiM on the critic": Part(PaDiM, "critic", 0.25),
+    },
+}
+
+
+def unfitted_baselines(gan: GAN, features: str, seed: int) -> dict[str, tuple[Baseline, float]]:
+    """The baselines of a combined map, not yet fitted, and their weights; by name.
+
+    With ImageNet features, the part on the critic is left out if the critic has no features, as that of a generator
+    that was fitted without a critic.
 
     Args:
         gan: GAN with the critic.
         features: "critic" or "imagenet".
+        seed: seed of the baselines.
 
     Raises:
         InputError: the critic has no features, or the extra ``features`` is not installed.
     """
     try:
-        return imagenet_features() if features == "imagenet" else critic_features(gan)
+        networks = _networks(gan, features)
     except InputError as error:
         raise InputError(f"map.features={features}: {error}, or set map.kind=normalised") from error
+    return {
+        name: (part.kind(networks[part.features], seed=seed), part.weight)
+        for name, part in FEATURE_PARTS[features].items()
+        if part.features in networks
+    }
+
+
+def _networks(gan: GAN, features: str) -> dict[str, nn.Module]:
+    """The feature extractors of the parts by name."""
+    if features == "critic":
+        return {"critic": critic_features(gan)}
+    networks = {"imagenet": imagenet_features()}
+    with contextlib.suppress(InputError):  # this critic has no features
+        networks["critic"] = critic_features(gan)
+    return networks
 
 
 @dataclass(frozen=True)
@@ -48,15 +90,12 @@ class BaselineMap:
     """The map of a fitted baseline as a feature map.
 
     Attributes:
+        name: name of the map.
         baseline: fitted baseline.
     """
 
+    name: str
     baseline: Baseline
-
-    @property
-    def name(self) -> str:
-        """Name of the baseline's class."""
-        return type(self.baseline).__name__
 
     def __call__(self, images: Tensor) -> Tensor:
         """Scores (B,H,W) of images (B,C,H,W)."""
@@ -70,25 +109,18 @@ def fitted_images(count: int, excluded: list[int]) -> list[int]:
 
 
 def feature_maps(
-    features: nn.Module,
-    parts: Iterable[type[Baseline]],
-    clean: Dataset,
-    held_out: list[int],
-    seed: int,
-    device: torch.device,
+    baselines: dict[str, Baseline], clean: Dataset, held_out: list[int], device: torch.device
 ) -> list[BaselineMap]:
     """The maps of baselines, each fitted to the clean images that are not held out.
 
     Args:
-        features: feature extractor of all baselines.
-        parts: classes of baselines; they have the options of conf/baseline.
+        baselines: baselines by name.
         clean: dataset of clean images (C,H,W).
         held_out: positions of the clean images that stay out of the fits.
-        seed: seed of the baselines.
         device: device of the fits.
     """
     others = selected(clean, fitted_images(len(clean), held_out))
-    return [BaselineMap(make(features, seed=seed).fit(others, device)) for make in parts]
+    return [BaselineMap(name, baseline.fit(others, device)) for name, baseline in baselines.items()]
 
 
 def weighted_by_painted(

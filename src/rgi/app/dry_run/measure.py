@@ -175,10 +175,12 @@ def fitted_baseline(baseline: Baseline, clean: Dataset[Tensor], count: int, devi
 def feature_maps(gan: GAN, features: str, clean: Dataset[Tensor], count: int, device: torch.device) -> Cost:
     """Time of the baselines of a combined map, fitted to ``count`` images."""
     few = Subset(clean, evenly_spaced(len(clean), 2 * IMAGES))
-    network, parts = without_files(combined_map.extractor(gan, features)), combined_map.FEATURE_PARTS[features]
+    baselines = {name: each for name, (each, _) in combined_map.unfitted_baselines(gan, features, seed=0).items()}
+    for each in baselines.values():
+        each.features = without_files(each.features)
     held_out = list(range(len(few) // 2))
     started = time.perf_counter()
-    maps = combined_map.feature_maps(network, parts, few, held_out, 0, device)
+    maps = combined_map.feature_maps(baselines, few, held_out, device)
     seconds = (time.perf_counter() - started) / len(few)
     images = torch.stack([few[i] for i in held_out]).to(device)
     return Cost(count * seconds, timed(lambda: [each(images) for each in maps]) / len(images))
