@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from rgi.errors import InputError
 from rgi.generators import progressive
@@ -55,6 +55,25 @@ def test_initial_layers_are_equalised():
     assert conv(torch.randn(8, 64, 16, 16))[..., 1:-1, 1:-1].var().item() == pytest.approx(2, rel=0.05)
     conv.bias.data.fill_(1)
     assert conv(torch.zeros(1, 64, 4, 4)).mean().item() == pytest.approx((2 / (64 * 9)) ** 0.5)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-3, 1.0, 30.0])
+def test_layers_of_the_generator_are_the_published_ones(networks, length):
+    """Gain, leaky rectifier and pixel norm one after another, with gradients, and also for small features."""
+    conv = networks[0].scales[0][0]
+    x = (length * torch.randn(2, 8, 4, 4).double()).requires_grad_()
+    y = leaky_relu(conv(x), 0.2)
+    published = y / (y.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    layer, outward = networks[0]._layer(conv, x), torch.randn_like(published)
+    torch.testing.assert_close(layer, published, rtol=1e-10, atol=1e-12)
+    gradients = [torch.autograd.grad((outward * each).sum(), [x, *conv.parameters()]) for each in (layer, published)]
+    torch.testing.assert_close(*gradients, rtol=1e-8, atol=1e-10)
+
+
+def test_features_that_are_all_zero_have_a_gradient():
+    x = torch.zeros(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(progressive.normalise(x, 0.5).sum(), x)
+    torch.testing.assert_close(gradient, torch.full_like(x, 0.5 * 1e4))
 
 
 def test_the_length_of_the_latent_code_has_no_effect(networks):

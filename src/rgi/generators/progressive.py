@@ -82,8 +82,9 @@ class Generator(nn.Module):
             image = alpha * upsample(self.to_image[scale - 1](coarse)) + (1 - alpha) * image
         return image
 
-    def _layer(self, conv: nn.Module, x: Tensor) -> Tensor:
-        return normalise(leaky_relu(conv(x), self.slope))
+    def _layer(self, conv: "Conv", x: Tensor) -> Tensor:
+        # The rectifier and the pixel norm let a positive factor through, so the gain acts on one number per pixel.
+        return normalise(leaky_relu(conv.without_gain(x), self.slope), conv.gain)
 
 
 class Critic(nn.Module):
@@ -134,7 +135,11 @@ class Conv(nn.Conv2d):
         self.gain = _equalise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * self.gain
+        return self.without_gain(x) * self.gain
+
+    def without_gain(self, x: Tensor) -> Tensor:
+        """The output before it is multiplied by the gain."""
+        return super().forward(x)
 
 
 class Linear(nn.Linear):
@@ -155,9 +160,11 @@ def _equalise(layer: nn.Module) -> float:
     return sqrt(2 / layer.weight[0].numel())
 
 
-def normalise(x: Tensor) -> Tensor:
-    """Pixel norm: x (B,C,...) divided by its root mean square over C."""
-    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+def normalise(x: Tensor, gain: float = 1.0) -> Tensor:
+    """Pixel norm of gain·x: x (B,C,...) times the gain, divided by its root mean square over C."""
+    # The norm has a gradient of one pass over x; that of a mean of squares takes three.
+    square = gain**2 / x.shape[1] * torch.linalg.vector_norm(x, dim=1, keepdim=True).square()
+    return x * (gain * (square + 1e-8).rsqrt())
 
 
 def upsample(x: Tensor) -> Tensor:
