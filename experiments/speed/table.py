@@ -86,11 +86,16 @@ class Table:
     def formatted(self, case: str, method: str, metric: str) -> str:
         """Number of a row as text with three digits, and with ~ if it is extrapolated."""
         row = self.by_key[case, method, metric]
-        return f"{'~' if row.extrapolated else ''}{row.value:#.3g}".rstrip(".")
+        return ("~" if row.extrapolated else "") + three_digits(row.value)
 
     def series(self, case: str, metric: str) -> dict[int, float]:
         """Values of a metric by number of images."""
         return {row.images: row.value for row in self.rows if (row.case, row.metric) == (case, metric)}
+
+
+def three_digits(value: float) -> str:
+    """A positive number as text with three digits, never with an exponent of ten."""
+    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 def write_table(rows: list[Row], path: Path) -> None:
@@ -266,12 +271,14 @@ def _bars(axes: Axes, table: Table) -> None:
             row, y = table.by_key[case, method, "seconds_per_image"], place + (line - 1) * height
             hatch = "///" if row.extrapolated else None
             axes.barh(y, row.value, 0.9 * height, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-            ratio = f"   1/{table.value(case, 'ours', 'speedup_over_loop'):.3g}" if method == "ours" else ""
-            axes.annotate(f" {row.value:.3g} s{ratio}", (row.value, y), va="center", fontsize=9)
-            ends.append(row.value)
-        goal = table.value(case, "loop", "seconds_per_image") / table.value(case, "ours", "target")
-        axes.plot([goal] * 2, [y - height / 2, y + height / 2], color=TARGET, lw=2.5)
-        ends.append(goal)
+            label, end = f" {three_digits(row.value)} s", row.value
+            if method == "ours":
+                label += f"   1/{three_digits(table.value(case, 'ours', 'speedup_over_loop'))}"
+                goal = table.value(case, "loop", "seconds_per_image") / table.value(case, "ours", "target")
+                axes.plot([goal] * 2, [y - height / 2, y + height / 2], color=TARGET, lw=2.5)
+                end = max(end, goal)
+            axes.annotate(label, (end, y), va="center", fontsize=9)
+            ends += [row.value, end]
     axes.set(xscale="log", xlim=(min(ends) / 3, max(ends) * 6), xlabel="seconds per image (hatched: extrapolated)")
     axes.set_yticks(range(len(table.cases)), [TITLES[case] for case in table.cases])
     axes.invert_yaxis()
