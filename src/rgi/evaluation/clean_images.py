@@ -131,9 +131,8 @@ def statistics_images(count: int) -> list[int]:
 def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: ImageSet, batch_size: int) -> None:
     """Compute the statistics for the module's kind of anomaly map, and store them in ``module.clean``.
 
-    Some clean training images are inverted for the statistics. For a combined map, its baselines are
-    fitted to the other clean training images. Painted defects on held-out clean images weight the residual and the
-    baselines.
+    Some clean training images are inverted for the statistics. The baselines of a combined map are fitted to the other
+    clean training images. Painted defects on held-out clean images weight the residual and the baselines.
 
     Args:
         module: module of the method.
