@@ -12,13 +12,11 @@ from hydra.core.global_hydra import GlobalHydra
 from nbclient import NotebookClient
 from PIL import Image
 
-from rgi.inversion import basis
-
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 SAID = {  # what each script prints at the end
     "invert_one_picture": r"outputs/examples/one_picture: 40 steps, \d+\.\d% of the picture is masked",
-    "anomaly_maps_of_a_folder": r"\d\.\d+  outputs/examples/folder/pictures/(\d\.png)  outputs/examples/folder/maps/\1",
+    "anomaly_maps_of_a_folder": r"0\.\d+  outputs/examples/folder/pictures/0\.png  outputs/examples/folder/maps/0\.png",
     "new_solver": r"rgi_l1: mean pixel AUROC 0\.[89]\d\d of 2 pictures",
     "new_dataset": r"PCA finds the holes: mean pixel AUROC 0\.9\d\d",
     "authors_checkpoint": r"objective \d+\.\d before and \d+\.\d after 20 steps",
@@ -28,7 +26,6 @@ SAID = {  # what each script prints at the end
 # wandb_view needs an account of W&B.
 @pytest.mark.parametrize("script", sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"wandb_view"}))
 def test_scripts(script, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(basis, "PROBES", basis.PROBE_BATCH)  # of eight batches; each script has a generator of its own
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [f"{script}.py"])
     GlobalHydra.instance().clear()

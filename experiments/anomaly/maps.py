@@ -128,9 +128,7 @@ def feature_maps(images: ImageSet, gan: GAN, held_out: int, observed: Maps, seed
     """Maps (B,H,W) of all baselines on images (B,C,H,W); this number of clean images stays out of the fits."""
     training, baselines = images.train(), unfitted_baselines(gan, "imagenet", seed)
     chosen = evenly_spaced(len(training), held_out)
-    fitted = combined_map.feature_maps(
-        {name: baseline for name, (baseline, _) in baselines.items()}, training, chosen, torch.device("cpu")
-    )
+    fitted = combined_map.feature_maps(baselines, training, chosen, torch.device("cpu"))
     return {
         f"{of} {each.name}": torch.cat([each(few) for few in part.split(BATCH)])
         for each, (of, part) in product(fitted, observed.items())

@@ -76,6 +76,18 @@ def test_painted_defects_weight_the_map_once(home, monkeypatch):
         assert not again or solved == {path: path.stat().st_mtime_ns for path in Path("run").rglob("*.npz")}
 
 
+@pytest.mark.parametrize(("features", "weights"), [("imagenet", [1, 0.25, 1, 0.25]), ("critic", [1, 1])])
+def test_the_parts_begin_with_the_documented_weights(features, weights, home, monkeypatch):
+    """Those in docs/methods.md: of the residual, PaDiM, PatchCore, and PaDiM on the critic."""
+    seen = []
+    monkeypatch.setattr(clean_images, "MIN_PAINTED", 2)
+    monkeypatch.setattr(
+        clean_images, "weighted_by_painted", lambda clean, *_: (seen.append(clean.weights) or clean, {"residual": 0.5})
+    )
+    assert in_process(monkeypatch, *command("dataset.train=train", f"map.features={features}")) == 0
+    assert seen == [weights]
+
+
 def test_other_weights_make_another_map(home, monkeypatch):
     """A result of one map is not scored as that of another."""
     monkeypatch.setattr(clean_images, "MIN_PAINTED", 2)

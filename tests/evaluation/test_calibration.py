@@ -55,8 +55,7 @@ def test_the_rate_of_false_alarms_is_the_expected_one():
 
 def fitted(gan: GAN, clean: Tensor) -> list[BaselineMap]:
     """The feature maps on critic features, fitted to all but the first four images."""
-    baselines = {name: each for name, (each, _) in unfitted_baselines(gan, "critic", seed=0).items()}
-    return feature_maps(baselines, clean, [0, 1, 2, 3], torch.device("cpu"))
+    return feature_maps(unfitted_baselines(gan, "critic", seed=0), clean, [0, 1, 2, 3], torch.device("cpu"))
 
 
 def test_a_calibration_is_the_same_after_saving(tmp_path, monkeypatch):

@@ -19,8 +19,7 @@ from rgi.inversion.objective import data_loss, mask_loss, profile_mask
 def test_batch_invariance(method, family):
     """An image alone and in a batch gives the same numbers in float64 over the first steps.
 
-    Rounding differs between sizes of a batch, and grows from step to step, to 2e-10 at most. A number that depended on
-    the other images would differ by far more.
+    Rounding differs between sizes of a batch, and grows from step to step.
     """
     gan = tiny_gan(family)
     observed, mask, _ = corrupted(gan, 3)
@@ -29,7 +28,7 @@ def test_batch_invariance(method, family):
     for i in (2, 0):
         alone = invert(gan, observed[i : i + 1], config, given_mask=mask[i : i + 1])
         for field in ("restored", "mask", "latent", "objective", "iterations"):
-            torch.testing.assert_close(getattr(together, field)[i], getattr(alone, field)[0], atol=1e-9, rtol=0)
+            torch.testing.assert_close(getattr(together, field)[i], getattr(alone, field)[0], atol=1e-10, rtol=1e-9)
 
 
 def test_the_profiled_mask_is_batch_invariant_over_many_steps():

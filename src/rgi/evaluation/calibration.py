@@ -93,7 +93,7 @@ class Calibration:
         baselines = unfitted_baselines(gan, self.settings["map.features"], self.settings["seed"])
         if parts != baselines.keys() or "weights" not in self.statistics:
             raise InputError(f"the calibration is of another version, with {', '.join(sorted(parts))}; calibrate again")
-        maps = [BaselineMap(name, self._restored(name, part)) for name, (part, _) in baselines.items()]
+        maps = [BaselineMap(name, self._restored(name, part)) for name, part in baselines.items()]
         return CleanStatistics(*learned, maps, self.statistics["weights"].tolist())
 
     def _restored(self, name: str, baseline: Baseline) -> Baseline:

@@ -20,7 +20,13 @@ from rgi.data.corruptions.defects import PAINTERS, Defects
 from rgi.data.protocol import ImageSet, TestSet, check_selected, evenly_spaced, selected
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
-from rgi.evaluation.combined_map import feature_maps, fitted_images, unfitted_baselines, weighted_by_painted
+from rgi.evaluation.combined_map import (
+    FEATURE_PARTS,
+    feature_maps,
+    fitted_images,
+    unfitted_baselines,
+    weighted_by_painted,
+)
 from rgi.evaluation.held_out import painted_tests
 from rgi.evaluation.loader import CleanBatches, TestData
 from rgi.evaluation.modules import InversionModule
@@ -147,9 +153,9 @@ def learn_from_clean_images(module: InversionModule, trainer: Trainer, images: I
     results = _solve(module, trainer, "clean", _clean_batches(selected(clean, chosen), images), batch_size)
     tests = [] if painted is None else _solve(module, trainer, "painted", painted, batch_size)
     module.map_kind = kind
-    parts = unfitted_baselines(module.gan, module.features, module.pool_seed) if kind == "combined" else {}
-    maps = feature_maps({name: part for name, (part, _) in parts.items()}, clean, chosen, module.device)
-    weights = [1.0, *(weight for _, weight in parts.values())]
+    baselines = unfitted_baselines(module.gan, module.features, module.pool_seed) if kind == "combined" else {}
+    maps = feature_maps(baselines, clean, chosen, module.device)
+    weights = [1.0, *(FEATURE_PARTS[module.features][name].weight for name in baselines)]
     module.clean = CleanStatistics(*_residuals(results, module.device), maps, weights, images.counted)
     if tests:
         observed, residuals = _residuals(tests, module.device)

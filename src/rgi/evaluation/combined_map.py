@@ -50,8 +50,8 @@ FEATURE_PARTS = {
 }
 
 
-def unfitted_baselines(gan: GAN, features: str, seed: int) -> dict[str, tuple[Baseline, float]]:
-    """The baselines of a combined map, not yet fitted, and their weights; by name.
+def unfitted_baselines(gan: GAN, features: str, seed: int) -> dict[str, Baseline]:
+    """The baselines of a combined map by their names in `FEATURE_PARTS`, not yet fitted.
 
     With ImageNet features, the part on the critic is left out if the critic has no features, as that of a generator
     that was fitted without a critic.
@@ -69,7 +69,7 @@ def unfitted_baselines(gan: GAN, features: str, seed: int) -> dict[str, tuple[Ba
     except InputError as error:
         raise InputError(f"map.features={features}: {error}, or set map.kind=normalised") from error
     return {
-        name: (part.kind(networks[part.features], seed=seed), part.weight)
+        name: part.kind(networks[part.features], seed=seed)
         for name, part in FEATURE_PARTS[features].items()
         if part.features in networks
     }

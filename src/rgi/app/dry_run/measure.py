@@ -175,7 +175,7 @@ def fitted_baseline(baseline: Baseline, clean: Dataset[Tensor], count: int, devi
 def feature_maps(gan: GAN, features: str, clean: Dataset[Tensor], count: int, device: torch.device) -> Cost:
     """Time of the baselines of a combined map, fitted to ``count`` images."""
     few = Subset(clean, evenly_spaced(len(clean), 2 * IMAGES))
-    baselines = {name: each for name, (each, _) in combined_map.unfitted_baselines(gan, features, seed=0).items()}
+    baselines = combined_map.unfitted_baselines(gan, features, seed=0)
     for each in baselines.values():
         each.features = without_files(each.features)
     held_out = list(range(len(few) // 2))
