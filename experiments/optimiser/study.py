@@ -11,7 +11,7 @@ import argparse
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,7 @@ def cells(datasets: list[str], tiles: str) -> Iterator[Cell]:
     }
     for name, images in (sets[dataset] for dataset in datasets):
         gan, held_out = load_gan(name), images.validation()
+        gan.card = replace(gan.card, residual_scale=[])  # λ is a number here, which variants multiply
         count = min(IMAGES, len(held_out))
         clean = torch.stack([held_out[i * len(held_out) // count] for i in range(count)])
         generator = torch.Generator().manual_seed(0)

@@ -1,5 +1,6 @@
 """Bad input on the command line: each mistake ends in one line with the mistake and its remedy."""
 
+import functools
 import json
 import os
 import pickle
@@ -334,6 +335,14 @@ GENERATORS = {
         "gan.json: describes no network ... 'nope' ... pca",
     ),
     "residuals": (lambda: edit_card(residuals={"0.99": "a"}), "gan.safetensors", "gan.json: residuals must be numbers"),
+    **{
+        f"residual scale {scale}": (
+            functools.partial(edit_card, residual_scale=scale),
+            "gan.safetensors",
+            "gan.json: residual_scale must be rows of numbers above 0, all equally long; copy",
+        )
+        for scale in (1, [1.0], [[1.0, 2.0], [1.0]], [[1.0, 0.0]], [["a"]], [[]])
+    },
     "NaN": (spoil_weights, "gan.safetensors", "gan.safetensors: the generator's to_image.bias holds NaN"),
     "another size": (nothing, "large.safetensors", "large.safetensors: makes 64 pixels ... dataset.resolution=64"),
     "colours": (nothing, "colour.safetensors", "colour.safetensors: makes 32 pixels and 3 ... dataset.channels=3"),

@@ -199,7 +199,7 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
     metrics = json.loads((home / "run/metrics.json").read_text())
     gan = load_gan(last)
     assert 0 < gan.card.steps == metrics["steps"] <= cfg.steps == metrics["steps_trained"]
-    assert gan.card.residuals == metrics["residuals"]
+    assert (gan.card.residuals, gan.card.residual_scale) == (metrics["residuals"], metrics["residual_scale"])
     scores = {"inversion_gap", "swd", "precision", "recall", "kernel_distance", "copies", "defect_auroc_faint"}
     assert scores <= gan.card.quality.keys()
     assert (gan.card.channels, gan.card.resolution) == (cfg.dataset.channels, cfg.dataset.resolution)

@@ -3,6 +3,7 @@
 import copy
 import csv
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from rgi.app.pictures import calibrate
 from rgi.app.pictures.predictions import COLUMNS
 from rgi.errors import InputError
 from rgi.evaluation import clean_images
+from rgi.evaluation.clean_residuals import CleanResiduals
 from rgi.generators.store import load_gan, write_card
 
 QUICK = ["solver.iterations=2", "solver.tune_from=1", "solver.pool_size=4", "solver.starts=2", "solver.trial_steps=1"]
@@ -160,6 +162,18 @@ def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, 
     write_generator(Path("gan.safetensors"), resolution=32, channels=3)
     with pytest.raises(InputError, match=r"gan\.calibration\.safetensors: is a calibration of another generator"):
         run("predict", "photos")
+
+
+def test_a_scale_of_the_residuals_is_kept_with_the_calibration(run, monkeypatch):
+    levels = dict.fromkeys(("0.5", "0.9", "0.95", "0.99", "0.995", "0.999"), 0.2)
+    measured = CleanResiduals(levels, [[0.5, 1.5]])
+    monkeypatch.setattr("rgi.app.pictures.calibrate.clean_residuals", lambda *_: measured)
+    for seed in range(10):
+        write(f"clean/{seed}.png", (40, 32), seed)
+    run("calibrate", "clean", **{"map.kind": "residual", "fit": "tiles", "output_dir": "first"})
+    run("predict", "photos")
+    (found,) = json.loads(Path("run/environment.json").read_text())["methods"].values()
+    assert found["mask_penalty_factors"] == {"lowest": pytest.approx(0.25), "highest": pytest.approx(2.25)}
 
 
 def test_what_lies_outside_a_region_does_not_count(run):

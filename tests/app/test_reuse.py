@@ -1,6 +1,7 @@
 """What is reused: results, runs and rows of benchmarks know where they came from, and only what fits is taken over."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -126,7 +127,17 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
         assert words in page
 
 
-@pytest.mark.parametrize("change", ["code", "calibration"])
+def test_a_run_says_how_far_automatic_penalties_differ(home, monkeypatch):
+    """The factors on λ are squares of the card's scale."""
+    card = dataclasses.replace(read_card(Path("gan.safetensors")), residual_scale=[[0.5, 1.0], [1.0, 1.5]])
+    write_card(card, Path("gan.safetensors"))
+    assert in_process(monkeypatch, *inversion("output_dir=run", "solver.mask_penalty=auto")) == 0
+    found = json.loads(Path("run/environment.json").read_text())["methods"]["rgi"]
+    assert found["mask_penalty_factors"] == {"lowest": pytest.approx(0.25), "highest": pytest.approx(2.25)}
+    assert "Factors on λ, by position lowest 0.25, highest 2.25" in Page(Path("run/report.html")).text
+
+
+@pytest.mark.parametrize("change", ["code", "calibration", "scale"])
 def test_a_change_of_code_or_calibration_solves_everything_anew(change, home, monkeypatch):
     assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
     before = result_times(Path("run"))
@@ -134,7 +145,10 @@ def test_a_change_of_code_or_calibration_solves_everything_anew(change, home, mo
         monkeypatch.setattr("rgi.evaluation.modules.code_fingerprint", lambda: "another version")
     else:
         card = read_card(Path("gan.safetensors"))
-        card.residuals.update({"0.9": 0.2})
+        changed = (
+            {"residual_scale": [[0.5, 1.5]]} if change == "scale" else {"residuals": card.residuals | {"0.9": 0.2}}
+        )
+        card = dataclasses.replace(card, **changed)
         write_card(card, Path("gan.safetensors"))
     assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
     after = result_times(Path("run"))

@@ -5,7 +5,7 @@ import torch
 from helpers.tiny_gan import tiny_gan
 from helpers.two_processes import use_few_octaves
 
-from rgi.inversion.calibration import clean_residuals
+from rgi.evaluation.clean_residuals import clean_residuals
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
 from rgi.metrics.curves import auroc_per_image
@@ -68,4 +68,4 @@ def test_residuals_are_those_of_the_region():
     region[..., 16:] = 1
     config = SolverConfig(iterations=1, pool_size=8)
     levels = clean_residuals(gan, images, config), clean_residuals(gan, images, config, counted=region)
-    assert levels[0]["0.99"] > 5 > levels[1]["0.999"]
+    assert levels[0].residuals["0.99"] > 5 > levels[1].residuals["0.999"]

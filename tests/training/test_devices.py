@@ -10,8 +10,8 @@ from helpers.steps import Steps
 from torch import nn
 
 from rgi import SolverConfig, invert
+from rgi.evaluation.clean_residuals import clean_residuals
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import clean_residuals
 from rgi.training.encoder import EncoderTraining
 
 OTHER = torch.device("meta")
@@ -60,7 +60,7 @@ def test_a_gan_keeps_its_device_while_its_encoder_trains_on_another(monkeypatch)
     back_from_other(plan)
     gan.encoder = plan.trained_encoder()
     assert devices(*gan.modules().values()) == {"cpu"}
-    assert len(clean_residuals(gan, torch.zeros(2, 1, 32, 32), QUICK)) == 6
+    assert len(clean_residuals(gan, torch.zeros(2, 1, 32, 32), QUICK).residuals) == 6
     assert invert(gan, torch.zeros(2, 1, 32, 32), QUICK).restored.isfinite().all()
 
 

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Calibration:
         pixel_threshold: value of the map that this share of clean pixels exceeds.
         usual_pixel: median of the map over clean pixels.
         statistics: tensors of `rgi.inversion.maps.CleanStatistics`; empty for a map without statistics.
+        residual_scale: scale of the residuals at each position, as on a card; older files have none.
     """
 
     generator: str
@@ -54,6 +55,7 @@ class Calibration:
     pixel_threshold: float
     usual_pixel: float
     statistics: dict[str, Tensor]
+    residual_scale: list[list[float]] = field(default_factory=list)
 
     @property
     def expected_rate(self) -> float:

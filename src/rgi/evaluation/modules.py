@@ -13,7 +13,7 @@ from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
-from rgi.inversion.problem import latent_weight, network_precision, penalty
+from rgi.inversion.problem import latent_weight, network_precision, penalty, penalty_factors
 from rgi.inversion.solver import invert
 
 
@@ -52,7 +52,7 @@ class InversionModule(TestModule):
 
     def identity(self) -> str:
         """Fingerprint of method, generator, λ, anomaly map, statistics of clean images, and code."""
-        config = dataclasses.asdict(self.config) | self._automatic()
+        config, card = dataclasses.asdict(self.config) | self._automatic(), self.gan.card
         settings = {"map_kind": self.map_kind, "sigma": self.sigma, "pool_seed": self.pool_seed}
         clean: list[Any] = []
         if self.clean is not None:
@@ -60,10 +60,10 @@ class InversionModule(TestModule):
             for each in self.clean.features:  # a map is a function; its scores of clean images stand for it
                 clean += [f"{each.mean():.5g}", f"{each.std():.5g}"]
             clean += [f"{weight:.5g}" for weight in self.clean.weights]
-        return fingerprint(code_fingerprint(), config, self.gan.card.sha256, settings, *clean)
+        return fingerprint(code_fingerprint(), config, card.sha256, card.residual_scale, settings, *clean)
 
     def resolved(self) -> dict[str, Any]:
-        """λ (if the mask is optimised), the precision of the networks, the generator's checksum, map, and device."""
+        """The options that were ``auto``, the generator's checksum, map, painted scores, and device."""
         kind = self.map_kind or ("mask" if self.optimises_mask else "residual")
         if kind == "combined":
             kind = f"combined with {self.features} features"
@@ -73,7 +73,12 @@ class InversionModule(TestModule):
 
     def _automatic(self) -> dict[str, Any]:
         """The options that may be ``auto``, as the solver uses them; λ only with an optimised mask."""
-        values: dict[str, Any] = {"mask_penalty": penalty(self.config, self.gan)} if self.optimises_mask else {}
+        values: dict[str, Any] = {}
+        if self.optimises_mask:
+            values["mask_penalty"] = penalty(self.config, self.gan)
+            factors = penalty_factors(self.config, self.gan)
+            if factors is not None:
+                values["mask_penalty_factors"] = {"lowest": factors.min().item(), "highest": factors.max().item()}
         values["latent_weight"] = latent_weight(self.config, self.gan)
         return {**values, "precision": network_precision(self.config, self.device)}
 

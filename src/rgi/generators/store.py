@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from rgi.generators.encoder import Encoder
 
 log = logging.getLogger(__name__)
 ROLES = ("generator", "critic", "encoder")
+NUMBERS = re.compile(r"\[\n([^][{}\"]*)\]")  # a list of numbers in indented JSON, which takes one line on a card
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Card:
         encoder: options of the encoder; empty without an encoder.
         residuals: quantiles of abs(x - G(z)) over held-out clean images after least-squares inversion, in units of
             pixel values in [-1,1]; keys are levels as text, such as "0.99".
+        residual_scale: scale by which these residuals were divided at each position, on a grid that covers the image,
+            with mean 1; empty if they were not divided.
         quality: scores of samples and held-out images by name of the metric.
         sha256: hash of the safetensors file.
     """
@@ -65,6 +69,7 @@ class Card:
     command: str = ""
     encoder: dict[str, int] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
+    residual_scale: list[list[float]] = field(default_factory=list)
     quality: dict[str, float] = field(default_factory=dict)
     sha256: str = ""
 
@@ -164,7 +169,8 @@ def write_card(card: Card, path: Path) -> None:
 def _card_beside(card: Card, path: Path) -> Path:
     """Write the card under a temporary name; returns the temporary path."""
     part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
+    text = json.dumps(dataclasses.asdict(card), indent=2)
+    part.write_text(NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
     return part
 
 
@@ -292,4 +298,15 @@ def read_card(path: Path) -> Card:
     levels = card.residuals.values() if isinstance(card.residuals, dict) else [None]
     if not all(isinstance(level, int | float) and 0 <= level < math.inf for level in levels):
         raise InputError(f"{file}: residuals must be numbers of at least 0; copy or train it anew")
+    if not _is_scale(card.residual_scale):
+        raise InputError(
+            f"{file}: residual_scale must be rows of numbers above 0, all equally long; copy or train it anew"
+        )
     return card
+
+
+def _is_scale(rows: Any) -> bool:
+    """Whether a value can be `Card.residual_scale`."""
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(rows[0]) > 0 for row in rows):
+        return False
+    return all(isinstance(value, int | float) and 0 < value < math.inf for row in rows for value in row)

@@ -37,7 +37,8 @@ class SolverConfig:
     mask_closing: Share | None = None
     """With ``profiled``, M is 1 where more than this share of the 5x5 pixels around is masked; None: never."""
     mask_penalty: Positive | Literal["auto"] = 0.1
-    """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images."""
+    """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images, times the scale at this
+    position if the GAN's card has one."""
     clean_quantile: Share = 0.9
     """The quantile that ``mask_penalty="auto"`` takes; one of those on the GAN's card."""
     mask_init: Literal["zeros", "ones"] = "zeros"

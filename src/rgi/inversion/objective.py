@@ -4,9 +4,9 @@ With r = x - G(z),
 
     l2:  L = Σ ((1-M) r)² + λ Σ |M|        l1:  L = Σ |(1-M) r| + λ Σ |M|
 
-For fixed r, the minimum over M has a closed form at each pixel. Each step of z can therefore use the best M (variable
-projection). The remaining problem is a robust regression of the image on the range of the generator, with a
-redescending loss for l2 and a truncated loss for l1.
+λ is a number, or a tensor (1,1,H,W) with a value for each position. For fixed r, the minimum over M has a closed form
+at each pixel. Each step of z can therefore use the best M (variable projection). The remaining problem is a robust
+regression of the image on the range of the generator, with a redescending loss for l2 and a truncated loss for l1.
 """
 
 import torch
@@ -31,20 +31,22 @@ def data_loss(residual: Tensor, mask: Tensor, data_term: str) -> Tensor:
     return (seen.square() if data_term == "l2" else seen.abs()).sum((1, 2, 3))
 
 
-def mask_loss(mask: Tensor, penalty: float) -> Tensor:
+def mask_loss(mask: Tensor, penalty: float | Tensor) -> Tensor:
     """Mask term of the objective, λ |M|_1.
 
     Args:
         mask: M, (B,C,H,W).
-        penalty: λ.
+        penalty: λ, a number or (1,1,H,W).
 
     Returns:
         One value per image (B,).
     """
+    if isinstance(penalty, Tensor):
+        return (penalty * mask.abs()).sum((1, 2, 3))
     return penalty * mask.abs().sum((1, 2, 3))
 
 
-def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: str) -> Tensor:
+def profile_mask(residual: Tensor, penalty: float | Tensor, data_term: str, mask_shape: str) -> Tensor:
     """The mask that minimises the objective for a fixed residual.
 
     Per scalar, M = max(0, 1 - λ/(2 r²)) for l2. For l1, M = 1 where |r| > λ, else 0. With one mask value per pixel, the
@@ -52,7 +54,7 @@ def profile_mask(residual: Tensor, penalty: float, data_term: str, mask_shape: s
 
     Args:
         residual: r, (B,C,H,W).
-        penalty: λ > 0.
+        penalty: λ > 0, a number or (1,1,H,W).
         data_term: ``l2`` or ``l1``.
         mask_shape: ``channel`` for one mask value per scalar, ``pixel`` for one mask value per pixel.
 

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from rgi.errors import InputError
 from rgi.generators.store import GAN
@@ -26,6 +27,8 @@ SHORTLIST = 8  # nearest members of the pool per start whose objective is evalua
 def penalty(config: SolverConfig, gan: GAN) -> float:
     """λ: the number ``mask_penalty``, or, for ``auto``, the value from the card's residuals on clean images.
 
+    Where `penalty_factors` exist, this is λ at a position with scale 1.
+
     Args:
         config: solver with ``mask_penalty``, ``clean_quantile`` and ``data_term``.
         gan: GAN with a card.
@@ -42,6 +45,27 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
             "one of these"
         )
     return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
+
+
+def penalty_factors(config: SolverConfig, gan: GAN) -> Tensor | None:
+    """The factors on `penalty` at all positions, (1,1,H,W); None if λ is the same everywhere.
+
+    With ``auto`` masking begins at the clean quantile times the card's scale at this position.
+
+    Args:
+        config: solver with ``mask_penalty`` and ``data_term``.
+        gan: GAN with a card.
+    """
+    if config.mask_penalty != "auto" or not gan.card.residual_scale:
+        return None
+    scale = at_positions(gan.card.residual_scale, gan.card.resolution)
+    return scale.square() if config.data_term == "l2" else scale
+
+
+def at_positions(scale: list[list[float]], side: int) -> Tensor:
+    """Bilinear interpolation of a card's ``residual_scale`` to all positions (1,1,side,side), float64."""
+    grid = torch.tensor(scale, dtype=torch.float64)[None, None]
+    return interpolate(grid, (side, side), mode="bilinear", align_corners=False)
 
 
 def latent_weight(config: SolverConfig, gan: GAN) -> float:
@@ -100,7 +124,7 @@ class Problem:
     Attributes:
         observed: images in full precision on the device of the GAN.
         dtype: full precision, the type of the objective, the optimised variables and the results.
-        penalty: λ; 0 without an optimised mask.
+        penalty: λ, a number or (1,1,H,W); None without an optimised mask.
         latent_weight: weight of |z|².
         network: generator with shared weights in the precision of the networks.
         full_precision_network: the same generator in full precision.
@@ -131,12 +155,17 @@ class Problem:
         self.gan, self.config = gan, config
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
-        self.penalty = penalty(config, gan) if config.mask in ("profiled", "adam") else 0.0
+        self.penalty = self._penalty() if config.mask in ("profiled", "adam") else None
         self.latent_weight = latent_weight(config, gan)
         self.full_precision_network = SharedWeights(gan.generator, self.dtype)
         self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
+
+    def _penalty(self) -> float | Tensor:
+        """λ of an optimised mask."""
+        level, factors = penalty(self.config, self.gan), penalty_factors(self.config, self.gan)
+        return level if factors is None else (level * factors).to(self.dtype).to(self.gan.device)
 
     def _network(self, module: nn.Module) -> SharedWeights:
         """A network of the GAN in the precision of the configuration."""
@@ -251,10 +280,11 @@ class Problem:
         Returns:
             Objective (B,) and mask (B,C,H,W).
         """
-        residual, penalty = self.observed - image, self.penalty * factor
+        residual = self.observed - image
+        penalty = None if self.penalty is None else self.penalty * factor
         mask = self._mask(residual, learned, penalty)
         objective = data_loss(residual, mask, self.config.data_term)
-        if penalty:
+        if penalty is not None:
             objective = objective + mask_loss(mask, penalty)
         if self.critic:
             objective = objective - self.config.critic_weight * self.critic(image)
@@ -262,7 +292,7 @@ class Problem:
             objective = objective + self.latent_weight * latent.square().sum(1)
         return objective, mask
 
-    def _mask(self, residual: Tensor, learned: Tensor | None, penalty: float) -> Tensor:
+    def _mask(self, residual: Tensor, learned: Tensor | None, penalty: float | Tensor | None) -> Tensor:
         config = self.config
         if config.mask == "given":
             return self.given_mask

@@ -7,6 +7,7 @@ from rgi.report.methods import MethodResults
 
 LABELS = {
     "mask_penalty": "λ",
+    "mask_penalty_factors": "Factors on λ, by position",
     "latent_weight": "Weight of |z|²",
     "precision": "Precision of the networks",
     "seed": "Seed",

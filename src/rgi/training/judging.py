@@ -8,7 +8,7 @@ from PIL import Image
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
-from rgi.data.corruptions.defects import PAINTERS, Defects
+from rgi.data.corruptions.defects import paint_images
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
@@ -53,11 +53,9 @@ def defect_aurocs(gan: GAN, clean: Tensor) -> dict[str, float]:
     """
     from sklearn.metrics import roc_auc_score  # only this function needs it, and the import takes a second
 
-    kinds, images, found = tuple(PAINTERS), clean.cpu().split(1), {}
+    found = {}
     for level, contrast in CONTRASTS.items():
-        paint = Defects(kinds, contrast, seed=0)
-        painted = [paint(image, f"{kinds[i % len(kinds)]}/{i}", lambda *_: clean) for i, image in enumerate(images)]
-        observed, mask = (torch.cat(parts) for parts in zip(*painted, strict=True))
+        observed, mask = paint_images(clean.cpu(), contrast)
         scores = invert(gan, observed, PLAIN_INVERSION).anomaly_map("residual", sigma=1).cpu()
         found[f"defect_auroc_{level}"] = float(roc_auc_score(mask.flatten() > 0, scores.flatten()))
     return found

@@ -23,11 +23,11 @@ from rgi.data.tiles import Tiling
 from rgi.errors import InputError
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN, painted_images, statistics_images, threshold_images
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, inverted_images
 from rgi.evaluation.combined_map import fitted_images
 from rgi.evaluation.modules import BaselineModule, InversionModule
 from rgi.evaluation.pictures import PictureModule
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import CALIBRATION_IMAGES
 from rgi.metrics.bins import BINS
 
 GIB = 2**30
@@ -201,7 +201,7 @@ def of_calibration(cfg: DictConfig, images: ImageSet, gan: GAN, config: Any, tar
     count = min(CALIBRATION_IMAGES, len(held_out))
     few = torch.stack([held_out[i] for i in range(min(count, measure.IMAGES))])
     plain = config.replace(mask="none", tune_generator=False, latent_weight=0.0)
-    seconds = measure.inversion(gan, plain, few).of(count)
+    seconds = measure.inversion(gan, plain, few).of(inverted_images(count))
     memory = measure.used_memory(gan.device) + measure.inversion_memory(gan, plain, count, None)
     lines = [
         ("task", cfg.task),

@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 from rgi.app.dry_run import measure, plan
 from rgi.app.options import make
 from rgi.data.protocol import ImageSet
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, inverted_images
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import CALIBRATION_IMAGES
 from rgi.training.adversarial import AdversarialTraining
 from rgi.training.encoder import EncoderTraining
 from rgi.training.judging import CONTRASTS, PLAIN_INVERSION
@@ -93,7 +93,7 @@ def _judged(
     few = torch.stack([held_out[i] for i in range(min(len(held_out), measure.IMAGES))]).to(device)
     cost, count = measure.inversion(gan.to(device), PLAIN_INVERSION, few), min(cfg.judge.images, len(held_out))
     seconds += judgements * cost.of(count) + len(CONTRASTS) * count * cost.each
-    seconds += min(CALIBRATION_IMAGES, len(held_out)) * cost.each
+    seconds += inverted_images(min(CALIBRATION_IMAGES, len(held_out))) * cost.each
     own = FILES if cfg.generator.training is not None else ()
     content = [
         ("task", cfg.task),

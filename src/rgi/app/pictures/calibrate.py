@@ -26,11 +26,11 @@ from rgi.evaluation.clean_images import (
     choose_map,
     learn_from_clean_images,
 )
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, CleanResiduals, clean_residuals, inverted_images
 from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.evaluation.modules import InversionModule
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
 from rgi.evaluation.results import load_result, save_result, stored_fingerprint
-from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.inversion.maps import CleanStatistics
 from rgi.validation import Fraction, check
 
@@ -79,13 +79,13 @@ def calibrate_pictures(cfg: DictConfig) -> None:
             f"input={cfg.input}: {len(files)} clean pictures are too few; add some, at least {MIN_PICTURES}"
         )
     images = CleanPictures(plan, [path for _, path in files])
-    measured = plan.gan.card.residuals
+    measured = CleanResiduals(plan.gan.card.residuals, plan.gan.card.residual_scale)
     with_residuals(plan, any_residuals()).check_method(cfg)
     _check_pictures(plan, files)
     cfg.map.kind, cfg.map.features = choose_map(cfg.map.kind, cfg.map.features, images, plan.gan)
     held_out = dict(files[1::2] if cfg.map.kind in KINDS_FROM_CLEAN else files)
     if cfg.dry_run:
-        more = CALIBRATION_IMAGES + STATISTICS_IMAGES * (cfg.map.kind in KINDS_FROM_CLEAN)
+        more = inverted_images(CALIBRATION_IMAGES) + STATISTICS_IMAGES * (cfg.map.kind in KINDS_FROM_CLEAN)
         more += PAINTED_IMAGES * (cfg.map.kind == "combined")
         module = PictureModule(**plan.options(cfg))
         print(of_pictures(cfg, module, plan.fit, list(held_out.values()), more, str(plan.file)))
@@ -113,11 +113,11 @@ def _check_pictures(plan: Plan, files: list[tuple[str, Path]]) -> None:
         pass
 
 
-def _residuals(plan: Plan, files: list[Path], trainer: Trainer) -> dict[str, float]:
-    """Quantiles of residuals of clean tiles, for λ and the weight of |z|²."""
+def _residuals(plan: Plan, files: list[Path], trainer: Trainer) -> CleanResiduals:
+    """Residuals of clean tiles, for λ and the weight of |z|²."""
     tiles = stack_images(CleanTiles(files, plan.fit), CALIBRATION_IMAGES)
     plan.gan.to(trainer.strategy.root_device)
-    total = len(tiles) * plan.config.iterations
+    total = inverted_images(len(tiles)) * plan.config.iterations
     with tqdm(total=total, desc="residuals", unit="step", mininterval=1, disable=trainer.global_rank != 0) as bar:
         residuals = clean_residuals(plan.gan, tiles, plan.config, bar.update)
     return residuals
@@ -168,6 +168,7 @@ def _write(cfg: DictConfig, plan: Plan, scores: list[float], pixels: np.ndarray,
         code=code_fingerprint(),
         settings=plan.settings(cfg),
         residuals=plan.gan.card.residuals,
+        residual_scale=plan.gan.card.residual_scale,
         scores=sorted(scores),
         false_positive_rate=rate,
         threshold=calibration.threshold(scores, rate),

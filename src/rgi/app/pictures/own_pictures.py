@@ -18,9 +18,9 @@ from rgi.data.pictures import FITS, Fit, find_pictures, is_square
 from rgi.data.region import check_region
 from rgi.errors import InputError
 from rgi.evaluation.calibration import Calibration, calibration_file, load_calibration
+from rgi.evaluation.clean_residuals import LEVELS, CleanResiduals
 from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import LEVELS
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.problem import Problem
 from rgi.validation import check, one_of, typed
@@ -146,15 +146,15 @@ def _tell_aspect(files: dict[str, Path], kind: str) -> None:
         log.warning("%s: is not square, and perhaps others: %s", first, notes[kind])
 
 
-def with_residuals(plan: Plan, residuals: dict[str, float]) -> Plan:
+def with_residuals(plan: Plan, residuals: CleanResiduals) -> Plan:
     """The plan with these residuals of clean images for λ; the generator's file stays as it is."""
-    plan.gan.card = dataclasses.replace(plan.gan.card, residuals=residuals)
+    plan.gan.card = dataclasses.replace(plan.gan.card, **residuals._asdict())
     return plan
 
 
-def any_residuals() -> dict[str, float]:
+def any_residuals() -> CleanResiduals:
     """Residuals for checks of options before the real ones are measured."""
-    return dict.fromkeys(map(str, LEVELS), 1.0)
+    return CleanResiduals(dict.fromkeys(map(str, LEVELS), 1.0), [])
 
 
 def make_trainer(cfg: DictConfig) -> Trainer:

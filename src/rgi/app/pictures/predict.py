@@ -16,6 +16,7 @@ from rgi.app.pictures.own_pictures import AUTO, Plan, make_plan, make_trainer, w
 from rgi.app.pictures.predictions import FILE, OUTPUTS, Predictions
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import KINDS_FROM_CLEAN
+from rgi.evaluation.clean_residuals import CleanResiduals
 from rgi.evaluation.pictures import PictureData, PictureModule, Solved, solve_pictures
 from rgi.report.overlay import overlay
 from rgi.report.pictures import to_picture
@@ -66,7 +67,7 @@ def _settled(cfg: DictConfig, plan: Plan) -> Plan:
         if cfg.map[option] == AUTO:
             cfg.map[option] = calibration.settings.get(f"map.{option}")
     calibration.check(plan.gan, plan.settings(cfg), plan.file, plan.remedy)
-    return with_residuals(plan, calibration.residuals)
+    return with_residuals(plan, CleanResiduals(calibration.residuals, calibration.residual_scale))
 
 
 def _threshold(cfg: DictConfig, plan: Plan) -> float | None:

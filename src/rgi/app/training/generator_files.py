@@ -14,8 +14,8 @@ from rgi.app.pictures.calibrate import calibrate_pictures
 from rgi.data.protocol import evenly_spaced, stack_images
 from rgi.errors import InputError
 from rgi.evaluation.clean_images import check_used
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, clean_residuals
 from rgi.generators import places, store, zoo
-from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 
 
 def calibrate(cfg: DictConfig) -> None:
@@ -39,11 +39,12 @@ def calibrate(cfg: DictConfig) -> None:
         print(plan.of_calibration(cfg, images, gan, config, path))
         return
     run_files.check_writable(f"generator.path={path}", path.parent)
-    residuals = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, counted=images.counted)
+    measured = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, counted=images.counted)
+    note = ", divided by a scale for each position" if measured.residual_scale else ""
     if path != file:
         shutil.copyfile(file, path)
-    store.write_card(dataclasses.replace(gan.card, residuals=residuals), path)
-    print(f"{path.with_suffix('.json')}: residuals {residuals}")
+    store.write_card(dataclasses.replace(gan.card, **measured._asdict()), path)
+    print(f"{path.with_suffix('.json')}: residuals {measured.residuals}{note}")
 
 
 def convert(cfg: DictConfig) -> None:

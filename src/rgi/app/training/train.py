@@ -28,9 +28,9 @@ from rgi.app.training.sample_scores import copies_and_imagenet, scores_of_fit
 from rgi.app.training.trained_on import same_images, training_data
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, clean_residuals
 from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
-from rgi.inversion.calibration import CALIBRATION_IMAGES, clean_residuals
 from rgi.inversion.config import SolverConfig
 from rgi.training.adversarial import AdversarialTraining, AtomicCheckpoints, read_checkpoint
 from rgi.training.encoder import EncoderTraining
@@ -98,7 +98,8 @@ def pretrain(cfg: DictConfig) -> None:
         card = gan.card = dataclasses.replace(gan.card, **facts, **_measured(cfg, gan, calibration, images))
         _keep(gan, folder)
         store.save_gan(gan, target)
-    measured = {"steps": card.steps, "residuals": card.residuals, "quality": card.quality}
+    names = ("steps", "residuals", "residual_scale", "quality")
+    measured = {name: getattr(card, name) for name in names}
     trained = {} if plan is None else {"steps_trained": plan.training.steps}
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
@@ -111,7 +112,7 @@ def _measured(cfg: DictConfig, gan: GAN, config: SolverConfig, images: ImageSet)
     held_out = images.validation()
     calibration_images = stack_images(held_out, CALIBRATION_IMAGES)
     residuals = clean_residuals(gan, calibration_images, config, counted=images.counted)
-    return {"residuals": residuals, "quality": final_quality(gan, stack_images(held_out, cfg.judge.images))}
+    return residuals._asdict() | {"quality": final_quality(gan, stack_images(held_out, cfg.judge.images))}
 
 
 def _facts(cfg: DictConfig, images: ImageSet) -> dict[str, Any]:

@@ -185,3 +185,21 @@ class Defects(Corruption):
         rng = self.random_generator(name)
         observed, mask = paint(clean[0].numpy(), name.partition("/")[0], rng.uniform(*self.contrast), rng)
         return torch.from_numpy(observed)[None], torch.from_numpy(mask)[None]
+
+
+def paint_images(clean: Tensor, contrast: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Paint one defect on each image, of one kind after the other.
+
+    Args:
+        clean: clean images (B,C,H,W) in [-1,1], on the CPU.
+        contrast: see `Defects`.
+
+    Returns:
+        The corrupted images (B,C,H,W) and the true masks (B,1,H,W) in {0,1}.
+    """
+    kinds, images = tuple(PAINTERS), clean.split(1)
+    defects = Defects(kinds, contrast, seed=0)
+    names = (f"{kinds[i % len(kinds)]}/{i}" for i in range(len(images)))
+    painted = [defects(image, name, lambda *_: clean) for image, name in zip(images, names, strict=True)]
+    observed, masks = zip(*painted, strict=True)
+    return torch.cat(observed), torch.cat(masks)

@@ -1,0 +1,118 @@
+"""Residuals of clean images, from which λ is set without labelled defects."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from rgi.data.corruptions.defects import paint_images
+from rgi.generators.store import GAN
+from rgi.inversion.config import SolverConfig
+from rgi.inversion.problem import at_positions
+from rgi.inversion.solver import invert
+from rgi.metrics.curves import auroc, levels
+
+CALIBRATION_IMAGES = 64  # enough images for the residuals on a card
+LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
+CELLS = 16  # height and width of the grid of a scale
+LEAST_SCALE = 0.1  # of a cell; else all of a position that is always black would be masked
+# The trial of a scale: masks of painted defects, from faint to gross. Compared in experiments/optimiser.
+TRIAL = {"mask": "profiled", "mask_penalty": "auto", "clean_quantile": 0.99, "tune_generator": False}
+CONTRAST = (0.3, 3.0)  # of the painted defects
+LEAST_GAIN = 0.015  # of the pixel AUROC
+MIN_TRIAL = 8  # lowest number of images for a trial
+
+
+class CleanResiduals(NamedTuple):
+    """The residuals of clean images: two fields of a card.
+
+    Attributes:
+        residuals: see `rgi.generators.store.Card`.
+        residual_scale: see `rgi.generators.store.Card`.
+    """
+
+    residuals: dict[str, float]
+    residual_scale: list[list[float]]
+
+
+def clean_residuals(
+    gan: GAN,
+    images: Tensor,
+    config: SolverConfig | None = None,
+    on_step: Callable[[int], object] | None = None,
+    counted: Tensor | None = None,
+) -> CleanResiduals:
+    """Quantiles of abs(x - G(z)) over all scalars of clean images, after least-squares inversion without a mask.
+
+    The generator may explain some positions of aligned images much better than others. The residuals are then divided
+    by a scale for each position, if this gives better masks. The trial paints defects on one half of the images, and
+    inverts them with and without the scale of the other half. Both halves must gain.
+
+    Args:
+        gan: GAN of the later inversions.
+        images: clean images (B,C,H,W) that are not training images of the GAN.
+        config: optimisation of z, as in the later inversions; None means the default. The mask, the tuning
+            of the generator and the term |z|² are switched off.
+        on_step: see `rgi.inversion.solver.invert`; it counts the steps of `inverted_images`.
+        counted: pixels that count (1,H,W) in {0,1}; None for all.
+    """
+    config = config or SolverConfig()
+    plain = config.replace(mask="none", tune_generator=False, latent_weight=0.0)
+    inversion = invert(gan, images, plain, on_step=on_step)
+    residuals = (inversion.observed - inversion.restored).abs().cpu().double()
+    inside = torch.ones(residuals.shape[-2:], dtype=torch.bool) if counted is None else counted[0] != 0
+    everywhere = CleanResiduals(_quantiles(residuals, inside), [])
+    if len(images) < MIN_TRIAL:
+        return everywhere
+
+    def score(measured: CleanResiduals, observed: Tensor, truth: Tensor) -> float:
+        """Pixel AUROC of the masks of painted images."""
+        trial = replace(gan, card=replace(gan.card, **measured._asdict()))
+        mask = invert(trial, observed, config.replace(**TRIAL), on_step=on_step).anomaly_map("mask", sigma=1).cpu()
+        return auroc(*levels(mask[:, inside], truth[:, 0, inside])[1:]).item()
+
+    def gain(learned: slice, tested: slice) -> float:
+        """What the scale of some images gains on the others."""
+        painted = paint_images(images[tested].cpu(), CONTRAST)
+        known = residuals[learned]
+        scaled, even = (score(scaled_residuals(known, inside, cells), *painted) for cells in (CELLS, 1))
+        return scaled - even
+
+    first, second = slice(0, len(images) // 2), slice(len(images) // 2, None)
+    wins = all(gain(*halves) > LEAST_GAIN for halves in ((first, second), (second, first)))
+    return scaled_residuals(residuals, inside) if wins else everywhere
+
+
+def inverted_images(count: int) -> int:
+    """The highest number of inversions for this number of clean images: the trial inverts each of them twice."""
+    return count if count < MIN_TRIAL else 3 * count
+
+
+def scaled_residuals(residuals: Tensor, inside: Tensor, cells: int = CELLS) -> CleanResiduals:
+    """Quantiles of residuals after the division by a scale, and this scale.
+
+    The scale of a cell is the root mean square of its residuals, divided by the mean over all cells. Cells without
+    pixels that count have scale 1.
+
+    Args:
+        residuals: abs(x - G(z)) of clean images (N,C,H,W), float64.
+        inside: pixels that count (H,W), bool.
+        cells: height and width of the grid; the scale of a single cell is 1.
+    """
+    pixels = inside.to(residuals)[None, None]
+    squares, area = (adaptive_avg_pool2d(each, cells) for each in (residuals.square().mean((0, 1)) * pixels, pixels))
+    known = area > 0
+    scale = torch.where(known, squares / area, torch.nan).sqrt()
+    scale = scale / scale[known].mean().clamp(min=torch.finfo(scale.dtype).tiny)
+    scale = torch.where(known, scale, 1.0).clamp(min=LEAST_SCALE)[0, 0]
+    grid = [[round(value, 3) for value in row] for row in scale.tolist()]
+    return CleanResiduals(_quantiles(residuals / at_positions(grid, residuals.shape[-1]), inside), grid)
+
+
+def _quantiles(residuals: Tensor, inside: Tensor) -> dict[str, float]:
+    """Quantiles `LEVELS` by level; `torch.quantile` does not support more than 16 million values."""
+    ordered = residuals[:, :, inside].flatten().sort().values
+    return {str(level): float(ordered[round(level * (len(ordered) - 1))]) for level in LEVELS}
