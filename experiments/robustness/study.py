@@ -1,7 +1,7 @@
 """python experiments/robustness/study.py: where a robust mask pays, over contrast and area of painted defects.
 
-Each cell paints one blob of a given area and contrast on each of some clean validation images. AnoGAN, RGI and R-RGI
-invert the same pictures with the options of their experiments. The script writes study.csv. It does not compute cells
+Each cell paints one blob of a given area and contrast on each of some clean test images. AnoGAN, RGI and R-RGI invert
+the same pictures with the options of their experiments. The script writes study.csv. It does not compute cells
 that are already in this file.
 """
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from rgi import invert, load_gan
 from rgi.app.grid import compose
 from rgi.app.options import make, solver_config
-from rgi.data.protocol import stack_images
+from rgi.data.protocol import ImageSet, evenly_spaced
 
 HERE = Path(__file__).resolve().parent
 SETS = {  # name in the table: options of the dataset, and generator
@@ -67,11 +67,19 @@ def painted(clean: Tensor, area: float, contrast: float) -> tuple[Tensor, Tensor
     return torch.from_numpy(images), torch.stack(masks)
 
 
+def clean_images(images: ImageSet, limit: int) -> Tensor:
+    """Evenly spaced clean test images (N,C,H,W): λ of each position comes from the validation images."""
+    tests = images.test()
+    batches = [tests[i] for i in range(len(tests))]
+    clean = [batch.observed for batch in batches if batch.defective is None or not batch.defective.any()]
+    return torch.cat([clean[i] for i in evenly_spaced(len(clean), limit)])
+
+
 def main() -> None:
     """Run the cells that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
     keys = ["set", "area", "contrast", "method"]
@@ -81,7 +89,7 @@ def main() -> None:
     methods = {name: solver_config(compose(f"experiment=mvtec_{name}").solver, name, "invert") for name in METHODS}
     for name in arguments.sets:
         options, generator = SETS[name]
-        clean = stack_images(make(compose(*options), "dataset").validation(), arguments.images)
+        clean = clean_images(make(compose(*options), "dataset"), arguments.images)
         gan = load_gan(generator)
         for area, contrast, method in tqdm(list(product(AREAS, CONTRASTS, METHODS)), desc=name):
             if (table[keys] == [name, area, contrast, method]).all(axis="columns").any():
