@@ -9,6 +9,7 @@ METHODS = {
     "rgi_l1": {"data_term": "l1"},
     "rgi_pixel": {"mask_shape": "pixel"},
     "rgi_closing": {"mask_closing": 0.5},
+    "r_rgi_hold": {"tune_generator": True, "tune_from": 5, "warm_moments": False, "mask_hold": 0.3},
     "rgi_critic": {"critic_weight": 0.1},
     "rgi_adam": {"mask": "adam", "mask_init": "ones", "schedule": "constant", "warmup": 0, "freeze_mask_from": 8},
     "yeh_masked": {"mask": "given", "data_term": "l1"},

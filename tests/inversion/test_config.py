@@ -20,6 +20,7 @@ from rgi.validation import typed
 FIELDS = get_type_hints(SolverConfig, include_extras=True)
 OUT_OF_RANGE = {
     "mask_closing": [-0.1, 1],
+    "mask_hold": [-0.1, 1],
     "mask_penalty": [-1, 0, "much"],
     "clean_quantile": [-0.1, 1.0],
     "freeze_mask_from": [-1],
@@ -57,7 +58,7 @@ def test_every_field_refuses_other_types(name):
     others = [*OF_ANOTHER_TYPE, 1 if isinstance(default, bool) else True]
     if type(default) is int or name == "freeze_mask_from":
         others += [1.0, np.int64(3)]
-    if name not in ("freeze_mask_from", "mask_closing", "tolerance"):
+    if name not in ("freeze_mask_from", "mask_closing", "mask_hold", "tolerance"):
         others.append(None)
     for value in others:
         with pytest.raises(InputError, match=rf"^solver\.{name}=.*: must be "):

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from rgi.inversion.objective import close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
+from rgi.inversion.objective import (
+    close_mask,
+    data_loss,
+    mask_loss,
+    masked_around,
+    penalty_from_threshold,
+    profile_mask,
+)
 
 
 @pytest.mark.parametrize("data_term", ["l2", "l1"])
@@ -97,3 +104,28 @@ def test_the_mask_is_exactly_zero_up_to_its_threshold(mask_shape):
         mask = profile_mask(residual, penalty, "l2", mask_shape)
         assert not mask.any()
         assert not close_mask(mask, 0.8).any()
+
+
+def test_the_share_of_masked_pixels_around_is_that_of_the_window_inside_the_image():
+    mask = (torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0)) < 0.2).float() / 2
+    share = masked_around(mask)
+    masked = mask.amax(1) > 0
+    for row, column in ((0, 0), (1, 8), (4, 4)):
+        window = masked[:, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        torch.testing.assert_close(share[:, 0, row, column], window.float().mean((1, 2)))
+
+
+@pytest.mark.parametrize("data_term", ["l2", "l1"])
+@pytest.mark.parametrize("mask_shape", ["channel", "pixel"])
+def test_a_penalty_for_each_position_is_the_number_at_each_position(data_term, mask_shape):
+    residual, penalty = torch.randn(2, 3, 4, 4), torch.rand(1, 1, 4, 4) + 0.1
+    mask = profile_mask(residual, penalty, data_term, mask_shape)
+    total = torch.zeros(2)
+    for row in range(4):
+        for column in range(4):
+            at = (..., slice(row, row + 1), slice(column, column + 1))
+            number = penalty[at].item()
+            alone = profile_mask(residual[at], number, data_term, mask_shape)
+            torch.testing.assert_close(mask[at], alone)
+            total += mask_loss(alone, number)
+    torch.testing.assert_close(mask_loss(mask, penalty), total)

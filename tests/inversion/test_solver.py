@@ -228,3 +228,43 @@ def test_images_of_another_range_are_warned_about():
 def test_a_critic_term_needs_a_critic():
     with pytest.raises(ValueError, match="without a critic"):
         invert(tiny_gan("pca"), torch.zeros(1, 1, 16, 16), SolverConfig(critic_weight=1.0))
+
+
+def held_case(hold):
+    """R-RGI of images with a block whose residuals lie above the threshold of λ, and the masks of the blocks."""
+    gan = tiny_gan()
+    torch.manual_seed(3)
+    observed, block = gan.generator(torch.randn(3, 8)), torch.zeros(3, 1, 32, 32)
+    block[..., 8:20, 8:20] = 1
+    config = SolverConfig(
+        **{**COMMON, "iterations": 60, "mask_penalty": 0.3, "tune_generator": True, "tune_from": 20},
+        warm_moments=False,
+        lr_generator=1e-2,
+        mask_hold=hold,
+    )
+    return invert(gan, observed + block, config), block
+
+
+def test_what_is_held_in_the_mask_is_not_learned():
+    """Without a held mask θ learns the block; with it the block keeps its residual, and M is 1 there."""
+    (learned, block), (held, _) = held_case(None), held_case(0.3)
+    inside = torch.zeros_like(block)
+    inside[..., 10:18, 10:18] = 1
+    residuals = [((each.observed - each.restored).abs() * inside).sum() / inside.sum() for each in (learned, held)]
+    assert residuals[0] < 0.3
+    assert residuals[1] > 0.7
+    assert (held.mask[inside == 1] == 1).all()
+
+
+def test_a_mask_is_held_from_the_step_in_which_the_generator_begins_to_move():
+    """The objective of that step is higher than without, because M = 1 costs λ; the steps before are the same."""
+    (free, _), (held, _) = held_case(None), held_case(0.3)
+    torch.testing.assert_close(free.history[:20], held.history[:20])
+    assert (held.history[20] > free.history[20]).all()
+
+
+def test_without_a_tuned_generator_no_mask_is_held():
+    gan = tiny_gan()
+    observed, _, _ = corrupted(gan, 2)
+    plain = SolverConfig(**COMMON)
+    assert invert(gan, observed, plain.replace(mask_hold=0.3)).objective.equal(invert(gan, observed, plain).objective)

@@ -47,6 +47,8 @@ INPAINTERS = {
 PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are those of clean images
 # Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/generators.
 MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
+# Strong defects that RGI's mask covers stay masked while θ moves: experiments/robustness.
+HELD = {"rrgi": {"mask_hold": 0.3}}
 # Screws stand at all angles, so more starts are tried: experiments/anomaly.
 MORE_STARTS = {"mvtec": {"starts": 16, "trial_steps": 30}}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
@@ -69,6 +71,7 @@ def grid() -> dict[str, dict[str, Any]]:
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = PRIOR | MORE_STARTS.get(prefix, {}) | ({} if method == "anogan" else MASKED_DEFECTS)
+            options |= HELD.get(method, {})
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)

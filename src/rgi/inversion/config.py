@@ -36,6 +36,9 @@ class SolverConfig:
     """M has a value for each ``channel`` of a pixel, or for each ``pixel``."""
     mask_closing: Share | None = None
     """With ``profiled``, M is 1 where more than this share of the 5x5 pixels around is masked; None: never."""
+    mask_hold: Share | None = None
+    """With ``profiled`` and R-RGI, M stays 1 where more than this share of the 5x5 pixels around is masked in the step
+    `tune_from`, so that θ cannot learn what is there; None: nowhere."""
     mask_penalty: Positive | Literal["auto"] = 0.1
     """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images, times the scale at this
     position if the GAN's card has one."""
@@ -106,6 +109,11 @@ class SolverConfig:
     def accelerated(self) -> bool:
         """Whether `latent_basis` and `starts` are used; else z moves as in the paper."""
         return self.schedule != "constant" and self.mask != "adam"
+
+    def holds_mask(self, step: int) -> bool:
+        """Whether the mask of this step is held, see `mask_hold`."""
+        held = self.mask == "profiled" and self.tune_generator and self.mask_hold is not None
+        return held and step == self.tune_from
 
     def penalty_factor(self, step: int) -> float:
         """What λ is multiplied with in a step."""

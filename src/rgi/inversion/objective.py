@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-CLOSING_WINDOW = 5  # pixels: side of the window
+WINDOW = 5  # pixels: side of the window of `masked_around`
 
 
 def data_loss(residual: Tensor, mask: Tensor, data_term: str) -> Tensor:
@@ -89,9 +89,17 @@ def close_mask(mask: Tensor, share: float) -> Tensor:
     Returns:
         (B,C,H,W): 1 at pixels that lie among masked pixels, ``mask`` elsewhere.
     """
+    return torch.where(masked_around(mask) > share, 1.0, mask)
+
+
+def masked_around(mask: Tensor) -> Tensor:
+    """The share of masked pixels in the 5x5 window around each pixel, (B,1,H,W).
+
+    Args:
+        mask: M in [0,1], (B,C,H,W); a pixel is masked if one of its channels is above 0.
+    """
     masked = mask.amax(1, keepdim=True).gt(0).to(mask.dtype)
-    around = avg_pool2d(masked, CLOSING_WINDOW, 1, CLOSING_WINDOW // 2, count_include_pad=False)
-    return torch.where(around > share, 1.0, mask)
+    return avg_pool2d(masked, WINDOW, 1, WINDOW // 2, count_include_pad=False)
 
 
 def penalty_from_threshold(threshold: float, data_term: str) -> float:

@@ -81,7 +81,10 @@ class Optimisation:
             self._copy_weights()
         latent = self._latent()
         image = self.weights(latent)
-        objective, _ = self.problem.evaluate(image, latent, self.mask, config.penalty_factor(step))
+        factor = config.penalty_factor(step)
+        if config.holds_mask(step):
+            self.problem.hold(self.problem.evaluate(image.detach(), latent.detach(), factor=factor)[1])
+        objective, _ = self.problem.evaluate(image, latent, self.mask, factor)
         self.history.append((self.rows, objective.detach()))
         self._set_rates(step)
         leaves = [leaf for group in self.optimizer.param_groups for leaf in group["params"]]

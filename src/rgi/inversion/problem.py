@@ -13,7 +13,15 @@ from torch.nn.functional import interpolate
 from rgi.errors import InputError
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
-from rgi.inversion.objective import check_finite, close_mask, data_loss, mask_loss, penalty_from_threshold, profile_mask
+from rgi.inversion.objective import (
+    check_finite,
+    close_mask,
+    data_loss,
+    mask_loss,
+    masked_around,
+    penalty_from_threshold,
+    profile_mask,
+)
 from rgi.inversion.start import draw_pool, nearest_members, pool_images
 from rgi.inversion.weights import SharedWeights, native_bfloat16
 
@@ -126,6 +134,7 @@ class Problem:
         dtype: full precision, the type of the objective, the optimised variables and the results.
         penalty: λ, a number or (1,1,H,W); None without an optimised mask.
         latent_weight: weight of |z|².
+        held_mask: where M stays 1, (B,1,H,W) in {0,1}; None before `hold`.
         network: generator with shared weights in the precision of the networks.
         full_precision_network: the same generator in full precision.
 
@@ -161,6 +170,7 @@ class Problem:
         self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
+        self.held_mask: Tensor | None = None
 
     def _penalty(self) -> float | Tensor:
         """λ of an optimised mask."""
@@ -264,7 +274,16 @@ class Problem:
         part = copy.copy(self)
         part.observed = self.observed[rows]
         part.given_mask = None if self.given_mask is None else self.given_mask[rows]
+        part.held_mask = None if self.held_mask is None else self.held_mask[rows]
         return part
+
+    def hold(self, mask: Tensor) -> None:
+        """Keep M = 1 from now on where more than `SolverConfig.mask_hold` of the pixels around are masked.
+
+        Args:
+            mask: M, (B,C,H,W).
+        """
+        self.held_mask = (masked_around(mask) > self.config.mask_hold).to(mask.dtype)
 
     def evaluate(
         self, image: Tensor, latent: Tensor, learned: Tensor | None = None, factor: float = 1.0
@@ -302,4 +321,6 @@ class Problem:
             return learned.expand_as(residual)
         # Envelope theorem: the gradient of the minimum does not need the derivative of the mask.
         mask = profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)
-        return mask if config.mask_closing is None else close_mask(mask, config.mask_closing)
+        if config.mask_closing is not None:
+            mask = close_mask(mask, config.mask_closing)
+        return mask if self.held_mask is None else torch.maximum(mask, self.held_mask)
