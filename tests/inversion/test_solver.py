@@ -12,6 +12,7 @@ from helpers.tiny_gan import tiny_gan
 from rgi import SolverConfig, invert
 from rgi.inversion import solver
 from rgi.inversion.objective import data_loss, mask_loss, profile_mask
+from rgi.inversion.problem import Problem
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -230,37 +231,55 @@ def test_a_critic_term_needs_a_critic():
         invert(tiny_gan("pca"), torch.zeros(1, 1, 16, 16), SolverConfig(critic_weight=1.0))
 
 
-def held_case(hold):
+def held_case(hold, **changes):
     """R-RGI of images with a block whose residuals lie above the threshold of λ, and the masks of the blocks."""
     gan = tiny_gan()
     torch.manual_seed(3)
     observed, block = gan.generator(torch.randn(3, 8)), torch.zeros(3, 1, 32, 32)
     block[..., 8:20, 8:20] = 1
-    config = SolverConfig(
-        **{**COMMON, "iterations": 60, "mask_penalty": 0.3, "tune_generator": True, "tune_from": 20},
-        warm_moments=False,
-        lr_generator=1e-2,
-        mask_hold=hold,
-    )
+    tuning = {"tune_generator": True, "tune_from": 20, "warm_moments": False, "lr_generator": 1e-2, "mask_hold": hold}
+    every_step = {"iterations": 60, "tolerance": None, "starts": 1}
+    config = SolverConfig(**COMMON | {"mask_penalty": 0.3} | tuning | every_step | changes)
     return invert(gan, observed + block, config), block
 
 
-def test_what_is_held_in_the_mask_is_not_learned():
-    """Without a held mask θ learns the block; with it the block keeps its residual, and M is 1 there."""
-    (learned, block), (held, _) = held_case(None), held_case(0.3)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_theta_does_not_learn_what_is_held(compiled, monkeypatch):
+    """Without a held mask θ learns the block; with it the block keeps its residual. M is the minimiser in any case.
+
+    A compiled network needs a second forward pass.
+    """
+    monkeypatch.setattr("rgi.inversion.weights.compile_function", lambda function: function)
+    (learned, block), (held, _) = held_case(None), held_case(0.3, compile=compiled)
     inside = torch.zeros_like(block)
     inside[..., 10:18, 10:18] = 1
     residuals = [((each.observed - each.restored).abs() * inside).sum() / inside.sum() for each in (learned, held)]
     assert residuals[0] < 0.3
     assert residuals[1] > 0.7
-    assert (held.mask[inside == 1] == 1).all()
+    torch.testing.assert_close(held.mask, profile_mask(held.observed - held.restored, 0.3, "l2", "channel"))
+    assert (held.evaluations == learned.evaluations + 40 * compiled).all()
 
 
-def test_a_mask_is_held_from_the_step_in_which_the_generator_begins_to_move():
-    """The objective of that step is higher than without, because M = 1 costs λ; the steps before are the same."""
-    (free, _), (held, _) = held_case(None), held_case(0.3)
-    torch.testing.assert_close(free.history[:20], held.history[:20])
-    assert (held.history[20] > free.history[20]).all()
+def test_z_does_not_see_the_mask_of_theta():
+    """One step of z and θ: the same z, another θ."""
+    (free, _), (held, _) = (held_case(hold, iterations=21) for hold in (None, 0.3))
+    torch.testing.assert_close(free.history, held.history)
+    torch.testing.assert_close(free.latent, held.latent)
+    assert not free.restored.allclose(held.restored)
+
+
+def test_strong_residuals_are_those_above_the_last_clean_quantile():
+    gan = tiny_gan()
+    gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1, "0.99": 0.4})
+    observed = torch.zeros(1, 1, 32, 32)
+    observed[..., 4:10, 4:10], observed[..., 20:26, 20:26] = 0.41, 0.39
+    config = SolverConfig(mask_penalty="auto", clean_quantile=0.5, mask_hold=0.5, precision="float64")
+    for number, second in (("auto", 0), (0.02, 1)):  # the threshold of 0.02 is 0.1
+        problem = Problem(gan, observed, config.replace(mask_penalty=number), None)
+        problem.hold(torch.zeros_like(observed))
+        assert (problem.held_mask[..., 5:9, 5:9] == 1).all()
+        assert (problem.held_mask[..., 21:25, 21:25] == second).all()
+        assert problem.held_mask[..., 12:18, 12:18].eq(0).all()
 
 
 def test_without_a_tuned_generator_no_mask_is_held():

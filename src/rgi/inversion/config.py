@@ -37,8 +37,9 @@ class SolverConfig:
     mask_closing: Share | None = None
     """With ``profiled``, M is 1 where more than this share of the 5x5 pixels around is masked; None: never."""
     mask_hold: Share | None = None
-    """With ``profiled`` and R-RGI, M stays 1 where more than this share of the 5x5 pixels around is masked in the step
-    `tune_from`, so that θ cannot learn what is there; None: nowhere."""
+    """With ``profiled`` and R-RGI, θ does not learn from pixels where more than this share of the 5x5 pixels around has
+    strong residuals in the step `tune_from`; None: θ learns from all that is not masked. With ``mask_penalty="auto"``
+    residuals above the 0.99 clean quantile are strong, else those that λ masks."""
     mask_penalty: Positive | Literal["auto"] = 0.1
     """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images, times the scale at this
     position if the GAN's card has one."""
@@ -111,7 +112,7 @@ class SolverConfig:
         return self.schedule != "constant" and self.mask != "adam"
 
     def holds_mask(self, step: int) -> bool:
-        """Whether the mask of this step is held, see `mask_hold`."""
+        """Whether θ leaves out the strong residuals of this step from now on, see `mask_hold`."""
         held = self.mask == "profiled" and self.tune_generator and self.mask_hold is not None
         return held and step == self.tune_from
 

@@ -45,6 +45,7 @@ class Optimisation:
         if self.mask is not None:
             self.optimizer.add_param_group({"params": [self.mask]})
         self.history: list[tuple[Tensor, Tensor]] = []  # rows and their objectives, for each step
+        self.passes: list[Tensor] = []  # rows of each forward pass
         self.parts: list[tuple[Tensor, dict[str, Tensor]]] = []  # finished rows and their results
 
     def _initial_mask(self) -> Tensor:
@@ -81,20 +82,36 @@ class Optimisation:
             self._copy_weights()
         latent = self._latent()
         image = self.weights(latent)
-        factor = config.penalty_factor(step)
+        self.passes.append(self.rows)
         if config.holds_mask(step):
-            self.problem.hold(self.problem.evaluate(image.detach(), latent.detach(), factor=factor)[1])
+            self.problem.hold(image.detach())
+        factor = config.penalty_factor(step)
         objective, _ = self.problem.evaluate(image, latent, self.mask, factor)
         self.history.append((self.rows, objective.detach()))
         self._set_rates(step)
         leaves = [leaf for group in self.optimizer.param_groups for leaf in group["params"]]
+        held = self.problem.held_mask is not None
         # The sum has the same gradients as the separate objectives, because no variable belongs to two images.
         # `allow_unused`: toRGB layers of a progressive GAN below the full resolution do not affect the image.
-        gradients = torch.autograd.grad(objective.sum(), leaves, allow_unused=True)
+        gradients = torch.autograd.grad(
+            objective.sum(), leaves[:1] if held else leaves, retain_graph=held and not config.compile, allow_unused=True
+        )
+        if held:
+            gradients += self._gradients_of_weights(image, latent.detach(), factor, leaves[1:])
         # The fused Adam ignores strides, so a gradient must have the same memory layout as its variable.
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = None if gradient is None else gradient.contiguous()
         self.optimizer.step()
+
+    def _gradients_of_weights(
+        self, image: Tensor, latent: Tensor, factor: float, weights: list[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients of the objective with the held mask; z has the objective without it."""
+        if self.config.compile:  # a compiled network cannot be differentiated twice
+            image = self.weights(latent)
+            self.passes.append(self.rows)
+        objective, _ = self.problem.evaluate(image, latent, factor=factor, held=True)
+        return torch.autograd.grad(objective.sum(), weights, allow_unused=True)
 
     def _latent(self) -> Tensor:
         return self.code if self.basis is None else self.start + self.code @ self.basis.T
@@ -191,7 +208,7 @@ class Optimisation:
         order = torch.cat([rows for rows, _ in self.parts]).argsort()
         results = {name: torch.cat([part[name] for _, part in self.parts])[order] for name in self.parts[0][1]}
         # One more evaluation in `_finish`.
-        results["evaluations"] = 1 + torch.cat([rows for rows, _ in self.history]).bincount(minlength=len(order))
+        results["evaluations"] = 1 + torch.cat(self.passes).bincount(minlength=len(order))
         history = results["objective"].new_full((len(self.history), len(order)), torch.inf)
         for step, (rows, objective) in enumerate(self.history):
             history[step].scatter_reduce_(0, rows, objective, "amin")

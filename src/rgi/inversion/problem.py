@@ -29,6 +29,7 @@ FAR = 2.0  # median absolute value: corrupted images may leave [-1, 1], but not 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 PRIOR_QUANTILE = "0.9"  # of the residuals of clean images, from which their spread is estimated
 CORRELATED_PIXELS = 10  # residuals of neighbours are alike: so many pixels count as one; experiments/generators
+STRONG_QUANTILE = 0.99  # of the residuals of clean images: few clean residuals are larger
 SHORTLIST = 8  # nearest members of the pool per start whose objective is evaluated
 
 
@@ -134,7 +135,7 @@ class Problem:
         dtype: full precision, the type of the objective, the optimised variables and the results.
         penalty: λ, a number or (1,1,H,W); None without an optimised mask.
         latent_weight: weight of |z|².
-        held_mask: where M stays 1, (B,1,H,W) in {0,1}; None before `hold`.
+        held_mask: pixels that θ does not learn from, (B,1,H,W) in {0,1}; None before `hold`.
         network: generator with shared weights in the precision of the networks.
         full_precision_network: the same generator in full precision.
 
@@ -164,7 +165,7 @@ class Problem:
         self.gan, self.config = gan, config
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
-        self.penalty = self._penalty() if config.mask in ("profiled", "adam") else None
+        self.penalty = self._penalty(config) if config.mask in ("profiled", "adam") else None
         self.latent_weight = latent_weight(config, gan)
         self.full_precision_network = SharedWeights(gan.generator, self.dtype)
         self.network = self._network(gan.generator)
@@ -172,9 +173,9 @@ class Problem:
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
         self.held_mask: Tensor | None = None
 
-    def _penalty(self) -> float | Tensor:
+    def _penalty(self, config: SolverConfig) -> float | Tensor:
         """λ of an optimised mask."""
-        level, factors = penalty(self.config, self.gan), penalty_factors(self.config, self.gan)
+        level, factors = penalty(config, self.gan), penalty_factors(config, self.gan)
         return level if factors is None else (level * factors).to(self.dtype).to(self.gan.device)
 
     def _network(self, module: nn.Module) -> SharedWeights:
@@ -277,16 +278,19 @@ class Problem:
         part.held_mask = None if self.held_mask is None else self.held_mask[rows]
         return part
 
-    def hold(self, mask: Tensor) -> None:
-        """Keep M = 1 from now on where more than `SolverConfig.mask_hold` of the pixels around are masked.
+    def hold(self, image: Tensor) -> None:
+        """Set `held_mask`, see `SolverConfig.mask_hold`.
 
         Args:
-            mask: M, (B,C,H,W).
+            image: G(z), (B,C,H,W).
         """
-        self.held_mask = (masked_around(mask) > self.config.mask_hold).to(mask.dtype)
+        config = self.config
+        strong = self._penalty(config.replace(clean_quantile=STRONG_QUANTILE))
+        mask = profile_mask(self.observed - image, strong, config.data_term, config.mask_shape)
+        self.held_mask = (masked_around(mask) > config.mask_hold).to(mask.dtype)
 
     def evaluate(
-        self, image: Tensor, latent: Tensor, learned: Tensor | None = None, factor: float = 1.0
+        self, image: Tensor, latent: Tensor, learned: Tensor | None = None, factor: float = 1.0, held: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Objective and mask at restored images.
 
@@ -295,6 +299,7 @@ class Problem:
             latent: z, (B,d).
             learned: M that Adam optimises, (B,C,H,W) or (B,1,H,W); None for all other masks.
             factor: factor on λ.
+            held: whether M is 1 in `held_mask`.
 
         Returns:
             Objective (B,) and mask (B,C,H,W).
@@ -302,6 +307,8 @@ class Problem:
         residual = self.observed - image
         penalty = None if self.penalty is None else self.penalty * factor
         mask = self._mask(residual, learned, penalty)
+        if held:
+            mask = torch.maximum(mask, self.held_mask)
         objective = data_loss(residual, mask, self.config.data_term)
         if penalty is not None:
             objective = objective + mask_loss(mask, penalty)
@@ -321,6 +328,4 @@ class Problem:
             return learned.expand_as(residual)
         # Envelope theorem: the gradient of the minimum does not need the derivative of the mask.
         mask = profile_mask(residual.detach(), penalty, config.data_term, config.mask_shape)
-        if config.mask_closing is not None:
-            mask = close_mask(mask, config.mask_closing)
-        return mask if self.held_mask is None else torch.maximum(mask, self.held_mask)
+        return mask if config.mask_closing is None else close_mask(mask, config.mask_closing)
