@@ -273,13 +273,16 @@ def test_strong_residuals_are_those_above_the_last_clean_quantile():
     gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1, "0.99": 0.4})
     observed = torch.zeros(1, 1, 32, 32)
     observed[..., 4:10, 4:10], observed[..., 20:26, 20:26] = 0.41, 0.39
-    config = SolverConfig(mask_penalty="auto", clean_quantile=0.5, mask_hold=0.5, precision="float64")
+    config = SolverConfig(mask_penalty="auto", clean_quantile=0.5, mask_hold=0.5, tune_generator=True)
     for number, second in (("auto", 0), (0.02, 1)):  # the threshold of 0.02 is 0.1
         problem = Problem(gan, observed, config.replace(mask_penalty=number), None)
         problem.hold(torch.zeros_like(observed))
         assert (problem.held_mask[..., 5:9, 5:9] == 1).all()
         assert (problem.held_mask[..., 21:25, 21:25] == second).all()
         assert problem.held_mask[..., 12:18, 12:18].eq(0).all()
+    gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1})
+    with pytest.raises(ValueError, match=r"solver.mask_hold=0.5: .* no residual at 0.99; .*task=calibrate"):
+        Problem(gan, observed, config, None)
 
 
 def test_without_a_tuned_generator_no_mask_is_held():

@@ -107,7 +107,7 @@ class Optimisation:
         self, image: Tensor, latent: Tensor, factor: float, weights: list[Tensor]
     ) -> tuple[Tensor | None, ...]:
         """Gradients of the objective with the held mask; z has the objective without it."""
-        if self.config.compile:  # a compiled network cannot be differentiated twice
+        if self.config.compile:  # its graph can be used once
             image = self.weights(latent)
             self.passes.append(self.rows)
         objective, _ = self.problem.evaluate(image, latent, factor=factor, held=True)

@@ -135,6 +135,7 @@ class Problem:
         dtype: full precision, the type of the objective, the optimised variables and the results.
         penalty: λ, a number or (1,1,H,W); None without an optimised mask.
         latent_weight: weight of |z|².
+        strong_penalty: λ whose mask has the strong residuals; None if θ learns from all that is not masked.
         held_mask: pixels that θ does not learn from, (B,1,H,W) in {0,1}; None before `hold`.
         network: generator with shared weights in the precision of the networks.
         full_precision_network: the same generator in full precision.
@@ -172,11 +173,22 @@ class Problem:
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
         self.held_mask: Tensor | None = None
+        self.strong_penalty = self._strong_penalty() if config.holds_mask(config.tune_from) else None
 
     def _penalty(self, config: SolverConfig) -> float | Tensor:
         """λ of an optimised mask."""
         level, factors = penalty(config, self.gan), penalty_factors(config, self.gan)
         return level if factors is None else (level * factors).to(self.dtype).to(self.gan.device)
+
+    def _strong_penalty(self) -> float | Tensor:
+        """λ whose mask has the strong residuals, see `SolverConfig.mask_hold`."""
+        config, residuals = self.config, self.gan.card.residuals
+        if config.mask_penalty == "auto" and str(STRONG_QUANTILE) not in residuals:
+            raise InputError(
+                f"solver.mask_hold={config.mask_hold}: the generator's card holds no residual at {STRONG_QUANTILE}; "
+                "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set it to null"
+            )
+        return self._penalty(config.replace(clean_quantile=STRONG_QUANTILE))
 
     def _network(self, module: nn.Module) -> SharedWeights:
         """A network of the GAN in the precision of the configuration."""
@@ -285,8 +297,7 @@ class Problem:
             image: G(z), (B,C,H,W).
         """
         config = self.config
-        strong = self._penalty(config.replace(clean_quantile=STRONG_QUANTILE))
-        mask = profile_mask(self.observed - image, strong, config.data_term, config.mask_shape)
+        mask = profile_mask(self.observed - image, self.strong_penalty, config.data_term, config.mask_shape)
         self.held_mask = (masked_around(mask) > config.mask_hold).to(mask.dtype)
 
     def evaluate(
