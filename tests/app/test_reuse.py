@@ -156,6 +156,18 @@ def test_a_change_of_code_or_calibration_solves_everything_anew(change, home, mo
     assert all(after[name] != before[name] for name in after)
 
 
+def test_other_strong_residuals_solve_r_rgi_anew(home, monkeypatch):
+    """λ is the same, but θ learns from other pixels."""
+    tuned = ["solver.tune_generator=true", "solver.tune_from=1", "solver.clean_quantile=0.9", "solver.mask_hold=0.3"]
+    assert in_process(monkeypatch, *inversion("output_dir=run", *tuned)) == 0
+    before = result_times(Path("run"))
+    card = read_card(Path("gan.safetensors"))
+    write_card(dataclasses.replace(card, residuals=card.residuals | {"0.99": 0.3}), Path("gan.safetensors"))
+    assert in_process(monkeypatch, *inversion("output_dir=run", *tuned)) == 0
+    after = result_times(Path("run"))
+    assert all(after[name] != before[name] for name in after)
+
+
 def test_a_killed_run_continues_with_another_batch_size_and_logger(home, monkeypatch):
     """What decides no number may change, after the memory did not suffice for instance."""
     assert in_process(monkeypatch, *inversion("batch_size=4")) == 0

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from rgi.data.corruptions.defects import paint_images
+from rgi.evaluation.clean_images import MIN_PAINTED, PAINTED
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
-from rgi.inversion.problem import at_positions
+from rgi.inversion.problem import STRONG_QUANTILE, at_positions
 from rgi.inversion.solver import invert
 from rgi.metrics.curves import auroc, levels
 
@@ -20,10 +21,8 @@ LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
 CELLS = 16  # height and width of the grid of a scale
 LEAST_SCALE = 0.1  # of a cell; else all of a position that is always black would be masked
 # The trial of a scale: masks of painted defects, from faint to gross. Compared in experiments/optimiser.
-TRIAL = {"mask": "profiled", "mask_penalty": "auto", "clean_quantile": 0.99, "tune_generator": False}
-CONTRAST = (0.3, 3.0)  # of the painted defects
+TRIAL = {"mask": "profiled", "mask_penalty": "auto", "clean_quantile": STRONG_QUANTILE, "tune_generator": False}
 LEAST_GAIN = 0.015  # of the pixel AUROC
-MIN_TRIAL = 8  # lowest number of images for a trial
 
 
 class CleanResiduals(NamedTuple):
@@ -65,7 +64,7 @@ def clean_residuals(
     residuals = (inversion.observed - inversion.restored).abs().cpu().double()
     inside = torch.ones(residuals.shape[-2:], dtype=torch.bool) if counted is None else counted[0] != 0
     everywhere = CleanResiduals(_quantiles(residuals, inside), [])
-    if len(images) < MIN_TRIAL:
+    if len(images) < MIN_PAINTED:
         return everywhere
 
     def score(measured: CleanResiduals, observed: Tensor, truth: Tensor) -> float:
@@ -76,7 +75,7 @@ def clean_residuals(
 
     def gain(learned: slice, tested: slice) -> float:
         """What the scale of some images gains on the others."""
-        painted = paint_images(images[tested].cpu(), CONTRAST)
+        painted = paint_images(images[tested].cpu(), PAINTED.contrast)
         known = residuals[learned]
         scaled, even = (score(scaled_residuals(known, inside, cells), *painted) for cells in (CELLS, 1))
         return scaled - even
@@ -88,7 +87,7 @@ def clean_residuals(
 
 def inverted_images(count: int) -> int:
     """The highest number of inversions for this number of clean images: the trial inverts each of them twice."""
-    return count if count < MIN_TRIAL else 3 * count
+    return count if count < MIN_PAINTED else 3 * count
 
 
 def scaled_residuals(residuals: Tensor, inside: Tensor, cells: int = CELLS) -> CleanResiduals:

@@ -13,7 +13,7 @@ from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.generators.store import GAN
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
-from rgi.inversion.problem import latent_weight, network_precision, penalty, penalty_factors
+from rgi.inversion.problem import latent_weight, network_precision, penalty, penalty_factors, strong_penalty
 from rgi.inversion.solver import invert
 
 
@@ -54,6 +54,7 @@ class InversionModule(TestModule):
         """Fingerprint of method, generator, λ, anomaly map, statistics of clean images, and code."""
         config, card = dataclasses.asdict(self.config) | self._automatic(), self.gan.card
         settings = {"map_kind": self.map_kind, "sigma": self.sigma, "pool_seed": self.pool_seed}
+        settings["strong_penalty"] = strong_penalty(self.config, self.gan)
         clean: list[Any] = []
         if self.clean is not None:
             clean.append(self.clean.residuals)

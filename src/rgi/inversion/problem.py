@@ -56,6 +56,26 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
 
 
+def strong_penalty(config: SolverConfig, gan: GAN) -> float | None:
+    """λ whose mask has the strong residuals of `SolverConfig.mask_hold`; None if θ learns from all that is not masked.
+
+    Args:
+        config: solver with ``mask_hold``.
+        gan: GAN with a card.
+
+    Raises:
+        InputError: ``mask_penalty`` is ``auto``, and the card does not have the 0.99 quantile.
+    """
+    if not config.holds_mask(config.tune_from):
+        return None
+    if config.mask_penalty == "auto" and str(STRONG_QUANTILE) not in gan.card.residuals:
+        raise InputError(
+            f"solver.mask_hold={config.mask_hold}: the generator's card holds no residual at {STRONG_QUANTILE}; "
+            "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set it to null"
+        )
+    return penalty(config.replace(clean_quantile=STRONG_QUANTILE), gan)
+
+
 def penalty_factors(config: SolverConfig, gan: GAN) -> Tensor | None:
     """The factors on `penalty` at all positions, (1,1,H,W); None if λ is the same everywhere.
 
@@ -166,29 +186,19 @@ class Problem:
         self.gan, self.config = gan, config
         self.dtype = torch.float64 if config.precision == "float64" else torch.float32
         self.observed = observed.to(gan.device, self.dtype)
-        self.penalty = self._penalty(config) if config.mask in ("profiled", "adam") else None
+        self.penalty = self._by_position(penalty(config, gan) if config.mask in ("profiled", "adam") else None)
+        self.strong_penalty = self._by_position(strong_penalty(config, gan))
         self.latent_weight = latent_weight(config, gan)
         self.full_precision_network = SharedWeights(gan.generator, self.dtype)
         self.network = self._network(gan.generator)
         self.critic = self._frozen_critic() if config.critic_weight else None
         self.given_mask = self._given_mask(given_mask) if config.mask == "given" else None
         self.held_mask: Tensor | None = None
-        self.strong_penalty = self._strong_penalty() if config.holds_mask(config.tune_from) else None
 
-    def _penalty(self, config: SolverConfig) -> float | Tensor:
-        """λ of an optimised mask."""
-        level, factors = penalty(config, self.gan), penalty_factors(config, self.gan)
+    def _by_position(self, level: float | None) -> float | Tensor | None:
+        """λ at all positions, where it differs, from λ at a position with scale 1."""
+        factors = None if level is None else penalty_factors(self.config, self.gan)
         return level if factors is None else (level * factors).to(self.dtype).to(self.gan.device)
-
-    def _strong_penalty(self) -> float | Tensor:
-        """λ whose mask has the strong residuals, see `SolverConfig.mask_hold`."""
-        config, residuals = self.config, self.gan.card.residuals
-        if config.mask_penalty == "auto" and str(STRONG_QUANTILE) not in residuals:
-            raise InputError(
-                f"solver.mask_hold={config.mask_hold}: the generator's card holds no residual at {STRONG_QUANTILE}; "
-                "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set it to null"
-            )
-        return self._penalty(config.replace(clean_quantile=STRONG_QUANTILE))
 
     def _network(self, module: nn.Module) -> SharedWeights:
         """A network of the GAN in the precision of the configuration."""
