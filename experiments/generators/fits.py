@@ -58,7 +58,9 @@ def main() -> None:
             if any(all(row[column] == value for column, value in key.items()) for row in rows):
                 continue
             started = time.perf_counter()
-            gan = alignment.fit(clean, size, SHAPES * warp, rotation and warp, copies, flip, seed)
+            gan = alignment.fit(
+                clean, size, SHAPES * warp, rotation and warp, 1, copies, flip if copies else "none", seed
+            )
             seconds = time.perf_counter() - started
             found = inversion_gap(gan, held_out)
             codes = torch.randn(SAMPLES, size, generator=torch.Generator().manual_seed(seed))

@@ -6,7 +6,7 @@ from helpers.tiny_gan import tiny_gan
 from torch.nn.functional import interpolate
 
 from rgi.errors import InputError
-from rgi.generators.appearance import CONTROL, Generator, aligned, build
+from rgi.generators.appearance import CONTROL, OPPONENT, Generator, aligned, build, from_opponent, subsampled
 
 
 def smooth_images(count: int, side: int = 32) -> torch.Tensor:
@@ -59,6 +59,38 @@ def test_alignment_undoes_the_warp(rotation):
     assert error < 0.03 * (images - mean)[inside].square().mean().sqrt()
 
 
+def test_the_axes_of_colour_are_orthonormal():
+    torch.testing.assert_close(OPPONENT @ OPPONENT.T, torch.eye(3))
+
+
+def test_subsampling_keeps_the_brightness_and_the_mean_colours():
+    """Of an RGB image; and all of an image whose colour differences are constant."""
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    brightness, chroma = subsampled(images, 4)
+    assert chroma.shape == (2, 2, 4, 4)
+    rebuilt = from_opponent(brightness, chroma)
+    torch.testing.assert_close(rebuilt.mean(1), images.mean(1))
+    torch.testing.assert_close(rebuilt.mean((2, 3)), images.mean((2, 3)), rtol=0, atol=0.05)
+    tinted = images.mean(1, keepdim=True) + torch.tensor([0.3, -0.1, 0.2])[:, None, None]
+    torch.testing.assert_close(from_opponent(*subsampled(tinted, 4)), tinted)
+
+
+def test_images_without_colour_and_a_factor_of_1_change_nothing():
+    for images, factor in ((torch.randn(2, 1, 16, 16), 4), (torch.randn(2, 3, 16, 16), 1)):
+        stored, chroma = subsampled(images, factor)
+        assert stored is images
+        assert chroma is None
+
+
+@pytest.mark.parametrize("factor", [1, 3, 4, 32])
+def test_least_squares_finds_the_codes_of_an_image(factor):
+    """Also if 32 pixels are no multiple of the factor."""
+    torch.manual_seed(0)
+    generator = Generator(6, 3, 32, 0, False, factor).requires_grad_(False)
+    codes = torch.randn(5, 6)
+    torch.testing.assert_close(generator.guess(generator(codes)), codes, rtol=1e-3, atol=1e-3)
+
+
 def test_gradients_are_finite_for_all_codes():
     generator = tiny_gan("appearance", channels=3).generator
     codes = torch.cat([torch.zeros(1, 8), torch.randn(3, 8)]).requires_grad_()
@@ -79,6 +111,9 @@ def test_images_have_the_type_of_the_codes():
         ({"shapes": 51}, "shapes=51: must be a whole number from 0 to 50"),
         ({"shapes": 1.5}, "shapes=1.5: must be a whole number"),
         ({"rotation": 1}, "rotation=1: must be true or false"),
+        ({"chroma_subsampling": 0}, "chroma_subsampling=0: must be a whole number from 1 to 32"),
+        ({"chroma_subsampling": 2.0}, "chroma_subsampling=2.0: must be a whole number"),
+        ({"chroma_subsampling": 64}, "chroma_subsampling=64: must be a whole number from 1 to 32"),
     ],
 )
 def test_wrong_options_are_refused(options, message):

@@ -76,6 +76,33 @@ def test_copies_let_few_images_have_many_components():
     )
 
 
+def test_components_with_coarse_colours_explain_photographs_as_well():
+    """Photographs whose colour differences are smooth: the gap stays, and the file is smaller."""
+    clean, held_out = (
+        torch.cat(
+            [
+                objects(count, 0.2, seed) + 0.3 * objects(count, 0.0, seed + 5).mean((2, 3), keepdim=True) * tint
+                for tint in (1, -1, 0)
+            ],
+            1,
+        )
+        for count, seed in ((60, 0), (16, 1))
+    )
+    fine, coarse = (fit(clean, 20, shapes=0, chroma_subsampling=factor) for factor in (1, 4))
+    assert gap(coarse, held_out) < 1.02 * gap(fine, held_out)
+    sizes = [sum(each.numel() for each in gan.generator.parameters()) for gan in (coarse, fine)]
+    assert sizes[0] < 0.5 * sizes[1]
+
+
+def test_mirror_images_let_images_have_more_components():
+    """A generator of all mirror images explains mirrored images as well as the others."""
+    clean = objects(12, 0.2, seed=0)
+    gan = fit(clean, 20, shapes=0, flip="horizontal")
+    assert gap(gan, clean.flip(3)) == pytest.approx(gap(gan, clean), rel=0.1)
+    with pytest.raises(InputError, match="12 images and 12 copies have at most 23 principal components"):
+        fit(clean, 24, shapes=0, flip="horizontal")
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

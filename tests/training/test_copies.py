@@ -21,7 +21,12 @@ def test_the_images_come_first_and_the_seed_decides_the_copies():
     assert not first[5:].equal(other[5:])
     assert first.min() >= clean.min() - 1e-6
     assert first.max() <= clean.max() + 1e-6  # the border is continued by reflection, without a new value
-    assert with_copies(clean, 0, "both", 0).equal(clean)
+
+
+@pytest.mark.parametrize(("flip", "axes"), [("none", []), ("horizontal", [[3]]), ("both", [[3], [2], [2, 3]])])
+def test_without_copies_all_mirror_images_are_added(flip, axes):
+    clean = images()
+    assert with_copies(clean, 0, flip, 0).equal(torch.cat([clean, *(clean.flip(each) for each in axes)]))
 
 
 @pytest.mark.parametrize(("flip", "left", "upper"), [("none", 0, 0), ("horizontal", 0.5, 0), ("both", 0.5, 0.5)])

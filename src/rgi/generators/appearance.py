@@ -5,18 +5,23 @@
 Here p is a position in the image. R rotates by the angle of the two codes z_r, so z_r ~ N(0,1) has all angles equally
 often; a generator without rotation has no z_r. A shape is a smooth displacement, given at a grid of `CONTROL` times
 `CONTROL` points. The order of the codes is z = (z_r, z_w, z_a).
+
+Photographs have little fine detail in their colours. As in JPEG files, the components can therefore have all pixels of
+the brightness, and fewer of the two colour differences.
 """
 
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate
 
 from rgi.errors import InputError
 from rgi.generators import compact
 from rgi.generators.pca import MEAN_ALONE, Tuned
 
+# Brightness and two colour differences of (R, G, B): the axes of Ohta, Kanade, Sakai (1980), here orthonormal.
+OPPONENT = torch.tensor([[1.0, 1, 1], [1, 0, -1], [-1, 2, -1]]) / torch.tensor([[3.0], [2.0], [6.0]]).sqrt()
 RIDGE = 1e-3  # weight of |z|² in a guess; it only keeps the equations solvable
 CONTROL = 5  # points of the grid of a displacement in each direction, the border included
 
@@ -27,6 +32,7 @@ def build(
     resolution: int,
     shapes: int = 16,
     rotation: bool = False,
+    chroma_subsampling: int = 1,
     critic: dict[str, int] | None = None,
 ) -> tuple["Generator", compact.Critic | None]:
     """A generator with random weights, as a container for weights from a file.
@@ -37,6 +43,8 @@ def build(
         resolution: height and width of an image in pixels.
         shapes: number of codes of the shape, from 0 to 50.
         rotation: whether two codes rotate the image by any angle.
+        chroma_subsampling: side in pixels of the squares whose colour differences the components store once. Images
+            with one channel have none.
         critic: options of the compact GAN whose critic the file keeps; None without a critic.
 
     Raises:
@@ -46,12 +54,16 @@ def build(
         raise InputError(f"generator.options.shapes={shapes}: must be a whole number from 0 to {2 * CONTROL**2}")
     if type(rotation) is not bool:
         raise InputError(f"generator.options.rotation={rotation}: must be true or false")
+    if type(chroma_subsampling) is not int or not 1 <= chroma_subsampling <= resolution:
+        raise InputError(
+            f"generator.options.chroma_subsampling={chroma_subsampling}: must be a whole number from 1 to {resolution}"
+        )
     components = latent_dim - shapes - 2 * rotation
     if components < 1:
         raise InputError(
             f"generator.latent_dim={latent_dim}: must be above {latent_dim - components}, the codes of the warp"
         )
-    generator = Generator(components, channels, resolution, shapes, rotation)
+    generator = Generator(components, channels, resolution, shapes, rotation, chroma_subsampling)
     return generator, None if critic is None else compact.build(1, channels, resolution, **critic)[1]
 
 
@@ -60,33 +72,53 @@ class Generator(nn.Module):
 
     Attributes:
         mean: mean of the aligned images (C,H,W).
-        basis: principal components of the aligned images (k,C,H,W), each scaled by its standard deviation.
+        basis: principal components of the aligned images (k,C,H,W), each scaled by its standard deviation; with
+            subsampled colours their brightness (k,1,H,W).
+        chroma: colour differences of the components (k,2,h,w); None unless they are subsampled.
         shapes: displacements (s,2,CONTROL,CONTROL), x before y, in units of half the image's side.
         rotation: whether the first two codes rotate the image.
     """
 
     tuned: ClassVar[Tuned] = MEAN_ALONE
 
-    def __init__(self, components: int, channels: int, resolution: int, shapes: int, rotation: bool) -> None:
+    def __init__(
+        self,
+        components: int,
+        channels: int,
+        resolution: int,
+        shapes: int,
+        rotation: bool,
+        chroma_subsampling: int = 1,
+    ) -> None:
         super().__init__()
         size = (channels, resolution, resolution)
+        stored = subsampled(torch.randn(components, *size) / components**0.5, chroma_subsampling)
         self.rotation, self.latent_dim = rotation, components + shapes + 2 * rotation
         self.mean = nn.Parameter(torch.zeros(size))
-        self.basis = nn.Parameter(torch.randn(components, *size) / components**0.5)
+        self.basis, self.chroma = (None if each is None else nn.Parameter(each) for each in stored)
         self.shapes = nn.Parameter(torch.randn(shapes, 2, CONTROL, CONTROL) / 20)
 
     def forward(self, z: Tensor) -> Tensor:
         warp, codes = z.split([self.latent_dim - len(self.basis), len(self.basis)], 1)
-        image = self.mean + (codes @ self.basis.flatten(1)).unflatten(1, self.mean.shape)
+        image = self.mean + self.linear(codes)
         if not warp.shape[1]:
             return image
         exact = torch.promote_types(z.dtype, torch.float32)  # positions need more digits than bfloat16 has
         positions = self.positions(warp.to(exact))
         return grid_sample(image.to(exact), positions, "bilinear", "border", False).to(z.dtype)
 
+    def linear(self, codes: Tensor) -> Tensor:
+        """The linear part z_a · basis, (B,C,H,W), of codes z_a (B,k)."""
+        image = (codes @ self.basis.flatten(1)).unflatten(1, self.basis.shape[1:])
+        if self.chroma is None:
+            return image
+        chroma = (codes @ self.chroma.flatten(1)).unflatten(1, self.chroma.shape[1:])
+        return from_opponent(image, chroma)
+
     def guess(self, images: Tensor) -> Tensor:
         """Codes (B,d) of images (B,C,H,W) by least squares, with the warp of z = 0."""
-        basis, moved = self.basis.flatten(1).to(images), (images - self.mean.to(images)).flatten(1)
+        basis = self.linear(torch.eye(len(self.basis)).to(self.basis)).flatten(1).to(images)
+        moved = (images - self.mean.to(images)).flatten(1)
         codes = torch.linalg.solve(basis @ basis.T + RIDGE * torch.eye(len(basis)).to(basis), basis @ moved.T).T
         return torch.cat([codes.new_zeros(len(images), self.latent_dim - len(basis)), codes], 1)
 
@@ -106,6 +138,29 @@ class Generator(nn.Module):
         """Displacement (B,2,H,W) of each pixel before the rotation."""
         coarse = (warp[:, 2 * self.rotation :] @ self.shapes.to(warp).flatten(1)).unflatten(1, (2, CONTROL, CONTROL))
         return interpolate(coarse, self.mean.shape[1:], mode="bilinear", align_corners=True)
+
+
+def subsampled(images: Tensor, factor: int) -> tuple[Tensor, Tensor | None]:
+    """Images (B,C,H,W) as brightness (B,1,H,W) and coarse colour differences (B,2,h,w).
+
+    Args:
+        images: images (B,C,H,W), or differences of images.
+        factor: side in pixels of the squares over which the colour differences are averaged.
+
+    Returns:
+        Brightness and colour differences; the images themselves and None if the factor is 1 or C is not 3.
+    """
+    if factor == 1 or images.shape[1] != len(OPPONENT):
+        return images, None
+    axes = torch.einsum("oc,bchw->bohw", OPPONENT.to(images), images)
+    return axes[:, :1], adaptive_avg_pool2d(axes[:, 1:], -(-images.shape[2] // factor))
+
+
+def from_opponent(brightness: Tensor, chroma: Tensor) -> Tensor:
+    """RGB images (B,3,H,W) of brightness (B,1,H,W) and colour differences (B,2,h,w); bilinear between their pixels."""
+    axes = OPPONENT.to(brightness)
+    tint = torch.einsum("oc,bohw->bchw", axes[1:], chroma)
+    return axes[0, :, None, None] * brightness + interpolate(tint, brightness.shape[2:], mode="bilinear")
 
 
 def pixel_centres(height: int, width: int) -> Tensor:

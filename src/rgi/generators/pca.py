@@ -59,22 +59,37 @@ def fit(images: Tensor, latent_dim: int, dataset: str = "", seed: int = 0) -> GA
         InputError: the images have another shape, or NaN or infinite values, or are all the same, or latent_dim is
             too high or too low.
     """
+    check_images(images)
+    _, channels, _, resolution = images.shape
+    mean, basis = principal_components(images.flatten(1), latent_dim, seed)
+    generator, _ = build(latent_dim, channels, resolution)
+    generator.load_state_dict({"mean": mean, "basis": basis})
+    return GAN(generator, None, None, Card("pca", latent_dim, channels, resolution, dataset=dataset, seed=seed))
+
+
+def principal_components(vectors: Tensor, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Mean (n) and principal components (k,n) of vectors (N,n), each scaled by its standard deviation.
+
+    Args:
+        vectors: vectors (N,n).
+        count: number of components k.
+        seed: seed of the randomised solver, which scikit-learn uses for large problems.
+
+    Raises:
+        InputError: the count is too high or too low.
+    """
+    most = min(len(vectors) - 1, vectors.shape[1])
+    if not 1 <= count <= most:
+        raise InputError(
+            f"latent_dim={count}: {len(vectors)} images of {vectors.shape[1]} values have 1 to {most} principal "
+            "components; lower latent_dim, or fit more images"
+        )
     # Only this function needs scikit-learn, whose import takes a second.
     from sklearn.decomposition import PCA
 
-    check_images(images)
-    count, channels, _, resolution = images.shape
-    most = min(count - 1, prod(images.shape[1:]))
-    if not 1 <= latent_dim <= most:
-        raise InputError(
-            f"latent_dim={latent_dim}: {count} images of {prod(images.shape[1:])} values have 1 to {most} principal "
-            "components; lower latent_dim, or fit more images"
-        )
-    result = PCA(latent_dim, random_state=seed).fit(images.detach().flatten(1).cpu().numpy())
-    generator, _ = build(latent_dim, channels, resolution)
-    generator.mean.data.copy_(torch.from_numpy(result.mean_))
-    generator.basis.data.copy_(torch.from_numpy(result.components_ * result.explained_variance_[:, None] ** 0.5))
-    return GAN(generator, None, None, Card("pca", latent_dim, channels, resolution, dataset=dataset, seed=seed))
+    result = PCA(count, random_state=seed).fit(vectors.detach().cpu().numpy())
+    scaled = result.components_ * result.explained_variance_[:, None] ** 0.5
+    return torch.from_numpy(result.mean_).float(), torch.from_numpy(scaled).float()
 
 
 def check_images(images: Tensor) -> None:

@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from rgi.errors import InputError
 from rgi.generators import pca
-from rgi.generators.appearance import CONTROL, Generator, aligned, build
+from rgi.generators.appearance import CONTROL, Generator, aligned, build, subsampled
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
-from rgi.training.copies import Flip, with_copies
+from rgi.training.copies import MIRRORS, Flip, with_copies
 from rgi.validation import Index, check
 
 COMPONENTS = (8, 24, 48)  # principal components in each round after the first, which has the mean or one image alone
@@ -32,6 +32,7 @@ def fit(
     latent_dim: int,
     shapes: int = 16,
     rotation: bool = False,
+    chroma_subsampling: int = 1,
     copies: int = 0,
     flip: Flip = "none",
     seed: int = 0,
@@ -43,8 +44,9 @@ def fit(
         latent_dim: number of all codes.
         shapes: number of codes of the shape.
         rotation: whether the images show one object at all angles.
+        chroma_subsampling: side in pixels of the squares that share the colour differences of a component.
         copies: number of moved copies of the aligned images that the components describe, too, see `with_copies`.
-        flip: whether the copies are mirrored, see `with_copies`.
+        flip: whether mirrored images are added, see `with_copies`.
         seed: seed of the randomised principal component analysis, of the first angles, and of the copies.
 
     Returns:
@@ -57,20 +59,21 @@ def fit(
     check("generator.fit.flip", flip, Flip)
     pca.check_images(images)
     count, channels, _, resolution = images.shape
-    options = {"shapes": shapes, "rotation": rotation}
+    options = {"shapes": shapes, "rotation": rotation, "chroma_subsampling": chroma_subsampling}
     build(latent_dim, channels, resolution, **options)  # checks the number of codes
     warp = shapes + 2 * rotation
     components = latent_dim - warp
-    if components >= count + copies:
+    added = copies or count * len(MIRRORS[flip])
+    if components >= count + added:
         used = f"{warp} codes are for the warp, and " if warp else ""
-        found = f"{count} images and {copies} copies have" if copies else f"{count} images have"
+        found = f"{count} images and {added} copies have" if added else f"{count} images have"
         raise InputError(
             f"generator.latent_dim={latent_dim}: {used}{found} at most "
-            f"{count + copies - 1} principal components; lower latent_dim, or fit more images"
+            f"{count + added - 1} principal components; lower latent_dim, or fit more images"
         )
     straight, moment = _align(images, components, rotation, seed) if warp else (images, _first_moment())
-    mean, basis = _components(with_copies(straight, copies, flip, seed), components, seed)
-    model = _model(mean, basis, moment, shapes, rotation)
+    mean, basis = _components(with_copies(straight, copies, flip, seed), components, seed, chroma_subsampling)
+    model = _model(mean, basis, moment, shapes, rotation, chroma_subsampling)
     card = Card("appearance", latent_dim, channels, resolution, options, seed=seed)
     return GAN(model, None, None, card)
 
@@ -80,7 +83,7 @@ def _align(images: Tensor, components: int, rotation: bool, seed: int) -> tuple[
     count, first = len(images), _first_moment()
     points = len(first)
     start = images[0] if rotation else images.mean(0)
-    model = _model(start, torch.zeros(1, *images.shape[1:]), first, points, rotation)
+    model = _model(start, [torch.zeros(1, *images.shape[1:])], first, points, rotation)
     codes, weight = None, FIRST_WEIGHT
     for found in tqdm((*COMPONENTS, None), desc="alignment", unit="round", leave=False):
         codes, residual = _codes(model, images, codes, weight, seed)
@@ -93,14 +96,18 @@ def _align(images: Tensor, components: int, rotation: bool, seed: int) -> tuple[
             mean, basis = _components(straight, min(found, components), seed)
             model = _model(mean, basis, moment + KEPT * first, points, rotation)
             shape = torch.linalg.lstsq(model.shapes.flatten(1).T, displacement.T).solution.T
-            codes = torch.cat([warp[:, : 2 * rotation], shape, codes.new_zeros(count, len(basis))], 1)
+            codes = torch.cat([warp[:, : 2 * rotation], shape, codes.new_zeros(count, len(model.basis))], 1)
     return straight, moment
 
 
-def _components(images: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Mean (C,H,W) and principal components (k,C,H,W) of images."""
-    linear = pca.fit(images, count, seed=seed).generator
-    return linear.mean.view(images.shape[1:]), linear.basis.view(-1, *images.shape[1:])
+def _components(images: Tensor, count: int, seed: int, chroma_subsampling: int = 1) -> tuple[Tensor, list[Tensor]]:
+    """Mean (C,H,W) of images, and their principal components: the basis and, if it is subsampled, the chroma."""
+    parts = [part for part in subsampled(images, chroma_subsampling) if part is not None]
+    weights = [images.shape[2] / part.shape[2] for part in parts]  # a coarse value counts for all its pixels
+    vectors = torch.cat([weight * part.flatten(1) for weight, part in zip(weights, parts, strict=True)], 1)
+    _, components = pca.principal_components(vectors, count, seed)
+    pieces = zip(components.split([part[0].numel() for part in parts], 1), parts, weights, strict=True)
+    return images.mean(0), [piece.unflatten(1, part.shape[1:]) / weight for piece, part, weight in pieces]
 
 
 def _first_moment() -> Tensor:
@@ -113,12 +120,15 @@ def _first_moment() -> Tensor:
     return AFFINE**2 * affine.T @ affine + LOCAL**2 * torch.eye(affine.shape[1])
 
 
-def _model(mean: Tensor, basis: Tensor, moment: Tensor, shapes: int, rotation: bool) -> Generator:
+def _model(
+    mean: Tensor, basis: list[Tensor], moment: Tensor, shapes: int, rotation: bool, chroma_subsampling: int = 1
+) -> Generator:
     """A generator whose shapes are the principal axes of displacements with these second moments."""
     variance, axes = torch.linalg.eigh(moment)
     scaled = (axes * variance.clamp(min=0).sqrt()).T.flip(0)[:shapes]
-    model = Generator(len(basis), len(mean), mean.shape[1], shapes, rotation)
-    state = {"mean": mean, "basis": basis, "shapes": scaled.unflatten(1, (2, CONTROL, CONTROL))}
+    model = Generator(len(basis[0]), len(mean), mean.shape[1], shapes, rotation, chroma_subsampling)
+    state = {"mean": mean, "shapes": scaled.unflatten(1, (2, CONTROL, CONTROL))}
+    state |= dict(zip(("basis", "chroma"), basis, strict=False))
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)
 

@@ -9,15 +9,17 @@ from rgi.validation import one_of
 SHIFT = 1 / 16  # largest shift, as a share of the side
 ZOOM = 0.12  # largest change of the size in each direction
 
-Flip = one_of("none", "horizontal", "both")
+MIRRORS = {"none": [], "horizontal": [[3]], "both": [[3], [2], [2, 3]]}  # axes of the mirror images
+Flip = one_of(*MIRRORS)
 
 
 def with_copies(images: Tensor, count: int, flip: Flip, seed: int) -> Tensor:
-    """Images, and copies of random ones, each shifted, zoomed and mirrored at random.
+    """Images, and copies of random ones, each shifted, zoomed and mirrored at random; or their mirror images alone.
 
     Args:
         images: images (N,C,H,W).
-        count: number of copies n; the border is continued by reflection.
+        count: number of copies n; the border is continued by reflection. For 0 the mirror images of all images are
+            added, n = N for ``horizontal`` and 3N for ``both``.
         flip: whether half of the copies are mirrored: ``none``, ``horizontal``, or in ``both`` directions.
         seed: seed of all random choices.
 
@@ -25,7 +27,7 @@ def with_copies(images: Tensor, count: int, flip: Flip, seed: int) -> Tensor:
         Images (N+n,C,H,W), the given ones first.
     """
     if not count:
-        return images
+        return torch.cat([images, *(images.flip(axes) for axes in MIRRORS[flip])])
     random = torch.Generator().manual_seed(seed)
     maps = torch.zeros(count, 2, 3)
     size = 1 + ZOOM * (2 * torch.rand(count, 2, generator=random) - 1)
