@@ -59,8 +59,6 @@ HOLES = {
     "pan": {"lr_generator": 2e-3},
     "pan_masked": {"lr_generator": 2e-3},
 }
-# With the 0.95 quantile, R-RGI takes the holes of some cars for cars.
-MORE_MASKED = {("stanford_cars", "r_rgi"): {"clean_quantile": 0.9}}
 # Ending of the published corruptions of a dataset. The default is _small: conf/corruption/reference/<name>_small.yaml.
 SMALL = {"celeba": ""}
 
@@ -82,7 +80,7 @@ def grid() -> dict[str, dict[str, Any]]:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():
                 name = f"{dataset}_{corruption}_{method}"
-                options = PRIOR | HOLES.get(solver, {}) | MORE_MASKED.get((dataset, solver), {})
+                options = PRIOR | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
     return experiments
 
