@@ -19,7 +19,7 @@ from rgi.app.options import solver_config
 from rgi.data.batch import Batch
 from rgi.data.sets.magnetic_tile import MagneticTile
 from rgi.data.sets.textures import Textures
-from rgi.inversion.problem import penalty
+from rgi.inversion.automatic import penalty
 from rgi.metrics.standard import PixelCurve
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from helpers.tiny_gan import tiny_gan
 from rgi import SolverConfig, invert
 from rgi.evaluation.clean_residuals import clean_residuals
 from rgi.generators.store import GAN
-from rgi.inversion.problem import at_positions, latent_weight, penalty, penalty_factors
+from rgi.inversion.automatic import at_positions, latent_weight, penalty, penalty_factors
 
 
 def test_automatic_penalty_comes_from_clean_residuals():

@@ -52,10 +52,16 @@ HELD = {"mask_hold": 0.3}  # of R-RGI: θ must not learn damage: experiments/rob
 MORE_STARTS = {"mvtec": {"starts": 16, "trial_steps": 30}}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
 # Options for inpainting, chosen on held-out images for all datasets and corruptions: experiments/inpainting.
-MASKED_HOLES = {"mask_penalty": "auto", "mask_shape": "pixel", "mask_closing": 0.8}
+MASKED_HOLES = {
+    "mask_penalty": "auto",
+    "clean_quantile": 0.95,
+    "continuation": 4,
+    "mask_shape": "pixel",
+    "mask_closing": 0.8,
+}
 HOLES = {
-    "rgi": MASKED_HOLES | {"clean_quantile": 0.95},
-    "r_rgi": MASKED_HOLES | HELD | {"clean_quantile": 0.95, "lr_generator": 2e-3},
+    "rgi": MASKED_HOLES,
+    "r_rgi": MASKED_HOLES | HELD | {"lr_generator": 2e-3},
     "pan": {"lr_generator": 2e-3},
     "pan_masked": {"lr_generator": 2e-3},
 }

@@ -11,8 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from rgi.data.corruptions.defects import paint_images
 from rgi.evaluation.clean_images import MIN_PAINTED, PAINTED
 from rgi.generators.store import GAN
+from rgi.inversion.automatic import STRONG_QUANTILE, at_positions
 from rgi.inversion.config import SolverConfig
-from rgi.inversion.problem import STRONG_QUANTILE, at_positions
 from rgi.inversion.solver import invert
 from rgi.metrics.curves import auroc, levels
 

@@ -11,9 +11,10 @@ from rgi.data.batch import Batch
 from rgi.evaluation.base import TestModule
 from rgi.evaluation.fingerprint import code_fingerprint, fingerprint
 from rgi.generators.store import GAN
+from rgi.inversion.automatic import latent_weight, penalty, penalty_factors, strong_penalty
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.maps import CleanStatistics
-from rgi.inversion.problem import latent_weight, network_precision, penalty, penalty_factors, strong_penalty
+from rgi.inversion.problem import network_precision
 from rgi.inversion.solver import invert
 
 

@@ -24,8 +24,8 @@ class Tuned(NamedTuple):
     eps: float
 
 
-# All d + 1 weights of a pixel of mean + z · basis move this pixel alone, so the mean by itself reaches the same images.
-# It has d + 1 times fewer numbers. Rate and ε were chosen on validation images: experiments/generators.
+# The mean by itself reaches all images that the weights of mean + z · basis reach. It has d + 1 times fewer numbers.
+# Rate and ε were chosen on validation images: experiments/generators.
 MEAN_ALONE = Tuned(("mean",), rate=20.0, eps=0.1)
 
 

@@ -59,7 +59,7 @@ class SolverConfig:
     """The weight of the term -D(G(z)); at 0 the critic is never run."""
     latent_weight: NotNegative | Literal["auto"] = 0.0
     """The weight of the term |z|², which keeps z where the codes of clean images are (Bora et al., ICML 2017); with
-    ``auto`` the weight follows from the residuals on clean images, see `rgi.inversion.problem.latent_weight`."""
+    ``auto`` the weight follows from the residuals on clean images, see `rgi.inversion.automatic.latent_weight`."""
     lr_latent: Positive = 0.3
     """Adam's rate for z, before the schedule."""
     lr_mask: Positive = 0.1

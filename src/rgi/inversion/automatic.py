@@ -1,0 +1,118 @@
+"""What ``auto`` stands for: λ, its factors by position, and the weight of |z|², from the residuals of clean images."""
+
+import math
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from rgi.errors import InputError
+from rgi.generators.store import GAN
+from rgi.inversion.config import SolverConfig
+from rgi.inversion.objective import penalty_from_threshold
+
+PRIOR_QUANTILE = "0.9"  # of the residuals of clean images, from which their spread is estimated
+CORRELATED_PIXELS = 10  # residuals of neighbours are alike: so many pixels count as one; experiments/generators
+STRONG_QUANTILE = 0.99  # of the residuals of clean images: few clean residuals are larger
+
+
+def penalty(config: SolverConfig, gan: GAN) -> float:
+    """λ: the number ``mask_penalty``, or, for ``auto``, the value from the card's residuals on clean images.
+
+    Where `penalty_factors` exist, this is λ at a position with scale 1.
+
+    Args:
+        config: solver with ``mask_penalty``, ``clean_quantile`` and ``data_term``.
+        gan: GAN with a card.
+
+    Raises:
+        InputError: ``mask_penalty`` is ``auto``, and the card has no residuals or not the required quantile.
+    """
+    if config.mask_penalty != "auto":
+        return float(config.mask_penalty)
+    residuals = _clean_residuals(gan, "mask_penalty")
+    if str(config.clean_quantile) not in residuals:
+        raise InputError(
+            f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(residuals)}; name "
+            "one of these"
+        )
+    return penalty_from_threshold(residuals[str(config.clean_quantile)], config.data_term)
+
+
+def strong_penalty(config: SolverConfig, gan: GAN) -> float | None:
+    """λ whose mask has the strong residuals of `SolverConfig.mask_hold`; None if θ learns from all that is not masked.
+
+    Args:
+        config: solver with ``mask_hold``.
+        gan: GAN with a card.
+
+    Raises:
+        InputError: ``mask_penalty`` is ``auto``, and the card does not have the 0.99 quantile.
+    """
+    if not config.holds_mask(config.tune_from):
+        return None
+    if config.mask_penalty == "auto" and str(STRONG_QUANTILE) not in gan.card.residuals:
+        raise InputError(
+            f"solver.mask_hold={config.mask_hold}: the generator's card holds no residual at {STRONG_QUANTILE}; "
+            "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set it to null"
+        )
+    return penalty(config.replace(clean_quantile=STRONG_QUANTILE), gan)
+
+
+def penalty_factors(config: SolverConfig, gan: GAN) -> Tensor | None:
+    """The factors on `penalty` at all positions, (1,1,H,W); None if λ is the same everywhere.
+
+    With ``auto`` masking begins at the clean quantile times the card's scale at this position.
+
+    Args:
+        config: solver with ``mask_penalty`` and ``data_term``.
+        gan: GAN with a card.
+    """
+    if config.mask_penalty != "auto" or not gan.card.residual_scale:
+        return None
+    scale = at_positions(gan.card.residual_scale, gan.card.resolution)
+    return scale.square() if config.data_term == "l2" else scale
+
+
+def at_positions(scale: list[list[float]], side: int) -> Tensor:
+    """Bilinear interpolation of a card's ``residual_scale`` to all positions (1,1,side,side), float64."""
+    grid = torch.tensor(scale, dtype=torch.float64)[None, None]
+    return interpolate(grid, (side, side), mode="bilinear", align_corners=False)
+
+
+def latent_weight(config: SolverConfig, gan: GAN) -> float:
+    """The weight of |z|²: the number ``latent_weight``, or, for ``auto``, the value from the card's residuals.
+
+    If residuals are independent and z ~ N(0,1), the most probable z minimises r² + σ² |z|² for normal residuals of
+    deviation σ, and |r| + b/2 |z|² for Laplacian ones of mean b. The residuals of neighbours are not independent, so
+    the weight is `CORRELATED_PIXELS` times as large. σ and b are those whose 0.9 quantile is that of clean images.
+
+    Args:
+        config: solver with ``latent_weight`` and ``data_term``.
+        gan: GAN with a card.
+
+    Raises:
+        InputError: ``latent_weight`` is ``auto``, and the card has no residuals or not the 0.9 quantile.
+    """
+    if config.latent_weight != "auto":
+        return float(config.latent_weight)
+    residuals = _clean_residuals(gan, "latent_weight")
+    if PRIOR_QUANTILE not in residuals:
+        raise InputError(
+            f"solver.latent_weight=auto: the generator's card holds no residual at {PRIOR_QUANTILE}; measure them with "
+            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+        )
+    level, share = residuals[PRIOR_QUANTILE], 1 - float(PRIOR_QUANTILE)
+    if config.data_term == "l2":
+        return CORRELATED_PIXELS * (level / NormalDist().inv_cdf(1 - share / 2)) ** 2
+    return CORRELATED_PIXELS * level / math.log(1 / share) / 2
+
+
+def _clean_residuals(gan: GAN, option: str) -> dict[str, float]:
+    if not gan.card.residuals:
+        raise InputError(
+            f"solver.{option}=auto: the generator's card holds no residuals of clean images; measure them with "
+            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+        )
+    return gan.card.residuals
