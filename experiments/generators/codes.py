@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import torch
 from gaps import IMAGES, MOST, SETS, inversion_gap, projection_gap
 from tqdm import tqdm
 
 from rgi import invert
 from rgi.app.grid import CORRUPTIONS, compose
 from rgi.app.options import make, solver_config
+from rgi.data.batch import Batch
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, clean_residuals
 from rgi.evaluation.held_out import painted_tests
@@ -44,14 +44,11 @@ def holes(gan: GAN, dataset: str, images: ImageSet) -> dict[str, float]:
         for method in METHODS:
             cfg = compose(f"experiment={dataset}_{corruption}_{method}")
             tests = painted_tests(images, make(cfg, "corruption"), TESTS)
-            batches = [tests[index] for index in range(len(tests))]
-            observed, clean, mask = (
-                torch.cat([getattr(batch, name) for batch in batches]) for name in ("observed", "clean", "mask")
-            )
-            config = solver_config(cfg.solver, "generators", "codes")
-            restored = invert(gan, observed, config, given_mask=mask if config.mask == "given" else None).restored
-            found[f"{corruption}_{method}"] = psnr(restored, clean).mean().item()
-            found[f"{corruption}_{method}_hole"] = psnr_hole(restored, clean, mask).mean().item()
+            batch = Batch.collate([tests[index] for index in range(len(tests))])
+            config = solver_config(cfg.solver, method, "invert")
+            restored = invert(gan, batch.observed, config, batch.mask if config.mask == "given" else None).restored
+            found[f"{corruption}_{method}"] = psnr(restored, batch.clean).mean().item()
+            found[f"{corruption}_{method}_hole"] = psnr_hole(restored, batch.clean, batch.mask).mean().item()
     return found
 
 

@@ -25,13 +25,15 @@ HERE = Path(__file__).resolve().parent
 SETS = {  # name: options of the dataset; dimension of a code; how copies are mirrored; whether the object rotates
     "tile": (["dataset=magnetic_tile"], 256, "both", False),
     "screw": (["dataset=mvtec_ad"], 256, "none", True),
-    "cars": (["dataset=stanford_cars"], 192, "horizontal", False),
-    "bedrooms": (["dataset=lsun_bedroom"], 192, "horizontal", False),
+    "cars": (["dataset=stanford_cars"], 512, "horizontal", False),
+    "bedrooms": (["dataset=lsun_bedroom"], 416, "horizontal", False),
 }
+CHROMA_SUBSAMPLING = 4  # of the RGB images
 VARIANTS = {  # name: number of copies, and whether there is a warp
     "components": (0, False),
     "2000 copies": (2000, False),
     "8000 copies": (8000, False),
+    "16000 copies": (16000, False),
     "warp": (0, True),
     "warp and 8000 copies": (8000, True),
 }
@@ -59,7 +61,14 @@ def main() -> None:
                 continue
             started = time.perf_counter()
             gan = alignment.fit(
-                clean, size, SHAPES * warp, rotation and warp, 1, copies, flip if copies else "none", seed
+                clean,
+                size,
+                SHAPES * warp,
+                rotation and warp,
+                CHROMA_SUBSAMPLING,
+                copies,
+                flip if copies else "none",
+                seed,
             )
             seconds = time.perf_counter() - started
             found = inversion_gap(gan, held_out)

@@ -1,9 +1,7 @@
-"""python experiments/inpainting/study.py: choose the hyperparameters of the inpainting methods on validation images.
+"""python experiments/inpainting/study.py: options of RGI and R-RGI for holes, compared on validation images.
 
-Each method has a small grid of options. For RGI and R-RGI, the grid has the quantile that determines λ, and the closing
-of the mask. For R-RGI and Pan, it has the learning rate of the weights. The images are a few clean validation images of
-each dataset with each corruption. No result table uses these images. The script writes study.csv. It does not compute
-cells that are already in this file.
+Each variant changes one option of the inpainting experiments. No result table uses these images. The script writes
+study.csv. It does not compute rows that are already in this file.
 """
 
 import argparse
@@ -11,109 +9,63 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from rgi import invert, load_gan
-from rgi.app import grid as experiments
+from rgi.app.grid import CORRUPTIONS, compose
 from rgi.app.options import make, solver_config
 from rgi.data.batch import Batch
-from rgi.data.protocol import ImageSet
-from rgi.inversion.config import SolverConfig
+from rgi.evaluation.held_out import painted_tests
 from rgi.metrics.standard import psnr, psnr_hole
 
 HERE = Path(__file__).resolve().parent
-CONF = HERE.parents[1] / "conf"
 GENERATORS = {
     "celeba": "celeba-faces-64",
     "stanford_cars": "stanford_cars-cars-64",
     "lsun_bedroom": "lsun_bedroom-bedrooms-64",
 }
-QUANTILES = (0.9, 0.95)
-CLOSINGS = (None, 0.75, 0.8, 0.9)
-RATES = (5e-4, 1e-3)
-CELL_COLUMNS = ["dataset", "corruption", "method", "options"]  # columns that identify a cell
+OF_BOTH = {  # option: other values than that of the experiments
+    "clean_quantile": (0.9, 0.99),
+    "continuation": (1, 2, 8),
+    "mask_closing": (None, 0.75, 0.9),
+    "mask_shape": ("channel",),
+    "latent_weight": (0.0,),
+}
+OF_R_RGI = {"mask_hold": (None, 0.5), "lr_generator": (1e-3, 4e-3)}
+METHODS = {"rgi": OF_BOTH, "rrgi": OF_BOTH | OF_R_RGI, "yeh_masked": {}, "pan_masked": {}}
+KEYS = ["dataset", "corruption", "method", "options"]
 
 
-def grid() -> list[tuple[str, dict[str, object]]]:
-    """All cells of the grid: method, and options that differ from the experiment."""
-    masks = [
-        {"mask_shape": "pixel", "clean_quantile": quantile, "mask_closing": closing}
-        for quantile, closing in product(QUANTILES, CLOSINGS)
-    ]
-    cells = [("yeh", {}), ("yeh_masked", {})]
-    cells += [(method, {"lr_generator": rate}) for method in ("pan", "pan_masked") for rate in RATES]
-    cells += [("rgi", options) for options in ({"mask_shape": "channel", "clean_quantile": 0.9}, *masks)]
-    cells += [("rrgi", options | {"lr_generator": RATES[1]}) for options in masks]
-    return [*cells, ("rrgi", masks[6] | {"lr_generator": RATES[0]})]
-
-
-def corrupted_batch(cfg: DictConfig, images: ImageSet, count: int) -> Batch:
-    """Batch of corrupted validation images.
-
-    Args:
-        cfg: configuration of an experiment with a corruption.
-        images: dataset.
-        count: number of images, evenly spaced among the validation images.
-    """
-    clean, corruption = images.validation(), make(cfg, "corruption")
-    parts = []
-    for i in range(count):
-        name, image = f"{i:03d}", clean[i * len(clean) // count][None]
-        observed, mask = corruption(image, name, images.validation)
-        parts.append(Batch(observed, mask, image, [name], [images.category]))
-    return Batch.collate(parts)
+def variants(method: str) -> list[dict[str, object]]:
+    """The options of a method that differ from its experiments, for each of its rows; the first row has none."""
+    return [{}, *({name: value} for name, values in METHODS[method].items() for value in values)]
 
 
 def main() -> None:
-    """Run the cells that are not in the table yet."""
+    """Run the rows that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=list(GENERATORS))
-    parser.add_argument("--images", type=int, default=6)
+    parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--table", type=Path, default=HERE / "study.csv")
     arguments = parser.parse_args()
-    experiments.register()
-    table = pd.DataFrame(columns=[*CELL_COLUMNS, "metric", "value"])
+    table = pd.DataFrame(columns=[*KEYS, "psnr", "psnr_hole"])
     if arguments.table.exists():
-        table = pd.read_csv(arguments.table, dtype=str, keep_default_na=False)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for dataset in arguments.datasets:
-            images = None
-            for corruption in experiments.CORRUPTIONS:
-                cfg = compose("config", [f"experiment={dataset}_{corruption}_rgi"])
-                if images is None:
-                    images = make(cfg, "dataset")
-                    images.prepare()
-                batch, gan = corrupted_batch(cfg, images, arguments.images), load_gan(GENERATORS[dataset])
-                for method, options in tqdm(grid(), desc=f"{dataset} {corruption}"):
-                    cell = [dataset, corruption, method, " ".join(f"{name}={value}" for name, value in options.items())]
-                    if (table[CELL_COLUMNS] == cell).all(axis="columns").any():
-                        continue
-                    result = invert(
-                        gan, batch.observed, solver_of_experiment(dataset, corruption, method, options), batch.mask
-                    )
-                    scores = {
-                        "psnr": psnr(result.restored, batch.clean),
-                        "psnr_hole": psnr_hole(result.restored, batch.clean, batch.mask),
-                    }
-                    rows = [[*cell, metric, f"{torch.mean(value):.3f}"] for metric, value in scores.items()]
-                    table = pd.concat([table, pd.DataFrame(rows, columns=table.columns)])
-                    table.to_csv(arguments.table, index=False)
-
-
-def solver_of_experiment(dataset: str, corruption: str, method: str, options: dict[str, object]) -> SolverConfig:
-    """Solver configuration of an experiment with changed options.
-
-    Args:
-        dataset: name of the dataset in the experiment.
-        corruption: name of the corruption in the experiment.
-        method: name of the method in the experiment.
-        options: fields of `SolverConfig` that replace the options of the experiment.
-    """
-    cfg = compose("config", [f"experiment={dataset}_{corruption}_{method}"])
-    return solver_config(cfg.solver, method, "invert").replace(**options)
+        table = pd.read_csv(arguments.table, keep_default_na=False)
+    for dataset, corruption in product(arguments.datasets, CORRUPTIONS):
+        gan, images = load_gan(GENERATORS[dataset]), make(compose(f"dataset={dataset}"), "dataset")
+        rows = [(method, options) for method in METHODS for options in variants(method)]
+        for method, options in tqdm(rows, desc=f"{dataset}, {corruption}"):
+            key = [dataset, corruption, method, " ".join(f"{name}={value}" for name, value in options.items())]
+            if (table[KEYS] == key).all(axis="columns").any():
+                continue
+            cfg = compose(f"experiment={dataset}_{corruption}_{method}")
+            tests = painted_tests(images, make(cfg, "corruption"), arguments.images)
+            batch = Batch.collate([tests[index] for index in range(len(tests))])
+            config = solver_config(cfg.solver, method, "invert").replace(**options)
+            restored = invert(gan, batch.observed, config, batch.mask if config.mask == "given" else None).restored
+            scores = (psnr(restored, batch.clean), psnr_hole(restored, batch.clean, batch.mask))
+            table.loc[len(table)] = [*key, *(round(score.mean().item(), 3) for score in scores)]
+            table.to_csv(arguments.table, index=False)
 
 
 if __name__ == "__main__":
