@@ -23,6 +23,7 @@ OUT_OF_RANGE = {
     "mask_hold": [-0.1, 1],
     "mask_penalty": [-1, 0, "much"],
     "clean_quantile": [-0.1, 1.0],
+    "hold_quantile": [-0.1, 1.0],
     "freeze_mask_from": [-1],
     "tune_from": [-1],
     "critic_weight": [-1],

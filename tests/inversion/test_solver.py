@@ -268,20 +268,21 @@ def test_z_does_not_see_the_mask_of_theta():
     assert not free.restored.allclose(held.restored)
 
 
-def test_strong_residuals_are_those_above_the_last_clean_quantile():
+def test_strong_residuals_are_those_above_their_own_clean_quantile():
     gan = tiny_gan()
-    gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1, "0.99": 0.4})
+    gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1, "0.9": 0.3, "0.99": 0.4})
     observed = torch.zeros(1, 1, 32, 32)
     observed[..., 4:10, 4:10], observed[..., 20:26, 20:26] = 0.41, 0.39
     config = SolverConfig(mask_penalty="auto", clean_quantile=0.5, mask_hold=0.5, tune_generator=True)
-    for number, second in (("auto", 0), (0.02, 1)):  # the threshold of 0.02 is 0.1
-        problem = Problem(gan, observed, config.replace(mask_penalty=number), None)
+    for number, quantile, second in (("auto", 0.99, 0), ("auto", 0.9, 1), (0.02, 0.99, 1)):  # 0.02 has threshold 0.1
+        changed = config.replace(mask_penalty=number, hold_quantile=quantile)
+        problem = Problem(gan, observed, changed, None)
         problem.hold(torch.zeros_like(observed))
         assert (problem.held_mask[..., 5:9, 5:9] == 1).all()
         assert (problem.held_mask[..., 21:25, 21:25] == second).all()
         assert problem.held_mask[..., 12:18, 12:18].eq(0).all()
     gan.card = dataclasses.replace(gan.card, residuals={"0.5": 0.1})
-    with pytest.raises(ValueError, match=r"solver.mask_hold=0.5: .* no residual at 0.99; .*task=calibrate"):
+    with pytest.raises(ValueError, match=r"solver.hold_quantile=0.99: .* only 0.5; .*task=calibrate"):
         Problem(gan, observed, config, None)
 
 

@@ -47,7 +47,7 @@ INPAINTERS = {
 PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are those of clean images
 # Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/generators.
 MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
-HELD = {"mask_hold": 0.3}  # of R-RGI: θ must not learn damage: experiments/robustness, experiments/inpainting
+HELD_DEFECTS = {"mask_hold": 0.5, "hold_quantile": 0.9}  # of R-RGI, θ must not learn damage: experiments/robustness
 # Screws stand at all angles, so more starts are tried: experiments/anomaly.
 MORE_STARTS = {"mvtec": {"starts": 16, "trial_steps": 30}}
 BEST_MAP = {"kind": "auto", "sigma": 1}  # the combined map where there are clean images: experiments/anomaly
@@ -61,7 +61,7 @@ MASKED_HOLES = {
 }
 HOLES = {
     "rgi": MASKED_HOLES,
-    "r_rgi": MASKED_HOLES | HELD | {"lr_generator": 2e-3},
+    "r_rgi": MASKED_HOLES | {"mask_hold": 0.3, "lr_generator": 2e-3},
     "pan": {"lr_generator": 2e-3},
     "pan_masked": {"lr_generator": 2e-3},
 }
@@ -76,7 +76,7 @@ def grid() -> dict[str, dict[str, Any]]:
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
             options = PRIOR | MORE_STARTS.get(prefix, {}) | ({} if method == "anogan" else MASKED_DEFECTS)
-            options |= HELD if method == "rrgi" else {}
+            options |= HELD_DEFECTS if method == "rrgi" else {}
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
         for method in BASELINES:
             experiments[f"{prefix}_{method}"] = _content({}, dataset=dataset, baseline=method)

@@ -14,7 +14,6 @@ from rgi.inversion.objective import penalty_from_threshold
 
 PRIOR_QUANTILE = "0.9"  # of the residuals of clean images, from which their spread is estimated
 CORRELATED_PIXELS = 10  # residuals of neighbours are alike: so many pixels count as one; experiments/generators
-STRONG_QUANTILE = 0.99  # of the residuals of clean images: few clean residuals are larger
 
 
 def penalty(config: SolverConfig, gan: GAN) -> float:
@@ -44,20 +43,21 @@ def strong_penalty(config: SolverConfig, gan: GAN) -> float | None:
     """λ whose mask has the strong residuals of `SolverConfig.mask_hold`; None if θ learns from all that is not masked.
 
     Args:
-        config: solver with ``mask_hold``.
+        config: solver with ``mask_hold`` and ``hold_quantile``.
         gan: GAN with a card.
 
     Raises:
-        InputError: ``mask_penalty`` is ``auto``, and the card does not have the 0.99 quantile.
+        InputError: ``mask_penalty`` is ``auto``, and the card does not have this quantile.
     """
     if not config.holds_mask(config.tune_from):
         return None
-    if config.mask_penalty == "auto" and str(STRONG_QUANTILE) not in gan.card.residuals:
+    if config.mask_penalty == "auto" and str(config.hold_quantile) not in gan.card.residuals:
         raise InputError(
-            f"solver.mask_hold={config.mask_hold}: the generator's card holds no residual at {STRONG_QUANTILE}; "
-            "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set it to null"
+            f"solver.hold_quantile={config.hold_quantile}: the generator's card holds no such residual, only "
+            f"{', '.join(gan.card.residuals) or 'none'}; name one of these, measure them with `python run.py "
+            "task=calibrate dataset=... generator.path=...`, or set solver.mask_hold=null"
         )
-    return penalty(config.replace(clean_quantile=STRONG_QUANTILE), gan)
+    return penalty(config.replace(clean_quantile=config.hold_quantile), gan)
 
 
 def penalty_factors(config: SolverConfig, gan: GAN) -> Tensor | None:

@@ -39,7 +39,10 @@ class SolverConfig:
     mask_hold: Share | None = None
     """With ``profiled`` and R-RGI, θ does not learn from pixels where more than this share of the 5x5 pixels around has
     strong residuals in the step `tune_from`; None: θ learns from all that is not masked. With ``mask_penalty="auto"``
-    residuals above the 0.99 clean quantile are strong, else those that λ masks."""
+    residuals above the `hold_quantile` are strong, else those that λ masks."""
+    hold_quantile: Share = 0.99
+    """The quantile of the residuals on clean images above which `mask_hold` takes residuals as strong; one of those on
+    the GAN's card."""
     mask_penalty: Positive | Literal["auto"] = 0.1
     """λ; with ``auto`` masking begins at the `clean_quantile` of the residuals on clean images, times the scale at this
     position if the GAN's card has one."""
