@@ -1,0 +1,58 @@
+"""python experiments/robustness/hold.py: which residuals θ must not learn, by quantile and share.
+
+R-RGI inverts clean test images with painted blobs, with several values of `hold_quantile` and `mask_hold`. The script
+writes hold.csv. It does not compute rows that are already in this file.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from study import SETS, SIGMA, clean_images, painted
+from tqdm import tqdm
+
+from rgi import invert, load_gan
+from rgi.app.grid import compose
+from rgi.app.options import make, solver_config
+
+HERE = Path(__file__).resolve().parent
+BLOBS = ((0.02, 0.5), (0.02, 2.0), (0.08, 1.0), (0.08, 2.0), (0.16, 1.0), (0.16, 2.0), (0.16, 4.0))  # area, contrast
+HELD = ((0.99, None), (0.99, 0.3), (0.95, 0.4), (0.95, 0.5), (0.9, 0.5), (0.9, 0.6))  # hold_quantile, mask_hold
+IMAGES = 8
+KEYS = ["set", "method", "hold_quantile", "mask_hold"]
+
+
+def main() -> None:
+    """Run the rows that are not in the table yet."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--table", type=Path, default=HERE / "hold.csv")
+    arguments = parser.parse_args()
+    table = pd.DataFrame(columns=[*KEYS, "area", "contrast", "pixel_auroc"])
+    if arguments.table.exists():
+        table = pd.read_csv(arguments.table, keep_default_na=False, dtype=dict.fromkeys(KEYS, str))
+    methods = {
+        name: solver_config(compose(f"experiment=mvtec_{name}").solver, name, "invert") for name in ("rgi", "rrgi")
+    }
+    rows = [("rgi", None, None), *(("rrgi", *held) for held in HELD)]
+    for name in arguments.sets:
+        options, generator = SETS[name]
+        clean, gan = clean_images(make(compose(*options), "dataset"), IMAGES), load_gan(generator)
+        for method, quantile, share in tqdm(rows, desc=name):
+            key = [name, method, str(quantile), str(share)]
+            if (table[KEYS] == key).all(axis="columns").any():
+                continue
+            config = methods[method]
+            if quantile is not None:
+                config = config.replace(hold_quantile=quantile, mask_hold=share)
+            for area, contrast in BLOBS:
+                observed, masks = painted(clean, area, contrast)
+                scores = invert(gan, observed, config).anomaly_map("residual", sigma=SIGMA)
+                score = roc_auc_score(masks.flatten(), scores.flatten())
+                table.loc[len(table)] = [*key, area, contrast, round(score, 4)]
+            table.to_csv(arguments.table, index=False)
+
+
+if __name__ == "__main__":
+    main()
