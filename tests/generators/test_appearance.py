@@ -75,6 +75,12 @@ def test_subsampling_keeps_the_brightness_and_the_mean_colours():
     torch.testing.assert_close(from_opponent(*subsampled(tinted, 4)), tinted)
 
 
+def test_colours_are_interpolated_bilinearly():
+    brightness, chroma = torch.randn(2, 1, 15, 15), torch.randn(2, 2, 4, 4)
+    fine = torch.cat([brightness, interpolate(chroma, (15, 15), mode="bilinear")], 1)
+    torch.testing.assert_close(from_opponent(brightness, chroma), torch.einsum("oc,bohw->bchw", OPPONENT, fine))
+
+
 def test_images_without_colour_and_a_factor_of_1_change_nothing():
     for images, factor in ((torch.randn(2, 1, 16, 16), 4), (torch.randn(2, 3, 16, 16), 1)):
         stored, chroma = subsampled(images, factor)

@@ -74,7 +74,7 @@ class Generator(nn.Module):
         mean: mean of the aligned images (C,H,W).
         basis: principal components of the aligned images (k,C,H,W), each scaled by its standard deviation; with
             subsampled colours their brightness (k,1,H,W).
-        chroma: colour differences of the components (k,2,h,w); None unless they are subsampled.
+        chroma: colour differences of the components (k,2,h,h); None unless they are subsampled.
         shapes: displacements (s,2,CONTROL,CONTROL), x before y, in units of half the image's side.
         rotation: whether the first two codes rotate the image.
     """
@@ -141,10 +141,10 @@ class Generator(nn.Module):
 
 
 def subsampled(images: Tensor, factor: int) -> tuple[Tensor, Tensor | None]:
-    """Images (B,C,H,W) as brightness (B,1,H,W) and coarse colour differences (B,2,h,w).
+    """Images (B,C,H,W) as brightness (B,1,H,H) and coarse colour differences (B,2,h,h).
 
     Args:
-        images: images (B,C,H,W), or differences of images.
+        images: images (B,C,H,H), or differences of images.
         factor: side in pixels of the squares over which the colour differences are averaged.
 
     Returns:
@@ -157,10 +157,12 @@ def subsampled(images: Tensor, factor: int) -> tuple[Tensor, Tensor | None]:
 
 
 def from_opponent(brightness: Tensor, chroma: Tensor) -> Tensor:
-    """RGB images (B,3,H,W) of brightness (B,1,H,W) and colour differences (B,2,h,w); bilinear between their pixels."""
+    """RGB images (B,3,H,H) of brightness (B,1,H,H) and colour differences (B,2,h,h); bilinear between their pixels."""
     axes = OPPONENT.to(brightness)
+    # Bilinear interpolation is linear in each direction. Two products of matrices are much faster than `interpolate`.
+    fine = interpolate(torch.eye(chroma.shape[-1])[None], brightness.shape[-1], mode="linear")[0].T.to(brightness)
     tint = torch.einsum("oc,bohw->bchw", axes[1:], chroma)
-    return axes[0, :, None, None] * brightness + interpolate(tint, brightness.shape[2:], mode="bilinear")
+    return axes[0, :, None, None] * brightness + fine @ tint @ fine.T
 
 
 def pixel_centres(height: int, width: int) -> Tensor:

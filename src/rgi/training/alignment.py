@@ -102,12 +102,17 @@ def _align(images: Tensor, components: int, rotation: bool, seed: int) -> tuple[
 
 def _components(images: Tensor, count: int, seed: int, chroma_subsampling: int = 1) -> tuple[Tensor, list[Tensor]]:
     """Mean (C,H,W) of images, and their principal components: the basis and, if it is subsampled, the chroma."""
-    parts = [part for part in subsampled(images, chroma_subsampling) if part is not None]
-    weights = [images.shape[2] / part.shape[2] for part in parts]  # a coarse value counts for all its pixels
-    vectors = torch.cat([weight * part.flatten(1) for weight, part in zip(weights, parts, strict=True)], 1)
+
+    def parts(some: Tensor) -> list[Tensor]:
+        """The images as they are stored; a coarse value counts for all its pixels."""
+        stored = (part for part in subsampled(some, chroma_subsampling) if part is not None)
+        return [part * (images.shape[2] / part.shape[2]) for part in stored]
+
+    vectors = torch.cat([torch.cat([part.flatten(1) for part in parts(some)], 1) for some in images.split(256)])
     _, components = pca.principal_components(vectors, count, seed)
-    pieces = zip(components.split([part[0].numel() for part in parts], 1), parts, weights, strict=True)
-    return images.mean(0), [piece.unflatten(1, part.shape[1:]) / weight for piece, part, weight in pieces]
+    sizes = [part.shape[1:] for part in parts(images[:1])]
+    pieces = zip(components.split([size.numel() for size in sizes], 1), sizes, strict=True)
+    return images.mean(0), [piece.unflatten(1, size) / (images.shape[2] / size[1]) for piece, size in pieces]
 
 
 def _first_moment() -> Tensor:
