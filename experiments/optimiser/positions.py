@@ -66,7 +66,8 @@ def main() -> None:
             card, measured = gan.card, residuals_of(gan, cfg)
             for case in tqdm(wanted, desc=f"{name}, {method}"):
                 gan.card = replace(card, **measured[case[3]]._asdict())
-                for metric, value in scores(gan, case).items():
+                cfg = configuration(name, method, case[1])
+                for metric, value in scores(gan, name, case[1], cfg, solver(cfg)).items():
                     table.loc[len(table)] = [*case, metric, round(value, 4)]
                 table.to_csv(given.table, index=False)
 
@@ -102,10 +103,16 @@ def residuals_of(gan: GAN, cfg: DictConfig) -> dict[int, CleanResiduals]:
     return {grid: scaled_residuals(residuals, inside, grid) for grid in GRIDS}
 
 
-def scores(gan: GAN, case: Case) -> dict[str, float]:
-    """The metrics of a row."""
-    name, kind, method, _ = case
-    cfg = configuration(name, method, kind)
+def scores(gan: GAN, name: str, kind: str, cfg: DictConfig, config: SolverConfig) -> dict[str, float]:
+    """The metrics of a row.
+
+    Args:
+        gan: generator.
+        name: name of the set.
+        kind: ``test``, ``painted`` or a corruption.
+        cfg: configuration of the experiment.
+        config: method.
+    """
     images = make(cfg, "dataset")
     if kind == "test":
         tests = images.test()
@@ -116,7 +123,7 @@ def scores(gan: GAN, case: Case) -> dict[str, float]:
         others.validation = lambda: selected(held_out, list(range(len(held_out) // 2, len(held_out))))
         part = painted_tests(others, PAINTED if name in DEFECTS else make(cfg, "corruption"), IMAGES)
         batch = Batch.collate([part[i] for i in range(len(part))])
-    found = invert(gan, batch.observed, solver(cfg))
+    found = invert(gan, batch.observed, config)
     if name in HOLES:
         return {"psnr": psnr(found.restored, batch.clean).mean().item()}
     inside = torch.ones(batch.mask.shape[-2:], dtype=torch.bool) if images.counted is None else images.counted[0] != 0
