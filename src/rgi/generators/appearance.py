@@ -97,6 +97,9 @@ class Generator(nn.Module):
         self.mean = nn.Parameter(torch.zeros(size))
         self.basis, self.chroma = (None if each is None else nn.Parameter(each) for each in stored)
         self.shapes = nn.Parameter(torch.randn(shapes, 2, CONTROL, CONTROL) / 20)
+        if self.chroma is not None:  # constants that move with the weights, so that no step copies them to a GPU
+            self.register_buffer("opponent", OPPONENT.clone(), persistent=False)
+            self.register_buffer("finer", bilinear(self.chroma.shape[-1], resolution), persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
         warp, codes = z.split([self.latent_dim - len(self.basis), len(self.basis)], 1)
@@ -113,7 +116,7 @@ class Generator(nn.Module):
         if self.chroma is None:
             return image
         chroma = (codes @ self.chroma.flatten(1)).unflatten(1, self.chroma.shape[1:])
-        return from_opponent(image, chroma)
+        return from_opponent(image, chroma, self.opponent, self.finer)
 
     def guess(self, images: Tensor) -> Tensor:
         """Codes (B,d) of images (B,C,H,W) by least squares, with the warp of z = 0."""
@@ -156,13 +159,22 @@ def subsampled(images: Tensor, factor: int) -> tuple[Tensor, Tensor | None]:
     return axes[:, :1], adaptive_avg_pool2d(axes[:, 1:], -(-images.shape[2] // factor))
 
 
-def from_opponent(brightness: Tensor, chroma: Tensor) -> Tensor:
-    """RGB images (B,3,H,H) of brightness (B,1,H,H) and colour differences (B,2,h,h); bilinear between their pixels."""
-    axes = OPPONENT.to(brightness)
-    # Bilinear interpolation is linear in each direction. Two products of matrices are much faster than `interpolate`.
-    fine = interpolate(torch.eye(chroma.shape[-1])[None], brightness.shape[-1], mode="linear")[0].T.to(brightness)
-    tint = torch.einsum("oc,bohw->bchw", axes[1:], chroma)
-    return axes[0, :, None, None] * brightness + fine @ tint @ fine.T
+def bilinear(coarse: int, fine: int) -> Tensor:
+    """The matrix (H,h) of linear interpolation from h to H values; with it, bilinear interpolation is two products."""
+    return interpolate(torch.eye(coarse)[None], fine, mode="linear")[0].T.contiguous()
+
+
+def from_opponent(brightness: Tensor, chroma: Tensor, opponent: Tensor, finer: Tensor) -> Tensor:
+    """RGB images (B,3,H,H) of brightness (B,1,H,H) and coarse colour differences (B,2,h,h).
+
+    Args:
+        brightness: brightness, see `subsampled`.
+        chroma: colour differences.
+        opponent: `OPPONENT` in the type of the images.
+        finer: matrix (H,h), see `bilinear`. Two products with it are much faster than `interpolate`.
+    """
+    tint = torch.einsum("oc,bohw->bchw", opponent[1:], chroma)
+    return opponent[0, :, None, None] * brightness + finer @ tint @ finer.T
 
 
 def pixel_centres(height: int, width: int) -> Tensor:
