@@ -30,7 +30,7 @@ else:
 
 gan = load_gan("textures-brick-64")
 # λ and the prior on z are those of the experiments with defects; the defaults of the others are slower and better.
-defects = {"mask_penalty": "auto", "clean_quantile": 0.99, "latent_weight": "auto"}
+defects = {"mask_penalty": "auto", "clean_quantile": 0.99, "latent_weight": "defects"}
 config = SolverConfig(**defects, starts=4, pool_size=100, iterations=60)
 files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 maps = {}

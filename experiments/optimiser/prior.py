@@ -1,7 +1,7 @@
 """python experiments/optimiser/prior.py: how strong the prior on z should be, for defects and for holes.
 
-The weight of |z|² is the automatic one times a factor. The sets, images and scores are those of positions.py. The
-script writes prior.csv. It does not compute cases that are already in this file.
+The weight of |z|² is that of ``latent_weight=auto`` times a factor. The sets, images and scores are those of
+positions.py. The script writes prior.csv. It does not compute cases that are already in this file.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
                 continue
             cfg = configuration(name, method, kind)
             config = solver(cfg)
-            config = config.replace(latent_weight=factor * latent_weight(config, gan))
+            config = config.replace(latent_weight=factor * latent_weight(config.replace(latent_weight="auto"), gan))
             for metric, value in scores(gan, name, kind, cfg, config).items():
                 table.loc[len(table)] = [*case, metric, round(value, 4)]
             table.to_csv(given.table, index=False)

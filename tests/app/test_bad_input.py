@@ -343,6 +343,14 @@ GENERATORS = {
         )
         for scale in (1, [1.0], [[1.0, 2.0], [1.0]], [[1.0, 0.0]], [["a"]], [[]])
     },
+    **{
+        f"defect prior {prior}": (
+            functools.partial(edit_card, defect_prior=prior),
+            "gan.safetensors",
+            "gan.json: defect_prior must be a number above 0; copy or train it anew",
+        )
+        for prior in (0, -1, "a", [4], float("inf"), float("nan"))
+    },
     "NaN": (spoil_weights, "gan.safetensors", "gan.safetensors: the generator's to_image.bias holds NaN"),
     "another size": (nothing, "large.safetensors", "large.safetensors: makes 64 pixels ... dataset.resolution=64"),
     "colours": (nothing, "colour.safetensors", "colour.safetensors: makes 32 pixels and 3 ... dataset.channels=3"),

@@ -199,7 +199,8 @@ def check_training(home: Path, cfg: DictConfig, last: str) -> None:
     metrics = json.loads((home / "run/metrics.json").read_text())
     gan = load_gan(last)
     assert 0 < gan.card.steps == metrics["steps"] <= cfg.steps == metrics["steps_trained"]
-    assert (gan.card.residuals, gan.card.residual_scale) == (metrics["residuals"], metrics["residual_scale"])
+    for measured in ("residuals", "residual_scale", "defect_prior"):
+        assert getattr(gan.card, measured) == metrics[measured]
     scores = {"inversion_gap", "swd", "precision", "recall", "kernel_distance", "copies", "defect_auroc_faint"}
     assert scores <= gan.card.quality.keys()
     assert (gan.card.channels, gan.card.resolution) == (cfg.dataset.channels, cfg.dataset.resolution)

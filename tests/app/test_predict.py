@@ -164,9 +164,9 @@ def test_clean_pictures_give_a_threshold_and_pictures_get_verdicts(run, caplog, 
         run("predict", "photos")
 
 
-def test_a_scale_of_the_residuals_is_kept_with_the_calibration(run, monkeypatch):
+def test_scale_and_prior_are_kept_with_the_calibration(run, monkeypatch):
     levels = dict.fromkeys(("0.5", "0.9", "0.95", "0.99", "0.995", "0.999"), 0.2)
-    measured = CleanResiduals(levels, [[0.5, 1.5]])
+    measured = CleanResiduals(levels, [[0.5, 1.5]], defect_prior=4.0)
     monkeypatch.setattr("rgi.app.pictures.calibrate.clean_residuals", lambda *_: measured)
     for seed in range(10):
         write(f"clean/{seed}.png", (40, 32), seed)
@@ -174,6 +174,7 @@ def test_a_scale_of_the_residuals_is_kept_with_the_calibration(run, monkeypatch)
     run("predict", "photos")
     (found,) = json.loads(Path("run/environment.json").read_text())["methods"].values()
     assert found["mask_penalty_factors"] == {"lowest": pytest.approx(0.25), "highest": pytest.approx(2.25)}
+    assert found["latent_weight"] == pytest.approx(4 * 10 * (0.2 / 1.6448536) ** 2)
 
 
 def test_what_lies_outside_a_region_does_not_count(run):

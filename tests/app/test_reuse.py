@@ -87,16 +87,17 @@ def test_only_what_has_changed_is_solved_anew(finished, home, monkeypatch, caplo
     assert not any("solved anew" in line for line in caplog.messages)
 
 
-@pytest.mark.parametrize("quantile", [0.5, 0.9])
-def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
+@pytest.mark.parametrize(("quantile", "prior"), [(0.5, "auto"), (0.9, "defects")])
+def test_a_run_says_what_auto_stood_for(quantile, prior, home, monkeypatch):
     """λ = 2 t² with the card's residual t. A finished run that is repeated says the same."""
     card = read_card(Path("gan.safetensors"))
     card.residuals.update({"0.5": 0.125, "0.9": 0.25})
+    card = dataclasses.replace(card, defect_prior=4.0)
     write_card(card, Path("gan.safetensors"))
     command = inversion(
         "output_dir=run",
         "solver.mask_penalty=auto",
-        "solver.latent_weight=auto",
+        f"solver.latent_weight={prior}",
         f"solver.clean_quantile={quantile}",
         "seed=3",
     )
@@ -108,7 +109,7 @@ def test_a_run_says_what_auto_stood_for(quantile, home, monkeypatch):
         assert found.pop("seconds") > 0
         assert found == {
             "mask_penalty": {0.5: 0.03125, 0.9: 0.125}[quantile],
-            "latent_weight": pytest.approx(10 * (0.25 / 1.6448536) ** 2),
+            "latent_weight": pytest.approx({"auto": 10, "defects": 40}[prior] * (0.25 / 1.6448536) ** 2),
             "precision": expected,
             "generator_sha256": card.sha256,
             "map": "mask",
@@ -137,7 +138,7 @@ def test_a_run_says_how_far_automatic_penalties_differ(home, monkeypatch):
     assert "Factors on λ, by position lowest 0.25, highest 2.25" in Page(Path("run/report.html")).text
 
 
-@pytest.mark.parametrize("change", ["code", "calibration", "scale"])
+@pytest.mark.parametrize("change", ["code", "residuals", "residual_scale", "defect_prior"])
 def test_a_change_of_code_or_calibration_solves_everything_anew(change, home, monkeypatch):
     assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
     before = result_times(Path("run"))
@@ -145,10 +146,8 @@ def test_a_change_of_code_or_calibration_solves_everything_anew(change, home, mo
         monkeypatch.setattr("rgi.evaluation.modules.code_fingerprint", lambda: "another version")
     else:
         card = read_card(Path("gan.safetensors"))
-        changed = (
-            {"residual_scale": [[0.5, 1.5]]} if change == "scale" else {"residuals": card.residuals | {"0.9": 0.2}}
-        )
-        card = dataclasses.replace(card, **changed)
+        values = {"residual_scale": [[0.5, 1.5]], "residuals": card.residuals | {"0.9": 0.2}, "defect_prior": 4.0}
+        card = dataclasses.replace(card, **{change: values[change]})
         write_card(card, Path("gan.safetensors"))
     assert in_process(monkeypatch, *inversion("output_dir=run")) == 0
     after = result_times(Path("run"))

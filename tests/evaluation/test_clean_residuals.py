@@ -8,7 +8,8 @@ import torch
 from helpers.tiny_gan import tiny_gan
 
 from rgi import SolverConfig, invert
-from rgi.evaluation.clean_residuals import clean_residuals
+from rgi.evaluation.clean_residuals import PRIORS, clean_residuals, inverted_images
+from rgi.generators import build
 from rgi.generators.store import GAN
 from rgi.inversion.automatic import at_positions, latent_weight, penalty, penalty_factors
 
@@ -19,8 +20,8 @@ def test_automatic_penalty_comes_from_clean_residuals():
     clean = gan.generator(torch.randn(4, gan.card.latent_dim)) + 0.05 * torch.randn(4, 1, 32, 32)
     with pytest.raises(ValueError, match="task=calibrate"):
         invert(gan, clean, SolverConfig(mask_penalty="auto"))
-    residuals, scale = clean_residuals(gan, clean, SolverConfig(iterations=60))
-    assert scale == []  # too few images for a trial
+    residuals, scale, prior = clean_residuals(gan, clean, SolverConfig(iterations=60))
+    assert (scale, prior) == ([], 1.0)  # too few images for a trial
     levels = [residuals[key] for key in sorted(residuals, key=float)]
     assert levels == sorted(levels)
     gan.card = dataclasses.replace(gan.card, residuals=residuals)
@@ -32,20 +33,24 @@ def test_automatic_penalty_comes_from_clean_residuals():
         invert(gan, clean, SolverConfig(mask_penalty="auto", clean_quantile=0.7))
 
 
+@pytest.mark.parametrize("word", ["auto", "defects"])
 @pytest.mark.parametrize(
     ("data_term", "weight"), [("l2", 10 * (0.2 / 1.6448536) ** 2), ("l1", 10 * 0.2 / math.log(10) / 2)]
 )
-def test_automatic_weight_of_the_prior_comes_from_clean_residuals(data_term, weight):
-    """Ten times σ² of normal residuals, and ten times b/2 of Laplacian ones, with the card's 0.9 quantile."""
+def test_automatic_weight_of_the_prior_comes_from_clean_residuals(data_term, weight, word):
+    """Ten times σ² of normal residuals, and ten times b/2 of Laplacian ones, with the card's 0.9 quantile.
+
+    For defects, the card's factor is added.
+    """
     gan = tiny_gan()
-    automatic = SolverConfig(data_term=data_term, mask="none", latent_weight="auto", iterations=3)
-    with pytest.raises(ValueError, match=r"solver.latent_weight=auto: .*task=calibrate"):
+    automatic = SolverConfig(data_term=data_term, mask="none", latent_weight=word, iterations=3)
+    with pytest.raises(ValueError, match=rf"solver.latent_weight={word}: .*task=calibrate"):
         latent_weight(automatic, gan)
     gan.card = dataclasses.replace(gan.card, residuals={"0.99": 0.3})
-    with pytest.raises(ValueError, match=r"solver.latent_weight=auto: .* no residual at 0.9"):
+    with pytest.raises(ValueError, match=rf"solver.latent_weight={word}: .* no residual at 0.9"):
         latent_weight(automatic, gan)
-    gan.card = dataclasses.replace(gan.card, residuals={"0.9": 0.2})
-    assert latent_weight(automatic, gan) == pytest.approx(weight)
+    gan.card = dataclasses.replace(gan.card, residuals={"0.9": 0.2}, defect_prior=16)
+    assert latent_weight(automatic, gan) == pytest.approx(weight * (16 if word == "defects" else 1))
     images = torch.randn(2, 1, 32, 32) / 3
     by_hand = automatic.replace(latent_weight=latent_weight(automatic, gan))
     assert invert(gan, images, automatic).objective.equal(invert(gan, images, by_hand).objective)
@@ -71,7 +76,7 @@ def noise(left: float, right: float) -> torch.Tensor:
 def test_the_scale_is_that_of_the_noise_where_noise_depends_on_the_position():
     """Least squares leave r = (1 - P) n of the noise n, where P projects on the images of the generator."""
     gan, images = noisy_images(0.05, 0.3, 256)
-    residuals, scale = clean_residuals(gan, images, LINEAR)
+    residuals, scale, _ = clean_residuals(gan, images, LINEAR)
     directions = gan.generator(torch.eye(6)) - gan.generator(torch.zeros(1, 6))
     basis = torch.linalg.qr(directions.flatten(1).T).Q
     left = torch.eye(256) - basis @ basis.T
@@ -82,7 +87,7 @@ def test_the_scale_is_that_of_the_noise_where_noise_depends_on_the_position():
 
 
 def test_noise_that_is_the_same_everywhere_gets_no_scale():
-    residuals, scale = clean_residuals(*noisy_images(0.1, 0.1), LINEAR)
+    residuals, scale, _ = clean_residuals(*noisy_images(0.1, 0.1), LINEAR)
     assert scale == []
     assert residuals["0.95"] == pytest.approx(1.96 * 0.1, rel=0.1)
 
@@ -92,7 +97,7 @@ def test_a_position_without_residual_keeps_a_part_of_the_scale():
     gan, images = noisy_images(0.0, 0.3)
     gan.generator.basis.view(6, 16, 16)[..., :8] = 0
     images[..., :8] = gan.generator(torch.zeros(1, 6))[..., :8]
-    _, scale = clean_residuals(gan, images, LINEAR)
+    _, scale, _ = clean_residuals(gan, images, LINEAR)
     assert {row[0] for row in scale} == {0.1}
 
 
@@ -100,7 +105,7 @@ def test_positions_that_do_not_count_have_no_part_in_the_scale():
     region = torch.zeros(1, 16, 16)
     region[..., :12] = 1
     gan, images = noisy_images(0.03, 0.3)
-    _, scale = clean_residuals(gan, images, LINEAR, counted=region)
+    _, scale, _ = clean_residuals(gan, images, LINEAR, counted=region)
     rows = torch.tensor(scale)
     assert (rows[:, 12:] == 1).all()
     assert rows[:, :12].mean() == pytest.approx(1, abs=1e-3)
@@ -147,3 +152,27 @@ def test_a_number_for_the_penalty_is_a_number_at_all_positions():
     images = torch.randn(2, 1, 32, 32) / 3
     plain = invert(tiny_gan(), images, AUTO.replace(mask_penalty=0.1))
     assert invert(gan, images, AUTO.replace(mask_penalty=0.1)).mask.equal(plain.mask)
+
+
+def orthonormal_gan(codes: int) -> GAN:
+    """A linear GAN whose components are orthogonal directions."""
+    gan = tiny_gan("pca")
+    torch.manual_seed(2)
+    gan.generator, _ = build("pca", latent_dim=codes, channels=1, resolution=16)
+    gan.generator.basis.data = (torch.linalg.qr(torch.randn(256, codes)).Q.T * 0.4).view_as(gan.generator.basis)
+    gan.generator.mean.data.zero_()
+    gan.generator.requires_grad_(False)
+    gan.card = dataclasses.replace(gan.card, latent_dim=codes)
+    return gan
+
+
+@pytest.mark.parametrize(("codes", "deviation", "stronger"), [(200, 1, True), (8, 12, False)])
+def test_a_generator_that_can_draw_defects_gets_a_stronger_prior(codes, deviation, stronger):
+    """200 codes of 256 pixels can draw anything. Eight cannot, and a prior would only forbid their clean images."""
+    gan = orthonormal_gan(codes)
+    clean = gan.generator(deviation * torch.randn(24, codes)) + 0.1 * torch.randn(24, 1, 16, 16)
+    steps: list[int] = []
+    measured = clean_residuals(gan, clean, LINEAR.replace(tolerance=None), steps.append)
+    assert (measured.defect_prior > 1) == stronger
+    trials = min(PRIORS.index(measured.defect_prior) + 2, len(PRIORS))  # the last one gained nothing
+    assert (1 + trials) * 24 <= sum(steps) / LINEAR.iterations <= inverted_images(24)

@@ -44,7 +44,9 @@ INPAINTERS = {
     "rgi": "rgi",
     "rrgi": "r_rgi",
 }
-PRIOR = {"latent_weight": "auto"}  # of all methods, so that their codes are those of clean images
+# A prior on z keeps the codes of all methods where those of clean images are. For defects its weight is chosen with
+# painted ones: experiments/optimiser.
+PRIOR_FOR_HOLES, PRIOR_FOR_DEFECTS = {"latent_weight": "auto"}, {"latent_weight": "defects"}
 # Options for defects: masking begins where clean residuals end, so clean detail still guides z: experiments/generators.
 MASKED_DEFECTS = {"mask_penalty": "auto", "clean_quantile": 0.99}
 HELD_DEFECTS = {"mask_hold": 0.5, "hold_quantile": 0.9}  # of R-RGI, θ must not learn damage: experiments/robustness
@@ -75,7 +77,7 @@ def grid() -> dict[str, dict[str, Any]]:
     experiments = {f"reference/{name}": content for name, content in _references()}
     for prefix, dataset in ANOMALY.items():
         for method, solver in SOLVERS.items():
-            options = PRIOR | MORE_STARTS.get(prefix, {}) | ({} if method == "anogan" else MASKED_DEFECTS)
+            options = PRIOR_FOR_DEFECTS | MORE_STARTS.get(prefix, {}) | ({} if method == "anogan" else MASKED_DEFECTS)
             options |= HELD_DEFECTS if method == "rrgi" else {}
             experiments[f"{prefix}_{method}"] = _content(options, dataset=dataset, solver=solver) | {"map": BEST_MAP}
         for method in BASELINES:
@@ -86,7 +88,7 @@ def grid() -> dict[str, dict[str, Any]]:
         for corruption in CORRUPTIONS:
             for method, solver in INPAINTERS.items():
                 name = f"{dataset}_{corruption}_{method}"
-                options = PRIOR | HOLES.get(solver, {})
+                options = PRIOR_FOR_HOLES | HOLES.get(solver, {})
                 experiments[name] = _content(options, dataset=dataset, corruption=corruption, solver=solver)
     return experiments
 

@@ -118,7 +118,7 @@ def run_fingerprint(cfg: DictConfig) -> str:
         code = code_fingerprint()
         file = find_generator(cfg)
         card = None if file is None else store.read_card(file)
-        generator = None if card is None else [card.sha256, card.residuals, card.residual_scale]
+        generator = None if card is None else [card.sha256, card.residuals, card.residual_scale, card.defect_prior]
         if OmegaConf.select(cfg, "map.features") == "auto":  # another choice with the extra than without
             code = [code, is_installed()]
     options = decisive_options(resolved(cfg))

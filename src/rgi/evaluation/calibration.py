@@ -35,7 +35,7 @@ class Calibration:
         generator: hash of the generator's file.
         code: fingerprint of the code that measured.
         settings: options of the method by name; a verdict with other options would be wrong.
-        residuals: quantiles of residuals, as on a card; ``mask_penalty: auto`` and ``latent_weight: auto`` use them.
+        residuals: quantiles of residuals, as on a card; ``mask_penalty`` and ``latent_weight`` use them.
         scores: sorted scores of the clean pictures that were held out for the threshold.
         false_positive_rate: share of clean pictures that were to lie above the threshold.
         threshold: score above which a picture is defective.
@@ -43,6 +43,7 @@ class Calibration:
         usual_pixel: median of the map over clean pixels.
         statistics: tensors of `rgi.inversion.maps.CleanStatistics`; empty for a map without statistics.
         residual_scale: scale of the residuals at each position, as on a card; older files have none.
+        defect_prior: factor on the weight of |z|², as on a card; 1 in older files.
     """
 
     generator: str
@@ -56,6 +57,7 @@ class Calibration:
     usual_pixel: float
     statistics: dict[str, Tensor]
     residual_scale: list[list[float]] = field(default_factory=list)
+    defect_prior: float = 1.0
 
     @property
     def expected_rate(self) -> float:

@@ -1,8 +1,8 @@
-"""Residuals of clean images, from which λ is set without labelled defects."""
+"""What clean images tell without labelled defects: residuals, from which λ follows, and how strong a prior on z is."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,21 +20,24 @@ CALIBRATION_IMAGES = 64  # enough images for the residuals on a card
 LEVELS = (0.5, 0.9, 0.95, 0.99, 0.995, 0.999)  # of the quantiles
 CELLS = 16  # height and width of the grid of a scale
 LEAST_SCALE = 0.1  # of a cell; else all of a position that is always black would be masked
-# The trial of a scale: masks of painted defects, from faint to gross. Compared in experiments/optimiser.
+# The method of both trials: RGI of the experiments for defects. Compared in experiments/optimiser.
 TRIAL = {"mask": "profiled", "mask_penalty": "auto", "clean_quantile": 0.99, "tune_generator": False}
 LEAST_GAIN = 0.015  # of the pixel AUROC
+PRIORS = (1.0, 4.0, 16.0, 64.0)  # factors on the weight of |z|². Compared in experiments/optimiser.
 
 
 class CleanResiduals(NamedTuple):
-    """The residuals of clean images: two fields of a card.
+    """What a generator's card says about clean images.
 
     Attributes:
         residuals: see `rgi.generators.store.Card`.
         residual_scale: see `rgi.generators.store.Card`.
+        defect_prior: see `rgi.generators.store.Card`.
     """
 
     residuals: dict[str, float]
     residual_scale: list[list[float]]
+    defect_prior: float = 1.0
 
 
 def clean_residuals(
@@ -50,11 +53,14 @@ def clean_residuals(
     by a scale for each position, if this gives better masks. The trial paints defects on one half of the images, and
     inverts them with and without the scale of the other half. Both halves must gain.
 
+    The generator may also explain defects. A second trial inverts painted images with one of `PRIORS` after the other
+    as factor on the weight of |z|², as long as the residual shows the defects better each time.
+
     Args:
         gan: GAN of the later inversions.
         images: clean images (B,C,H,W) that are not training images of the GAN.
-        config: optimisation of z, as in the later inversions; None means the default. The mask, the tuning
-            of the generator and the term |z|² are switched off.
+        config: optimisation of z, as in the later inversions; None means the default. For the quantiles, the mask, the
+            tuning of the generator and the term |z|² are switched off. The trials set these options themselves.
         on_step: see `rgi.inversion.solver.invert`; it counts the steps of `inverted_images`.
         counted: pixels that count (1,H,W) in {0,1}; None for all.
     """
@@ -67,27 +73,35 @@ def clean_residuals(
     if len(images) < MIN_PAINTED:
         return everywhere
 
-    def score(measured: CleanResiduals, observed: Tensor, truth: Tensor) -> float:
-        """Pixel AUROC of the masks of painted images."""
+    def score(measured: CleanResiduals, clean: Tensor, kind: str, **options: Any) -> float:
+        """Pixel AUROC of one kind of map of painted images."""
         trial = replace(gan, card=replace(gan.card, **measured._asdict()))
-        mask = invert(trial, observed, config.replace(**TRIAL), on_step=on_step).anomaly_map("mask", sigma=1).cpu()
-        return auroc(*levels(mask[:, inside], truth[:, 0, inside])[1:]).item()
+        observed, truth = paint_images(clean.cpu(), PAINTED.contrast)
+        found = invert(trial, observed, config.replace(**TRIAL, **options), on_step=on_step)
+        shown = found.anomaly_map(kind, sigma=1).cpu()
+        return auroc(*levels(shown[:, inside], truth[:, 0, inside])[1:]).item()
 
     def gain(learned: slice, tested: slice) -> float:
         """What the scale of some images gains on the others."""
-        painted = paint_images(images[tested].cpu(), PAINTED.contrast)
-        known = residuals[learned]
-        scaled, even = (score(scaled_residuals(known, inside, cells), *painted) for cells in (CELLS, 1))
-        return scaled - even
+        scaled, even = (scaled_residuals(residuals[learned], inside, cells) for cells in (CELLS, 1))
+        return score(scaled, images[tested], "mask") - score(even, images[tested], "mask")
 
     first, second = slice(0, len(images) // 2), slice(len(images) // 2, None)
     wins = all(gain(*halves) > LEAST_GAIN for halves in ((first, second), (second, first)))
-    return scaled_residuals(residuals, inside) if wins else everywhere
+    measured = scaled_residuals(residuals, inside) if wins else everywhere
+    best = 0.0
+    for prior in PRIORS:
+        stronger = measured._replace(defect_prior=prior)
+        reached = score(stronger, images, "residual", latent_weight="defects")
+        if reached <= best:
+            break
+        measured, best = stronger, reached
+    return measured
 
 
 def inverted_images(count: int) -> int:
-    """The highest number of inversions for this number of clean images: the trial inverts each of them twice."""
-    return count if count < MIN_PAINTED else 3 * count
+    """The highest number of inversions for this number of clean images, those of the two trials included."""
+    return count if count < MIN_PAINTED else (3 + len(PRIORS)) * count
 
 
 def scaled_residuals(residuals: Tensor, inside: Tensor, cells: int = CELLS) -> CleanResiduals:

@@ -50,6 +50,8 @@ class Card:
             pixel values in [-1,1]; keys are levels as text, such as "0.99".
         residual_scale: scale by which these residuals were divided at each position, on a grid that covers the image,
             with mean 1; empty if they were not divided.
+        defect_prior: factor on the automatic weight of |z|² with which painted defects show best in the residual; 1 if
+            a larger one is not much better.
         quality: scores of samples and held-out images by name of the metric.
         sha256: hash of the safetensors file.
     """
@@ -70,6 +72,7 @@ class Card:
     encoder: dict[str, int] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
     residual_scale: list[list[float]] = field(default_factory=list)
+    defect_prior: float = 1.0
     quality: dict[str, float] = field(default_factory=dict)
     sha256: str = ""
 
@@ -302,6 +305,8 @@ def read_card(path: Path) -> Card:
         raise InputError(
             f"{file}: residual_scale must be rows of numbers above 0, all equally long; copy or train it anew"
         )
+    if not (isinstance(card.defect_prior, int | float) and 0 < card.defect_prior < math.inf):
+        raise InputError(f"{file}: defect_prior must be a number above 0; copy or train it anew")
     return card
 
 

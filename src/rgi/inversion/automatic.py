@@ -30,7 +30,7 @@ def penalty(config: SolverConfig, gan: GAN) -> float:
     """
     if config.mask_penalty != "auto":
         return float(config.mask_penalty)
-    residuals = _clean_residuals(gan, "mask_penalty")
+    residuals = _clean_residuals(config, gan, "mask_penalty")
     if str(config.clean_quantile) not in residuals:
         raise InputError(
             f"solver.clean_quantile={config.clean_quantile}: the generator's card holds {', '.join(residuals)}; name "
@@ -82,37 +82,41 @@ def at_positions(scale: list[list[float]], side: int) -> Tensor:
 
 
 def latent_weight(config: SolverConfig, gan: GAN) -> float:
-    """The weight of |z|²: the number ``latent_weight``, or, for ``auto``, the value from the card's residuals.
+    """The weight of |z|²: the number ``latent_weight``, or, for a word, the value from the card's residuals.
 
     If residuals are independent and z ~ N(0,1), the most probable z minimises r² + σ² |z|² for normal residuals of
     deviation σ, and |r| + b/2 |z|² for Laplacian ones of mean b. The residuals of neighbours are not independent, so
     the weight is `CORRELATED_PIXELS` times as large. σ and b are those whose 0.9 quantile is that of clean images.
+
+    That is the weight for ``auto``, with which a hole is restored best. A defect may be an image that the generator can
+    draw, although with an unusual z. For ``defects`` the weight is multiplied with the card's ``defect_prior``.
 
     Args:
         config: solver with ``latent_weight`` and ``data_term``.
         gan: GAN with a card.
 
     Raises:
-        InputError: ``latent_weight`` is ``auto``, and the card has no residuals or not the 0.9 quantile.
+        InputError: ``latent_weight`` is a word, and the card has no residuals or not the 0.9 quantile.
     """
-    if config.latent_weight != "auto":
+    if not isinstance(config.latent_weight, str):
         return float(config.latent_weight)
-    residuals = _clean_residuals(gan, "latent_weight")
+    residuals = _clean_residuals(config, gan, "latent_weight")
     if PRIOR_QUANTILE not in residuals:
         raise InputError(
-            f"solver.latent_weight=auto: the generator's card holds no residual at {PRIOR_QUANTILE}; measure them with "
-            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+            f"solver.latent_weight={config.latent_weight}: the generator's card holds no residual at {PRIOR_QUANTILE}; "
+            "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set a number"
         )
     level, share = residuals[PRIOR_QUANTILE], 1 - float(PRIOR_QUANTILE)
+    factor = CORRELATED_PIXELS * (gan.card.defect_prior if config.latent_weight == "defects" else 1)
     if config.data_term == "l2":
-        return CORRELATED_PIXELS * (level / NormalDist().inv_cdf(1 - share / 2)) ** 2
-    return CORRELATED_PIXELS * level / math.log(1 / share) / 2
+        return factor * (level / NormalDist().inv_cdf(1 - share / 2)) ** 2
+    return factor * level / math.log(1 / share) / 2
 
 
-def _clean_residuals(gan: GAN, option: str) -> dict[str, float]:
+def _clean_residuals(config: SolverConfig, gan: GAN, option: str) -> dict[str, float]:
     if not gan.card.residuals:
         raise InputError(
-            f"solver.{option}=auto: the generator's card holds no residuals of clean images; measure them with "
-            "`python run.py task=calibrate dataset=... generator.path=...`, or set a number"
+            f"solver.{option}={getattr(config, option)}: the generator's card holds no residuals of clean images; "
+            "measure them with `python run.py task=calibrate dataset=... generator.path=...`, or set a number"
         )
     return gan.card.residuals

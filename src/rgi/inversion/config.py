@@ -60,9 +60,10 @@ class SolverConfig:
     """Adam's moments of θ run from step 0 as in the paper; False: from `tune_from`, which saves gradients before."""
     critic_weight: NotNegative = 0.0
     """The weight of the term -D(G(z)); at 0 the critic is never run."""
-    latent_weight: NotNegative | Literal["auto"] = 0.0
+    latent_weight: NotNegative | Literal["auto", "defects"] = 0.0
     """The weight of the term |z|², which keeps z where the codes of clean images are (Bora et al., ICML 2017); with
-    ``auto`` the weight follows from the residuals on clean images, see `rgi.inversion.automatic.latent_weight`."""
+    ``auto`` the weight follows from the residuals on clean images, see `rgi.inversion.automatic.latent_weight`; with
+    ``defects`` it is that weight times the factor on the GAN's card with which painted defects show best."""
     lr_latent: Positive = 0.3
     """Adam's rate for z, before the schedule."""
     lr_mask: Positive = 0.1

@@ -41,6 +41,7 @@ def calibrate(cfg: DictConfig) -> None:
     run_files.check_writable(f"generator.path={path}", path.parent)
     measured = clean_residuals(gan, stack_images(held_out, CALIBRATION_IMAGES), config, counted=images.counted)
     note = ", divided by a scale for each position" if measured.residual_scale else ""
+    note += f"; factor on the weight of |z|² for defects {measured.defect_prior:g}"
     if path != file:
         shutil.copyfile(file, path)
     store.write_card(dataclasses.replace(gan.card, **measured._asdict()), path)

@@ -98,7 +98,9 @@ def pretrain(cfg: DictConfig) -> None:
         card = gan.card = dataclasses.replace(gan.card, **facts, **_measured(cfg, gan, calibration, images))
         _keep(gan, folder)
         store.save_gan(gan, target)
-    measured = {name: getattr(card, name) for name in ("steps", "residuals", "residual_scale", "quality")}
+    measured = {
+        name: getattr(card, name) for name in ("steps", "residuals", "residual_scale", "defect_prior", "quality")
+    }
     trained = {} if plan is None else {"steps_trained": plan.training.steps}
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
