@@ -1,6 +1,6 @@
 """python experiments/robustness/hold.py: which residuals θ must not learn, by quantile and share.
 
-R-RGI inverts clean test images with painted blobs, with several values of `hold_quantile` and `mask_hold`. The script
+R-RGI inverts clean test images with painted blobs, with several values of `hold_quantile`, `mask_hold` and `lr_generator`. The script
 writes hold.csv. It does not compute rows that are already in this file.
 """
 
@@ -18,9 +18,19 @@ from rgi.app.options import make, solver_config
 
 HERE = Path(__file__).resolve().parent
 BLOBS = ((0.02, 0.5), (0.02, 2.0), (0.08, 1.0), (0.08, 2.0), (0.16, 1.0), (0.16, 2.0), (0.16, 4.0))  # area, contrast
-HELD = ((0.99, None), (0.99, 0.3), (0.95, 0.4), (0.95, 0.5), (0.9, 0.5), (0.9, 0.6))  # hold_quantile, mask_hold
+RATE = 2.5e-4
+HELD = (  # hold_quantile, mask_hold, lr_generator
+    (0.99, None, RATE),
+    (0.99, 0.3, RATE),
+    (0.95, 0.4, RATE),
+    (0.95, 0.5, RATE),
+    (0.9, 0.6, RATE),
+    (0.9, 0.5, RATE),
+    (0.9, 0.5, 2 * RATE),
+)
 IMAGES = 8
-KEYS = ["set", "method", "hold_quantile", "mask_hold"]
+OPTIONS = ["hold_quantile", "mask_hold", "lr_generator"]
+KEYS = ["set", "method", *OPTIONS]
 
 
 def main() -> None:
@@ -35,17 +45,15 @@ def main() -> None:
     methods = {
         name: solver_config(compose(f"experiment=mvtec_{name}").solver, name, "invert") for name in ("rgi", "rrgi")
     }
-    rows = [("rgi", None, None), *(("rrgi", *held) for held in HELD)]
+    rows = [("rgi", {}), *(("rrgi", dict(zip(OPTIONS, held, strict=True))) for held in HELD)]
     for name in arguments.sets:
-        options, generator = SETS[name]
-        clean, gan = clean_images(make(compose(*options), "dataset"), IMAGES), load_gan(generator)
-        for method, quantile, share in tqdm(rows, desc=name):
-            key = [name, method, str(quantile), str(share)]
+        dataset, generator = SETS[name]
+        clean, gan = clean_images(make(compose(*dataset), "dataset"), IMAGES), load_gan(generator)
+        for method, options in tqdm(rows, desc=name):
+            key = [name, method, *(str(options.get(option)) for option in OPTIONS)]
             if (table[KEYS] == key).all(axis="columns").any():
                 continue
-            config = methods[method]
-            if quantile is not None:
-                config = config.replace(hold_quantile=quantile, mask_hold=share)
+            config = methods[method].replace(**options)
             for area, contrast in BLOBS:
                 observed, masks = painted(clean, area, contrast)
                 scores = invert(gan, observed, config).anomaly_map("residual", sigma=SIGMA)
