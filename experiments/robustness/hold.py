@@ -1,7 +1,7 @@
-"""python experiments/robustness/hold.py: which residuals θ must not learn, by quantile and share.
+"""python experiments/robustness/hold.py: what θ must not learn, by quantile and share, and how fast it should move.
 
-R-RGI inverts clean test images with painted blobs, with several values of `hold_quantile`, `mask_hold` and `lr_generator`. The script
-writes hold.csv. It does not compute rows that are already in this file.
+R-RGI inverts clean test images with painted blobs, with several values of `hold_quantile`, `mask_hold` and
+`lr_generator`. The script writes hold.csv. It does not compute rows that are already in this file.
 """
 
 import argparse
