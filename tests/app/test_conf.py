@@ -102,6 +102,13 @@ def targets(node):
             yield from targets(value)
 
 
+@pytest.mark.parametrize(("method", "solver"), SOLVERS_OF_GRID.items())
+def test_experiments_for_defects_that_are_files_have_the_options_of_the_grid(method, solver):
+    expected = composed(f"experiment=textures_{method}").solver
+    assert composed(f"experiment=folder_{method}", "dataset.root=photos").solver == expected
+    assert composed("experiment=demo").methods[solver] == expected
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_configuration_files_compose(name):
     """All references resolve, and all classes exist."""
