@@ -176,3 +176,12 @@ def test_a_generator_that_can_draw_defects_gets_a_stronger_prior(codes, deviatio
     assert (measured.defect_prior > 1) == stronger
     trials = min(PRIORS.index(measured.defect_prior) + 2, len(PRIORS))  # the last one gained nothing
     assert (1 + trials) * 24 <= sum(steps) / LINEAR.iterations <= inverted_images(24)
+
+
+def test_a_region_without_painted_pixels_gets_no_stronger_prior():
+    """Defects leave the border of an image free, so there the AUROC of every trial is NaN."""
+    gan = orthonormal_gan(200)
+    border = torch.zeros(1, 16, 16)
+    border[:, 0] = 1
+    clean = gan.generator(torch.randn(24, 200)) + 0.1 * torch.randn(24, 1, 16, 16)
+    assert clean_residuals(gan, clean, LINEAR, counted=border).defect_prior == 1

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from rgi.data.corruptions.defects import paint_images
+from rgi.evaluation.calibration import Calibration
 from rgi.evaluation.clean_images import MIN_PAINTED, PAINTED
-from rgi.generators.store import GAN
+from rgi.generators.store import GAN, Card
 from rgi.inversion.automatic import at_positions
 from rgi.inversion.config import SolverConfig
 from rgi.inversion.solver import invert
@@ -38,6 +39,11 @@ class CleanResiduals(NamedTuple):
     residuals: dict[str, float]
     residual_scale: list[list[float]]
     defect_prior: float = 1.0
+
+    @classmethod
+    def of(cls, holder: Card | Calibration) -> "CleanResiduals":
+        """What a card or a calibration says."""
+        return cls(*(getattr(holder, name) for name in cls._fields))
 
 
 def clean_residuals(
@@ -93,7 +99,7 @@ def clean_residuals(
     for prior in PRIORS:
         stronger = measured._replace(defect_prior=prior)
         reached = score(stronger, images, "residual", latent_weight="defects")
-        if reached <= best:
+        if not reached > best:  # NaN if no painted pixel counts
             break
         measured, best = stronger, reached
     return measured

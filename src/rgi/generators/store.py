@@ -50,8 +50,7 @@ class Card:
             pixel values in [-1,1]; keys are levels as text, such as "0.99".
         residual_scale: scale by which these residuals were divided at each position, on a grid that covers the image,
             with mean 1; empty if they were not divided.
-        defect_prior: factor on the automatic weight of |z|² with which painted defects show best in the residual; 1 if
-            a larger one is not much better.
+        defect_prior: factor on the automatic weight of |z|² with which painted defects show best in the residual.
         quality: scores of samples and held-out images by name of the metric.
         sha256: hash of the safetensors file.
     """

@@ -79,7 +79,7 @@ def calibrate_pictures(cfg: DictConfig) -> None:
             f"input={cfg.input}: {len(files)} clean pictures are too few; add some, at least {MIN_PICTURES}"
         )
     images = CleanPictures(plan, [path for _, path in files])
-    measured = CleanResiduals(plan.gan.card.residuals, plan.gan.card.residual_scale, plan.gan.card.defect_prior)
+    measured = CleanResiduals.of(plan.gan.card)
     with_residuals(plan, any_residuals()).check_method(cfg)
     _check_pictures(plan, files)
     cfg.map.kind, cfg.map.features = choose_map(cfg.map.kind, cfg.map.features, images, plan.gan)
@@ -167,9 +167,7 @@ def _write(cfg: DictConfig, plan: Plan, scores: list[float], pixels: np.ndarray,
         generator=plan.gan.card.sha256,
         code=code_fingerprint(),
         settings=plan.settings(cfg),
-        residuals=plan.gan.card.residuals,
-        residual_scale=plan.gan.card.residual_scale,
-        defect_prior=plan.gan.card.defect_prior,
+        **CleanResiduals.of(plan.gan.card)._asdict(),
         scores=sorted(scores),
         false_positive_rate=rate,
         threshold=calibration.threshold(scores, rate),

@@ -67,9 +67,7 @@ def _settled(cfg: DictConfig, plan: Plan) -> Plan:
         if cfg.map[option] == AUTO:
             cfg.map[option] = calibration.settings.get(f"map.{option}")
     calibration.check(plan.gan, plan.settings(cfg), plan.file, plan.remedy)
-    return with_residuals(
-        plan, CleanResiduals(calibration.residuals, calibration.residual_scale, calibration.defect_prior)
-    )
+    return with_residuals(plan, CleanResiduals.of(calibration))
 
 
 def _threshold(cfg: DictConfig, plan: Plan) -> float | None:

@@ -28,7 +28,7 @@ from rgi.app.training.sample_scores import copies_and_imagenet, scores_of_fit
 from rgi.app.training.trained_on import same_images, training_data
 from rgi.data.protocol import ImageSet, stack_images
 from rgi.errors import InputError
-from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, clean_residuals
+from rgi.evaluation.clean_residuals import CALIBRATION_IMAGES, CleanResiduals, clean_residuals
 from rgi.generators import places, store
 from rgi.generators.store import GAN, Card
 from rgi.inversion.config import SolverConfig
@@ -98,9 +98,7 @@ def pretrain(cfg: DictConfig) -> None:
         card = gan.card = dataclasses.replace(gan.card, **facts, **_measured(cfg, gan, calibration, images))
         _keep(gan, folder)
         store.save_gan(gan, target)
-    measured = {
-        name: getattr(card, name) for name in ("steps", "residuals", "residual_scale", "defect_prior", "quality")
-    }
+    measured = {"steps": card.steps, **CleanResiduals.of(card)._asdict(), "quality": card.quality}
     trained = {} if plan is None else {"steps_trained": plan.training.steps}
     run_files.write_json(folder / "metrics.json", measured | trained)
     print(target)
