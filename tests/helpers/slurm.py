@@ -1,14 +1,17 @@
-"""A stand-in for Slurm on this machine: sbatch starts the jobs of an array at once, and sacct knows nothing."""
+"""A stand-in for Slurm on this machine: sbatch starts the jobs of an array at once, and sacct knows nothing.
+
+As the real one, sbatch keeps the script, because submitit moves the file as soon as sbatch has returned.
+"""
 
 from pathlib import Path
 
 COMMANDS = {
     "sbatch": r"""
-script="${@: -1}"; job=4711
-range=$(grep -oP '#SBATCH --array=\K[0-9]+-[0-9]+' "$script")
+script=$(cat "${@: -1}"); job=4711
+range=$(grep -oP '#SBATCH --array=\K[0-9]+-[0-9]+' <<< "$script")
 for index in $(seq ${range%-*} ${range#*-}); do
   SLURM_JOB_ID=$((job + index)) SLURM_ARRAY_JOB_ID=$job SLURM_ARRAY_TASK_ID=$index SLURM_JOB_NUM_NODES=1 \
-    SLURM_JOB_NODELIST=localhost bash "$script" > /dev/null 2>&1 &
+    SLURM_JOB_NODELIST=localhost bash -c "$script" > /dev/null 2>&1 &
 done
 echo "Submitted batch job $job"
 """,
