@@ -1,6 +1,7 @@
 """Calibrations: the threshold keeps its rate, the file keeps everything, and a wrong one is refused."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -108,6 +109,15 @@ def test_a_calibration_of_another_generator_or_method_is_refused(tmp_path, caplo
 def test_a_damaged_calibration_is_refused(content, tmp_path):
     file = tmp_path / "a.calibration.safetensors"
     file.write_bytes(content)
+    with pytest.raises(InputError, match=r"is no calibration .*; remove it, and calibrate again"):
+        load_calibration(file)
+
+
+@pytest.mark.parametrize("field", ["threshold", "usual_pixel", "defect_prior"])
+@pytest.mark.parametrize("value", ["a", math.nan, math.inf])
+def test_a_calibration_with_a_wrong_number_is_refused(field, value, tmp_path):
+    file = tmp_path / "a.calibration.safetensors"
+    save_calibration(dataclasses.replace(MEASURED, **{field: value}), file)
     with pytest.raises(InputError, match=r"is no calibration .*; remove it, and calibrate again"):
         load_calibration(file)
 

@@ -40,7 +40,7 @@ def test_automatic_penalty_comes_from_clean_residuals():
 def test_automatic_weight_of_the_prior_comes_from_clean_residuals(data_term, weight, word):
     """Ten times σ² of normal residuals, and ten times b/2 of Laplacian ones, with the card's 0.9 quantile.
 
-    For defects, the card's factor is added.
+    For defects, this is multiplied with the card's factor.
     """
     gan = tiny_gan()
     automatic = SolverConfig(data_term=data_term, mask="none", latent_weight=word, iterations=3)

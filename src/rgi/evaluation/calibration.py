@@ -176,7 +176,8 @@ def load_calibration(file: Path) -> Calibration:
             names = [name for name in stored.keys() if name != "scores"]  # noqa: SIM118, it is not a dict
             statistics = {name: stored.get_tensor(name) for name in names}
         calibration = Calibration(**fields | {"statistics": statistics})
-        numbers = [calibration.threshold, calibration.pixel_threshold, calibration.usual_pixel, *calibration.scores]
+        thresholds = (calibration.threshold, calibration.pixel_threshold)
+        numbers = [*thresholds, calibration.usual_pixel, calibration.defect_prior, *calibration.scores]
         if not (calibration.scores and np.isfinite(numbers).all() and isinstance(calibration.settings, dict)):
             raise ValueError("it has no scores or no settings")
         return calibration

@@ -79,26 +79,27 @@ def clean_residuals(
     if len(images) < MIN_PAINTED:
         return everywhere
 
-    def score(measured: CleanResiduals, clean: Tensor, kind: str, **options: Any) -> float:
+    def score(measured: CleanResiduals, painted: tuple[Tensor, Tensor], kind: str, **options: Any) -> float:
         """Pixel AUROC of one kind of map of painted images."""
+        observed, truth = painted
         trial = replace(gan, card=replace(gan.card, **measured._asdict()))
-        observed, truth = paint_images(clean.cpu(), PAINTED.contrast)
         found = invert(trial, observed, config.replace(**TRIAL, **options), on_step=on_step)
         shown = found.anomaly_map(kind, sigma=1).cpu()
         return auroc(*levels(shown[:, inside], truth[:, 0, inside])[1:]).item()
 
     def gain(learned: slice, tested: slice) -> float:
         """What the scale of some images gains on the others."""
+        painted = paint_images(images[tested].cpu(), PAINTED.contrast)
         scaled, even = (scaled_residuals(residuals[learned], inside, cells) for cells in (CELLS, 1))
-        return score(scaled, images[tested], "mask") - score(even, images[tested], "mask")
+        return score(scaled, painted, "mask") - score(even, painted, "mask")
 
     first, second = slice(0, len(images) // 2), slice(len(images) // 2, None)
     wins = all(gain(*halves) > LEAST_GAIN for halves in ((first, second), (second, first)))
     measured = scaled_residuals(residuals, inside) if wins else everywhere
-    best = 0.0
+    best, painted = 0.0, paint_images(images.cpu(), PAINTED.contrast)
     for prior in PRIORS:
         stronger = measured._replace(defect_prior=prior)
-        reached = score(stronger, images, "residual", latent_weight="defects")
+        reached = score(stronger, painted, "residual", latent_weight="defects")
         if not reached > best:  # NaN if no painted pixel counts
             break
         measured, best = stronger, reached
